@@ -1,0 +1,1 @@
+//! KMIP messages in TTLV.
