@@ -1,1 +1,9 @@
-//! Portcullis.
+//! Portcullis: a key-management gateway. KMIP and the Barbican API in front of PKCS#11 HSMs.
+//!
+//! The modules stand in rank order: a module imports only from ranks below its own, and `tests/layering.rs` proves it.
+//! `docs/ARCHITECTURE.md` tells the life of a request.
+
+// rank 0: nothing of ours
+pub mod domain;
+// rank 2: use cases
+pub mod engine;

@@ -1,0 +1,79 @@
+//! Who asks, for which project, and what grants an object carries.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::time::Timestamp;
+
+/// A tenant. Keystone's project id, or the project an enrolled KMIP client belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProjectId(pub String);
+
+impl fmt::Display for ProjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a principal proved who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Realm {
+    /// An enrolled client certificate: KMIP.
+    Certificate,
+    /// A token that Keystone vouched for.
+    Keystone,
+    /// Headers taken as given, loopback development only.
+    Unauthenticated,
+    /// The gateway itself: jobs and repair.
+    System,
+}
+
+/// Who asks. Made by `authn` only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The enrolled client's name, or the Keystone user id; absent where the development context names none.
+    pub name: Option<String>,
+    /// For which project.
+    pub project: ProjectId,
+    /// Role names in lower case, with implied roles expanded.
+    pub roles: Vec<String>,
+    /// How it was proved.
+    pub realm: Realm,
+}
+
+impl Principal {
+    /// Whether the principal has that role.
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.iter().any(|have| have == role)
+    }
+}
+
+/// An access list of a secret or container: who may read beside the project (Barbican ACL, operation `read`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grants {
+    /// Whether the project's roles may read; `false` makes the object private to its creator.
+    pub project_access: bool,
+    /// User ids that may read, from any project.
+    pub users: Vec<String>,
+    /// When the list was first set.
+    pub created: Timestamp,
+    /// When it last changed.
+    pub updated: Timestamp,
+}
+
+/// Somebody's note that they use a secret or container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consumer {
+    /// The project that registered it.
+    pub project: ProjectId,
+    /// For secrets the service; for containers the name.
+    pub service: String,
+    /// For secrets the resource type; for containers the URL.
+    pub resource_type: String,
+    /// For secrets the resource id; empty for containers.
+    pub resource_id: String,
+    /// When it was registered.
+    pub created: Timestamp,
+}

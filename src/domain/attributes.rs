@@ -1,0 +1,429 @@
+//! Attributes of managed objects, in one canonical form for every protocol version, and the rules for changing them.
+//!
+//! A record stores the attributes that are not computed from its dates and identity. Instances keep their index for life:
+//! a deleted index is never given out again while a higher one exists (KMIP 1.4 §3). The order of [`AttributeKind`] is the
+//! order in which variants were added: records on disk depend on it, so new variants go to the end.
+
+use serde::{Deserialize, Serialize};
+
+use super::{algorithm::CryptographicParameters, error::AttributeRefusal, time::Timestamp};
+
+macro_rules! kinds {
+    ($($kind:ident: $multi:ident $client:ident $change:ident $delete:ident;)*) => {
+        /// Which attribute (KMIP 2.1 §4; 1.x names are mapped by the KMIP front end).
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum AttributeKind {
+            $(#[doc = concat!("*", stringify!($kind), "*.")] $kind,)*
+            /// A custom (1.x) or vendor (2.x) attribute; vendor `x` is a client's, `y` the server's.
+            Vendor {
+                /// Vendor Identification.
+                vendor: String,
+                /// Attribute Name.
+                name: String,
+            },
+        }
+
+        impl AttributeKind {
+            /// Every standard attribute.
+            pub const STANDARD: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// The rule of this attribute.
+            #[must_use]
+            pub fn rule(&self) -> Rule {
+                match self {
+                    $(Self::$kind => Rule {
+                        instances: Instances::$multi, initially: SetBy::$client, changed: Change::$change, deletable: Deletion::$delete == Deletion::Yes,
+                    },)*
+                    Self::Vendor { vendor, .. } => Rule {
+                        instances: Instances::Many,
+                        initially: if vendor == "y" { SetBy::Server } else { SetBy::Client },
+                        changed: if vendor == "y" { Change::Never } else { Change::Anytime },
+                        deletable: vendor != "y",
+                    },
+                }
+            }
+        }
+    };
+}
+
+/// How many instances an object may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instances {
+    /// At most one.
+    One,
+    /// Any number up to the limit.
+    Many,
+}
+
+/// Who gives the first value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetBy {
+    /// The server only.
+    Server,
+    /// A client may.
+    Client,
+}
+
+/// When a client may change the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Never.
+    Never,
+    /// While the object lives.
+    Anytime,
+    /// Only while Pre-Active.
+    PreActive,
+    /// While Pre-Active or Active.
+    UntilDeactivated,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deletion {
+    Yes,
+    No,
+}
+
+/// One row of the attribute table (KMIP 2.1 §4, "Attribute rules"; contract §8).
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// How many instances.
+    pub instances: Instances,
+    /// Who sets it first.
+    pub initially: SetBy,
+    /// When a client may change it.
+    pub changed: Change,
+    /// Whether a client may delete it.
+    pub deletable: bool,
+}
+
+kinds! {
+    ActivationDate: One Client PreActive No;
+    AlternativeName: Many Client Anytime Yes;
+    AlwaysSensitive: One Server Never No;
+    ApplicationSpecificInformation: Many Client Anytime Yes;
+    ArchiveDate: One Server Never No;
+    CertificateIdentifier: One Server Never No;
+    CertificateIssuer: One Server Never No;
+    CertificateLength: One Server Never No;
+    CertificateSubject: One Server Never No;
+    CertificateType: One Server Never No;
+    Comment: One Client Anytime Yes;
+    CompromiseDate: One Server Never No;
+    CompromiseOccurrenceDate: One Server Never No;
+    ContactInformation: One Client Anytime Yes;
+    CryptographicAlgorithm: One Client Never No;
+    CryptographicDomainParameters: One Client Never No;
+    CryptographicLength: One Client Never No;
+    CryptographicParameters: Many Client Anytime Yes;
+    CryptographicUsageMask: One Client Never No;
+    DeactivationDate: One Client UntilDeactivated No;
+    Description: One Client Anytime Yes;
+    DestroyDate: One Server Never No;
+    Digest: Many Server Never No;
+    DigitalSignatureAlgorithm: Many Server Never No;
+    Extractable: One Client Anytime No;
+    Fresh: One Client Never No;
+    InitialDate: One Server Never No;
+    KeyFormatType: One Server Never No;
+    KeyValueLocation: Many Client Anytime Yes;
+    KeyValuePresent: One Server Never No;
+    LastChangeDate: One Server Never No;
+    LeaseTime: One Server Never No;
+    Link: Many Client Anytime Yes;
+    NistKeyType: Many Client Never No;
+    Name: Many Client Anytime Yes;
+    NeverExtractable: One Server Never No;
+    ObjectGroup: Many Client Anytime Yes;
+    ObjectType: One Server Never No;
+    OpaqueDataType: One Server Never No;
+    OperationPolicyName: One Client Never No;
+    OriginalCreationDate: One Client Never No;
+    Pkcs12FriendlyName: One Client Anytime Yes;
+    ProcessStartDate: One Client UntilDeactivated No;
+    ProtectStopDate: One Client UntilDeactivated No;
+    ProtectionLevel: One Client Anytime Yes;
+    ProtectionPeriod: One Client Anytime Yes;
+    ProtectionStorageMask: One Server Never No;
+    QuantumSafe: One Client Anytime Yes;
+    RandomNumberGenerator: One Client Never No;
+    RevocationReason: One Server Never No;
+    RotateAutomatic: One Client Never No;
+    RotateDate: One Server Never No;
+    RotateGeneration: One Server Never No;
+    RotateInterval: One Client Never No;
+    RotateLatest: One Server Never No;
+    RotateName: One Client Anytime Yes;
+    RotateOffset: One Client Never No;
+    Sensitive: One Client Anytime No;
+    ShortUniqueIdentifier: One Server Never No;
+    State: One Server Never No;
+    UniqueIdentifier: One Server Never No;
+    UsageLimits: One Client Anytime Yes;
+    X509CertificateIdentifier: One Server Never No;
+    X509CertificateIssuer: One Server Never No;
+    X509CertificateSubject: One Server Never No;
+    CertificateAttributes: Many Server Never No;
+}
+
+impl AttributeKind {
+    /// Whether the value is computed from the record and never stored among [`Attributes`].
+    #[must_use]
+    pub const fn is_computed(&self) -> bool {
+        matches!(
+            self,
+            Self::ActivationDate
+                | Self::ArchiveDate
+                | Self::CertificateType
+                | Self::CompromiseDate
+                | Self::CompromiseOccurrenceDate
+                | Self::DeactivationDate
+                | Self::DestroyDate
+                | Self::InitialDate
+                | Self::KeyFormatType
+                | Self::LastChangeDate
+                | Self::ObjectType
+                | Self::OpaqueDataType
+                | Self::OriginalCreationDate
+                | Self::ProcessStartDate
+                | Self::ProtectStopDate
+                | Self::RevocationReason
+                | Self::State
+                | Self::UniqueIdentifier
+        )
+    }
+}
+
+/// The value of an attribute instance: a variant for each shape.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttributeValue {
+    /// A 32-bit number or mask.
+    Integer(i32),
+    /// A 64-bit number.
+    Long(i64),
+    /// A big integer, two's complement, as sent.
+    BigInteger(Vec<u8>),
+    /// An enumeration's number.
+    Enumeration(u32),
+    /// True or false.
+    Boolean(bool),
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// A date; KMIP sees whole seconds.
+    Date(Timestamp),
+    /// Seconds.
+    Interval(u32),
+    /// Name: text and Name Type.
+    Name {
+        /// Name Value.
+        value: String,
+        /// Name Type.
+        kind: u32,
+    },
+    /// Alternative Name.
+    AlternativeName {
+        /// Alternative Name Value.
+        value: String,
+        /// Alternative Name Type.
+        kind: u32,
+    },
+    /// Link.
+    Link {
+        /// Link Type.
+        kind: u32,
+        /// Linked Object Identifier.
+        target: String,
+    },
+    /// Application Specific Information.
+    Application {
+        /// Application Namespace.
+        namespace: String,
+        /// Application Data.
+        data: Option<String>,
+    },
+    /// Cryptographic Parameters.
+    CryptographicParameters(Box<CryptographicParameters>),
+    /// Cryptographic Domain Parameters.
+    DomainParameters {
+        /// Qlength in bits.
+        q_length: Option<i32>,
+        /// Recommended Curve.
+        recommended_curve: Option<u32>,
+    },
+    /// Digest.
+    Digest {
+        /// Hashing Algorithm.
+        hashing_algorithm: u32,
+        /// Digest Value.
+        value: Vec<u8>,
+        /// Key Format Type of what was hashed.
+        format: Option<u32>,
+    },
+    /// Usage Limits.
+    UsageLimits {
+        /// Usage Limits Total.
+        total: i64,
+        /// Usage Limits Count: what is left.
+        count: Option<i64>,
+        /// Usage Limits Unit: 1 byte, 2 object.
+        unit: u32,
+    },
+    /// Revocation Reason.
+    RevocationReason {
+        /// Revocation Reason Code.
+        code: u32,
+        /// Revocation Message.
+        message: Option<String>,
+    },
+    /// Key Value Location.
+    KeyValueLocation {
+        /// Key Value Location Value.
+        value: String,
+        /// Key Value Location Type.
+        kind: u32,
+    },
+    /// Any other structure, in the encoding that the KMIP front end understands; metadata, never a value of an object.
+    Structure(Vec<u8>),
+}
+
+/// One instance of an attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attribute {
+    /// Which attribute.
+    pub kind: AttributeKind,
+    /// Which instance; 0 for single-valued ones. Stable while the instance lives.
+    pub index: u32,
+    /// Its value.
+    pub value: AttributeValue,
+}
+
+impl Attribute {
+    /// The first or only instance.
+    #[must_use]
+    pub const fn new(kind: AttributeKind, value: AttributeValue) -> Self {
+        Self { kind, index: 0, value }
+    }
+}
+
+/// The stored attributes of one object, in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attributes(Vec<Attribute>);
+
+impl Attributes {
+    /// Most attribute instances one object may carry.
+    pub const LIMIT: usize = 512;
+
+    /// All instances.
+    pub fn iter(&self) -> impl Iterator<Item = &Attribute> {
+        self.0.iter()
+    }
+
+    /// The instances of one attribute, by index.
+    pub fn of<'a>(&'a self, kind: &'a AttributeKind) -> impl Iterator<Item = &'a Attribute> {
+        self.0.iter().filter(move |attribute| attribute.kind == *kind)
+    }
+
+    /// The value of the first instance.
+    #[must_use]
+    pub fn value(&self, kind: &AttributeKind) -> Option<&AttributeValue> {
+        self.0.iter().find(|attribute| attribute.kind == *kind).map(|attribute| &attribute.value)
+    }
+
+    /// Sets the only instance, whatever the rules say: for the server's own values.
+    pub fn set(&mut self, kind: AttributeKind, value: AttributeValue) {
+        match self.0.iter_mut().find(|attribute| attribute.kind == kind) {
+            Some(attribute) => attribute.value = value,
+            None => self.0.push(Attribute::new(kind, value)),
+        }
+    }
+
+    /// Removes every instance, whatever the rules say.
+    pub fn clear(&mut self, kind: &AttributeKind) {
+        self.0.retain(|attribute| attribute.kind != *kind);
+    }
+
+    /// Adds an instance and returns its index: one above the highest, or 0.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributeRefusal::SingleValued`] for a second instance of a single-valued attribute, and
+    /// [`AttributeRefusal::TooMany`] beyond [`Self::LIMIT`].
+    pub fn add(&mut self, kind: AttributeKind, value: AttributeValue) -> Result<u32, AttributeRefusal> {
+        if self.0.len() >= Self::LIMIT {
+            return Err(AttributeRefusal::TooMany);
+        }
+        let highest = self.of(&kind).map(|attribute| attribute.index).max();
+        if highest.is_some() && kind.rule().instances == Instances::One {
+            return Err(AttributeRefusal::SingleValued);
+        }
+        let index = highest.map_or(0, |highest| highest.saturating_add(1));
+        self.0.push(Attribute { kind, index, value });
+        Ok(index)
+    }
+
+    /// Replaces the value of one instance.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributeRefusal::NoSuchInstance`].
+    pub fn replace(&mut self, kind: &AttributeKind, index: u32, value: AttributeValue) -> Result<(), AttributeRefusal> {
+        let found = self.0.iter_mut().find(|attribute| attribute.kind == *kind && attribute.index == index);
+        found.ok_or(AttributeRefusal::NoSuchInstance)?.value = value;
+        Ok(())
+    }
+
+    /// Removes one instance and returns it.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributeRefusal::NoSuchInstance`].
+    pub fn remove(&mut self, kind: &AttributeKind, index: u32) -> Result<Attribute, AttributeRefusal> {
+        let at = self.0.iter().position(|attribute| attribute.kind == *kind && attribute.index == index);
+        at.map(|at| self.0.remove(at)).ok_or(AttributeRefusal::NoSuchInstance)
+    }
+}
+
+impl FromIterator<Attribute> for Attributes {
+    fn from_iter<I: IntoIterator<Item = Attribute>>(attributes: I) -> Self {
+        Self(attributes.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> AttributeValue {
+        AttributeValue::Name { value: text.to_owned(), kind: 1 }
+    }
+
+    #[test]
+    fn indexes_are_never_renumbered() {
+        let mut attributes = Attributes::default();
+        for text in ["a", "b", "c"] {
+            attributes.add(AttributeKind::Name, name(text)).unwrap();
+        }
+        attributes.remove(&AttributeKind::Name, 1).unwrap();
+        assert_eq!(attributes.add(AttributeKind::Name, name("d")), Ok(3));
+        let indexes: Vec<u32> = attributes.of(&AttributeKind::Name).map(|attribute| attribute.index).collect();
+        assert_eq!(indexes, [0, 2, 3]);
+    }
+
+    #[test]
+    fn a_single_valued_attribute_takes_one_instance() {
+        let mut attributes = Attributes::default();
+        attributes.add(AttributeKind::Comment, AttributeValue::Text("a".into())).unwrap();
+        let again = attributes.add(AttributeKind::Comment, AttributeValue::Text("b".into()));
+        assert_eq!(again, Err(AttributeRefusal::SingleValued));
+    }
+
+    #[test]
+    fn the_number_of_instances_is_limited() {
+        let mut attributes = Attributes::default();
+        for at in 0..Attributes::LIMIT {
+            attributes.add(AttributeKind::Name, name(&at.to_string())).unwrap();
+        }
+        assert_eq!(attributes.add(AttributeKind::Name, name("more")), Err(AttributeRefusal::TooMany));
+    }
+}

@@ -1,0 +1,306 @@
+//! A managed object: what a client creates, names and destroys. One record for both protocols.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    access::ProjectId,
+    algorithm::{CryptographicAlgorithm, KeyFormatType, UsageMask},
+    attributes::{Attribute, AttributeKind, AttributeValue, Attributes},
+    lifecycle::{Lifecycle, State},
+    reference::{CkaId, TokenReference},
+    secret::SecretFacet,
+    time::Timestamp,
+};
+
+/// The name of a managed object, a version 4 UUID; lower-case with hyphens in text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct UniqueIdentifier(Uuid);
+
+impl UniqueIdentifier {
+    /// From sixteen random bytes; the version and variant bits are set.
+    #[must_use]
+    pub const fn from_random(bytes: [u8; 16]) -> Self {
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    /// From the sixteen bytes of an identifier that exists.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// The sixteen bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> [u8; 16] {
+        self.0.into_bytes()
+    }
+
+    /// The `CKA_ID` under which the value lies on its token: the same sixteen bytes.
+    #[must_use]
+    pub const fn cka_id(&self) -> CkaId {
+        CkaId(self.0.into_bytes())
+    }
+}
+
+impl fmt::Display for UniqueIdentifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+/// The text is no identifier of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a lower-case hyphenated UUID")]
+pub struct NotAnIdentifier;
+
+impl FromStr for UniqueIdentifier {
+    type Err = NotAnIdentifier;
+
+    /// Accepts the canonical text form only: lower-case, hyphenated, version 4.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let uuid = Uuid::try_parse(text).ok().filter(|uuid| uuid.get_version_num() == 4).ok_or(NotAnIdentifier)?;
+        let identifier = Self(uuid);
+        if identifier.to_string() == text { Ok(identifier) } else { Err(NotAnIdentifier) }
+    }
+}
+
+/// KMIP *Object Type* (KMIP 2.1 §11.33).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ObjectType {
+    /// Certificate.
+    Certificate,
+    /// Symmetric Key.
+    SymmetricKey,
+    /// Public Key.
+    PublicKey,
+    /// Private Key.
+    PrivateKey,
+    /// Split Key.
+    SplitKey,
+    /// Template, KMIP 1.x.
+    Template,
+    /// Secret Data.
+    SecretData,
+    /// Opaque Object.
+    OpaqueObject,
+    /// PGP Key.
+    PgpKey,
+    /// Certificate Request.
+    CertificateRequest,
+}
+
+impl ObjectType {
+    /// Every type, in the order of the standard.
+    pub const ALL: [Self; 10] = [
+        Self::Certificate,
+        Self::SymmetricKey,
+        Self::PublicKey,
+        Self::PrivateKey,
+        Self::SplitKey,
+        Self::Template,
+        Self::SecretData,
+        Self::OpaqueObject,
+        Self::PgpKey,
+        Self::CertificateRequest,
+    ];
+
+    /// KMIP's number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Certificate => 1,
+            Self::SymmetricKey => 2,
+            Self::PublicKey => 3,
+            Self::PrivateKey => 4,
+            Self::SplitKey => 5,
+            Self::Template => 6,
+            Self::SecretData => 7,
+            Self::OpaqueObject => 8,
+            Self::PgpKey => 9,
+            Self::CertificateRequest => 10,
+        }
+    }
+
+    /// From KMIP's number.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.number() == number)
+    }
+
+    /// The label of a metric and the word of an audit record.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::SymmetricKey => "symmetric-key",
+            Self::PublicKey => "public-key",
+            Self::PrivateKey => "private-key",
+            Self::SplitKey => "split-key",
+            Self::Template => "template",
+            Self::SecretData => "secret-data",
+            Self::OpaqueObject => "opaque-object",
+            Self::PgpKey => "pgp-key",
+            Self::CertificateRequest => "certificate-request",
+        }
+    }
+
+    /// Whether it is one of the three kinds of key that cryptographic operations use.
+    #[must_use]
+    pub const fn is_key(self) -> bool {
+        matches!(self, Self::SymmetricKey | Self::PublicKey | Self::PrivateKey)
+    }
+}
+
+/// Which protocol an object was made through; decides defaults, never who may see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Origin {
+    /// A KMIP client made it.
+    Kmip,
+    /// The Barbican API made it.
+    Barbican,
+}
+
+/// What a client creates, names and destroys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ManagedObject {
+    /// Its name for both protocols.
+    pub identifier: UniqueIdentifier,
+    /// What it is.
+    pub object_type: ObjectType,
+    /// Whose it is.
+    pub project: ProjectId,
+    /// The user or client that made it; Barbican's `creator_id`.
+    pub creator: Option<String>,
+    /// Through which protocol it was made.
+    pub origin: Origin,
+    /// Where its value is; `None` before a late payload, for metadata-only objects and after Destroy.
+    pub value: Option<TokenReference>,
+    /// The encoding in which reads give the value back when none is asked for.
+    pub format: Option<KeyFormatType>,
+    /// For certificates, secret data and opaque objects: KMIP's type number within the object.
+    pub subtype: Option<u32>,
+    /// Events and dates.
+    pub lifecycle: Lifecycle,
+    /// Stored attributes: those that are not computed from the rest of the record.
+    pub attributes: Attributes,
+    /// What only the Barbican API keeps.
+    pub secret: SecretFacet,
+}
+
+impl ManagedObject {
+    /// The state at `now`.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> State {
+        self.lifecycle.state(now)
+    }
+
+    /// The algorithm, if it has one.
+    #[must_use]
+    pub fn algorithm(&self) -> Option<CryptographicAlgorithm> {
+        match self.attributes.value(&AttributeKind::CryptographicAlgorithm) {
+            Some(AttributeValue::Enumeration(number)) => Some(CryptographicAlgorithm(*number)),
+            _ => None,
+        }
+    }
+
+    /// The cryptographic length in bits, if it has one.
+    #[must_use]
+    pub fn length_bits(&self) -> Option<u32> {
+        match self.attributes.value(&AttributeKind::CryptographicLength) {
+            Some(AttributeValue::Integer(bits)) => u32::try_from(*bits).ok(),
+            _ => None,
+        }
+    }
+
+    /// What it may be used for; nothing when the attribute is absent.
+    #[must_use]
+    pub fn usage(&self) -> UsageMask {
+        match self.attributes.value(&AttributeKind::CryptographicUsageMask) {
+            Some(AttributeValue::Integer(bits)) => UsageMask(bits.cast_unsigned()),
+            _ => UsageMask::default(),
+        }
+    }
+
+    /// A Boolean attribute, or its default.
+    #[must_use]
+    pub fn flag(&self, kind: &AttributeKind, default: bool) -> bool {
+        match self.attributes.value(kind) {
+            Some(AttributeValue::Boolean(flag)) => *flag,
+            _ => default,
+        }
+    }
+
+    /// Its KMIP names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.attributes.of(&AttributeKind::Name).filter_map(|attribute| match &attribute.value {
+            AttributeValue::Name { value, .. } => Some(value.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Every attribute as a reader at `now` sees it: the stored ones and those computed from the record.
+    ///
+    /// Ordered as the standard lists them is the front end's business; here stored attributes come first.
+    #[must_use]
+    pub fn all_attributes(&self, now: Timestamp) -> Vec<Attribute> {
+        use AttributeKind as K;
+        use AttributeValue as V;
+        let mut all: Vec<Attribute> = self.attributes.iter().cloned().collect();
+        let mut add = |kind: K, value: V| all.push(Attribute { kind, index: 0, value });
+        add(K::UniqueIdentifier, V::Text(self.identifier.to_string()));
+        add(K::ObjectType, V::Enumeration(self.object_type.number()));
+        add(K::State, V::Enumeration(self.state(now).number()));
+        add(K::InitialDate, V::Date(self.lifecycle.initial));
+        add(K::LastChangeDate, V::Date(self.lifecycle.last_change));
+        let dates = [
+            (K::OriginalCreationDate, self.lifecycle.original_creation),
+            (K::ActivationDate, self.lifecycle.activation),
+            (K::ProcessStartDate, self.lifecycle.process_start),
+            (K::ProtectStopDate, self.lifecycle.protect_stop),
+            (K::DeactivationDate, self.lifecycle.deactivation),
+            (K::CompromiseOccurrenceDate, self.lifecycle.compromise_occurrence),
+            (K::CompromiseDate, self.lifecycle.compromise),
+            (K::DestroyDate, self.lifecycle.destroy),
+            (K::ArchiveDate, self.lifecycle.archive),
+        ];
+        for (kind, date) in dates {
+            if let Some(date) = date {
+                add(kind, V::Date(date));
+            }
+        }
+        if let Some(reason) = &self.lifecycle.revocation {
+            add(K::RevocationReason, V::RevocationReason { code: reason.code, message: reason.message.clone() });
+        }
+        if let Some(format) = self.format.filter(|_| self.object_type.is_key() || self.object_type == ObjectType::SecretData) {
+            add(K::KeyFormatType, V::Enumeration(format.0));
+        }
+        match (self.object_type, self.subtype) {
+            (ObjectType::Certificate, Some(number)) => add(K::CertificateType, V::Enumeration(number)),
+            (ObjectType::OpaqueObject, Some(number)) => add(K::OpaqueDataType, V::Enumeration(number)),
+            _ => {}
+        }
+        if self.origin == Origin::Barbican
+            && let Some(name) = self.secret.name.as_ref().filter(|name| !name.is_empty())
+        {
+            add(K::AlternativeName, V::AlternativeName { value: name.clone(), kind: 1 });
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_canonical_text_is_an_identifier() {
+        let text = "6c2f3f1e-0b1a-4d5c-9e2f-1a2b3c4d5e6f";
+        assert_eq!(text.parse::<UniqueIdentifier>().unwrap().to_string(), text);
+        for wrong in ["6C2F3F1E-0B1A-4D5C-9E2F-1A2B3C4D5E6F", "6c2f3f1e0b1a4d5c9e2f1a2b3c4d5e6f", "1", "", "6c2f3f1e-0b1a-1d5c-9e2f-1a2b3c4d5e6f"] {
+            assert_eq!(wrong.parse::<UniqueIdentifier>(), Err(NotAnIdentifier), "{wrong}");
+        }
+    }
+}
