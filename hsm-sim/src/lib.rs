@@ -1,1 +1,3 @@
 //! A simulated HSM.
+
+pub mod crypto;

@@ -1,0 +1,110 @@
+//! Secret keys and what is prepared from them.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::Prepared;
+use crate::crypto::{
+    error::{CryptoError, Result},
+    ffi::{
+        aead::{Aead, AeadKey},
+        cipher::{Cipher, CipherContext},
+        keywrap::WrapKey,
+    },
+    operation::Direction,
+};
+
+/// The bytes of a secret key, and the contexts prepared from them.
+#[derive(Clone)]
+pub struct SecretKey(Arc<Shared>);
+
+struct Shared {
+    value: Zeroizing<Vec<u8>>,
+    templates: [Prepared<CipherContext>; TEMPLATES],
+    gcm: Prepared<AeadKey>,
+    wrap: Prepared<Box<WrapKey>>,
+    unwrap: Prepared<Box<WrapKey>>,
+}
+
+impl SecretKey {
+    /// Takes over a value.
+    pub fn new(value: Zeroizing<Vec<u8>>) -> Self {
+        Self(Arc::new(Shared {
+            value,
+            templates: [const { Prepared::new() }; TEMPLATES],
+            gcm: Prepared::new(),
+            wrap: Prepared::new(),
+            unwrap: Prepared::new(),
+        }))
+    }
+
+    /// The value, for `CKA_VALUE` of an extractable key and for the store.
+    pub fn value(&self) -> &[u8] {
+        &self.0.value
+    }
+
+    /// Length of the value in bytes.
+    pub fn len(&self) -> usize {
+        self.0.value.len()
+    }
+
+    /// Whether the value is empty.
+    pub fn is_empty(&self) -> bool {
+        self.0.value.is_empty()
+    }
+
+    /// The template that operations of a cipher start from.
+    pub(in crate::crypto) fn template(&self, cipher: Cipher, direction: Direction) -> Result<&CipherContext> {
+        let slot = self.0.templates.get(slot(cipher, direction)).ok_or(CryptoError::GeneralError)?;
+        slot.get_or_try(|| match cipher {
+            Cipher::Des3Ecb | Cipher::Des3Cbc => CipherContext::keyed(cipher, &self.triple_des()?, direction),
+            _ => CipherContext::keyed(cipher, &self.0.value, direction),
+        })
+    }
+
+    pub(in crate::crypto) fn gcm(&self) -> Result<&AeadKey> {
+        self.0.gcm.get_or_try(|| AeadKey::new(Aead::AesGcm, &self.0.value))
+    }
+
+    pub(in crate::crypto) fn wrap_key(&self, direction: Direction) -> Result<&WrapKey> {
+        let slot = match direction {
+            Direction::Encrypt => &self.0.wrap,
+            Direction::Decrypt => &self.0.unwrap,
+        };
+        slot.get_or_try(|| WrapKey::new(&self.0.value, direction).map(Box::new)).map(|boxed| &**boxed)
+    }
+
+    /// Three DES keys; of a two-key value the first is used again as the third (SP 800-67 §3.2, keying option 2).
+    fn triple_des(&self) -> Result<Zeroizing<Vec<u8>>> {
+        let mut value = Zeroizing::new(Vec::with_capacity(24));
+        value.extend_from_slice(&self.0.value);
+        if value.len() == 16 {
+            value.extend_from_within(..8);
+        }
+        if value.len() == 24 { Ok(value) } else { Err(CryptoError::KeySizeRange) }
+    }
+}
+
+impl std::fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecretKey").field("bytes", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// Only ECB and CBC expand the key differently by direction; the other modes run the block cipher forwards.
+const fn slot(cipher: Cipher, direction: Direction) -> usize {
+    let backwards = matches!(direction, Direction::Decrypt) as usize;
+    match cipher {
+        Cipher::AesEcb => backwards,
+        Cipher::AesCbc => 2 + backwards,
+        Cipher::Des3Ecb => 4 + backwards,
+        Cipher::Des3Cbc => 6 + backwards,
+        Cipher::AesCtr => 8,
+        Cipher::AesCfb128 => 9,
+        Cipher::AesOfb => 10,
+        Cipher::AesGcm => 11,
+    }
+}
+
+const TEMPLATES: usize = 12;

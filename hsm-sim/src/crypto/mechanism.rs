@@ -1,0 +1,193 @@
+//! The mechanism table: what this token offers, in the numbers `C_GetMechanismInfo` answers with.
+//!
+//! Each family file owns a slice of rows; this file only joins and searches them. A row says what a mechanism is for by
+//! carrying the functions that do it, so flags cannot promise what nothing implements.
+
+use std::sync::LazyLock;
+
+use cryptoki_sys::*;
+
+use super::{
+    aes, des, digest,
+    error::{CryptoError, Result},
+    gcm, generate,
+    key::Key,
+    keywrap,
+    operation::{CipherOperation, Digester, Direction, SignOperation, VerifyOperation},
+    params::{Hash, ParamKind, Params},
+};
+use zeroize::Zeroizing;
+
+pub(super) type CipherFn = fn(Direction, &Params, &Key) -> Result<Box<dyn CipherOperation>>;
+pub(super) type SignFn = fn(&Params, &Key) -> Result<Box<dyn SignOperation>>;
+pub(super) type VerifyFn = fn(&Params, &Key) -> Result<Box<dyn VerifyOperation>>;
+pub(super) type WrapFn = fn(&Params, &Key, &[u8]) -> Result<Vec<u8>>;
+pub(super) type UnwrapFn = fn(&Params, &Key, &[u8]) -> Result<Zeroizing<Vec<u8>>>;
+
+/// What the token offers under one mechanism number.
+#[derive(Clone, Copy)]
+pub struct MechanismInfo {
+    /// The mechanism's number.
+    pub mechanism: CK_MECHANISM_TYPE,
+    /// Its name without `CKM_`, as profiles, fault plans and statistics spell it.
+    pub name: &'static str,
+    /// Smallest key, in the unit the standard uses for the mechanism.
+    pub min: CK_ULONG,
+    /// Largest key, in the same unit.
+    pub max: CK_ULONG,
+    /// `CKF_ENCRYPT` and so on; `CKF_HW` is never set.
+    pub flags: CK_FLAGS,
+    /// Key types it takes, or makes; empty for digests.
+    pub key_types: &'static [CK_KEY_TYPE],
+    /// The parameter structure it expects.
+    pub params: ParamKind,
+    /// Whether data may come in several parts.
+    pub is_multi_part: bool,
+    pub(super) cipher: Option<CipherFn>,
+    pub(super) sign: Option<SignFn>,
+    pub(super) verify: Option<VerifyFn>,
+    pub(super) digest: Option<Hash>,
+    pub(super) wrap: Option<WrapFn>,
+    pub(super) unwrap: Option<UnwrapFn>,
+}
+
+impl MechanismInfo {
+    /// Whether every flag of `flags` is set.
+    pub const fn allows(&self, flags: CK_FLAGS) -> bool {
+        self.flags & flags == flags
+    }
+
+    pub(super) const fn new(
+        mechanism: CK_MECHANISM_TYPE,
+        name: &'static str,
+        key_types: &'static [CK_KEY_TYPE],
+        sizes: (CK_ULONG, CK_ULONG),
+        params: ParamKind,
+    ) -> Self {
+        Self {
+            mechanism,
+            name,
+            min: sizes.0,
+            max: sizes.1,
+            flags: 0,
+            key_types,
+            params,
+            is_multi_part: true,
+            cipher: None,
+            sign: None,
+            verify: None,
+            digest: None,
+            wrap: None,
+            unwrap: None,
+        }
+    }
+
+    pub(super) const fn flags(mut self, flags: CK_FLAGS) -> Self {
+        self.flags |= flags;
+        self
+    }
+
+    pub(super) const fn single_part(mut self) -> Self {
+        self.is_multi_part = false;
+        self
+    }
+
+    pub(super) const fn encrypts(mut self, cipher: CipherFn) -> Self {
+        self.cipher = Some(cipher);
+        self.flags(CKF_ENCRYPT | CKF_DECRYPT)
+    }
+
+    pub(super) const fn signs(mut self, sign: SignFn, verify: VerifyFn) -> Self {
+        self.sign = Some(sign);
+        self.verify = Some(verify);
+        self.flags(CKF_SIGN | CKF_VERIFY)
+    }
+
+    pub(super) const fn digests(mut self, hash: Hash) -> Self {
+        self.digest = Some(hash);
+        self.flags(CKF_DIGEST)
+    }
+
+    pub(super) const fn wraps(mut self, wrap: WrapFn, unwrap: UnwrapFn) -> Self {
+        self.wrap = Some(wrap);
+        self.unwrap = Some(unwrap);
+        self.flags(CKF_WRAP | CKF_UNWRAP)
+    }
+}
+
+impl std::fmt::Debug for MechanismInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MechanismInfo")
+            .field("name", &self.name)
+            .field("min", &self.min)
+            .field("max", &self.max)
+            .field("flags", &format_args!("{:#x}", self.flags))
+            .finish_non_exhaustive()
+    }
+}
+
+/// The slices of the families, in the order of PKCS#11 3.1 §6.
+const FAMILIES: &[&[MechanismInfo]] =
+    &[generate::MECHANISMS, aes::MECHANISMS, gcm::MECHANISMS, keywrap::MECHANISMS, des::MECHANISMS, digest::MECHANISMS];
+
+static TABLE: LazyLock<Vec<&'static MechanismInfo>> = LazyLock::new(|| {
+    let mut table: Vec<_> = FAMILIES.iter().copied().flatten().collect();
+    table.sort_by_key(|info| info.mechanism);
+    table
+});
+
+/// Every mechanism offered, by rising number.
+pub fn mechanisms() -> &'static [&'static MechanismInfo] {
+    &TABLE
+}
+
+/// The row of one mechanism.
+pub fn mechanism(mechanism: CK_MECHANISM_TYPE) -> Option<&'static MechanismInfo> {
+    let index = TABLE.binary_search_by_key(&mechanism, |info| info.mechanism).ok()?;
+    TABLE.get(index).copied()
+}
+
+fn offered(number: CK_MECHANISM_TYPE) -> Result<&'static MechanismInfo> {
+    mechanism(number).ok_or(CryptoError::MechanismInvalid)
+}
+
+/// Starts an encryption under a mechanism with `CKF_ENCRYPT`.
+pub fn encryptor(mechanism: CK_MECHANISM_TYPE, params: &Params, key: &Key) -> Result<Box<dyn CipherOperation>> {
+    let open = offered(mechanism)?.cipher.ok_or(CryptoError::MechanismInvalid)?;
+    open(Direction::Encrypt, params, key)
+}
+
+/// Starts a decryption under a mechanism with `CKF_DECRYPT`.
+pub fn decryptor(mechanism: CK_MECHANISM_TYPE, params: &Params, key: &Key) -> Result<Box<dyn CipherOperation>> {
+    let open = offered(mechanism)?.cipher.ok_or(CryptoError::MechanismInvalid)?;
+    open(Direction::Decrypt, params, key)
+}
+
+/// Starts a signature or MAC under a mechanism with `CKF_SIGN`.
+pub fn signer(mechanism: CK_MECHANISM_TYPE, params: &Params, key: &Key) -> Result<Box<dyn SignOperation>> {
+    let open = offered(mechanism)?.sign.ok_or(CryptoError::MechanismInvalid)?;
+    open(params, key)
+}
+
+/// Starts a verification under a mechanism with `CKF_VERIFY`.
+pub fn verifier(mechanism: CK_MECHANISM_TYPE, params: &Params, key: &Key) -> Result<Box<dyn VerifyOperation>> {
+    let open = offered(mechanism)?.verify.ok_or(CryptoError::MechanismInvalid)?;
+    open(params, key)
+}
+
+/// Starts a digest under a mechanism with `CKF_DIGEST`.
+pub fn digester(mechanism: CK_MECHANISM_TYPE) -> Result<Digester> {
+    Digester::new(offered(mechanism)?.digest.ok_or(CryptoError::MechanismInvalid)?)
+}
+
+/// Wraps key bytes (a secret's value, or a private key's PKCS#8 DER) under `key`.
+pub fn wrap(mechanism: CK_MECHANISM_TYPE, params: &Params, key: &Key, plain: &[u8]) -> Result<Vec<u8>> {
+    let wrap = offered(mechanism)?.wrap.ok_or(CryptoError::MechanismInvalid)?;
+    wrap(params, key, plain)
+}
+
+/// Unwraps what [`wrap`] made; every failure of content is [`CryptoError::WrappedKeyInvalid`].
+pub fn unwrap(mechanism: CK_MECHANISM_TYPE, params: &Params, key: &Key, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    let unwrap = offered(mechanism)?.unwrap.ok_or(CryptoError::MechanismInvalid)?;
+    unwrap(params, key, wrapped)
+}

@@ -1,0 +1,31 @@
+//! Cryptography of the simulated token: a thin, safe wrapper over `aws-lc-sys`.
+//!
+//! `core` asks three things here: what a mechanism is ([`mechanism()`]), an operation on a [`Key`] ([`encryptor`],
+//! [`signer`], [`wrap`] …), and keys made, taken apart or put together. Everything takes and returns owned, zeroising Rust
+//! values; parameters arrive as [`Params`]. Access rules, handles and templates are `core`'s business. `unsafe` is in
+//! `ffi` only. A family of mechanisms is one file with one slice of rows, joined in `mechanism`.
+
+mod aes;
+mod block;
+mod des;
+mod digest;
+mod error;
+mod ffi;
+mod gcm;
+mod generate;
+mod key;
+mod keywrap;
+mod mechanism;
+mod operation;
+mod params;
+
+pub use des::{has_odd_parity, set_odd_parity};
+pub use digest::digest;
+pub use error::{CryptoError, Result};
+pub use generate::{generate_des, generate_secret, random};
+pub use key::{Key, SecretKey};
+pub use mechanism::{
+    MechanismInfo, decryptor, digester, encryptor, mechanism, mechanisms, signer, unwrap, verifier, wrap,
+};
+pub use operation::{CipherOperation, Digester, Direction, SignOperation, VerifyOperation};
+pub use params::{Hash, Oaep, ParamKind, Params};
