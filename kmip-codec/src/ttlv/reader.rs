@@ -1,0 +1,178 @@
+//! A cursor over the fields of one structure.
+//!
+//! Fields are asked for by tag, in any order; [`Reader::finish`] then refuses whatever was not asked for. A field that
+//! is found where the standard puts it costs one comparison, one that is out of order a search.
+
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::spec::tags::Tag;
+use crate::ttlv::{Item, ItemType, Value};
+use crate::version::ProtocolVersion;
+
+/// What decoding needs to know besides the bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Context {
+    /// The version whose tables apply.
+    pub version: ProtocolVersion,
+    /// Fields no table names are skipped: the peer speaks a higher minor version than we do.
+    pub ignore_unknown: bool,
+}
+
+impl Context {
+    /// The context for a message of this version.
+    ///
+    /// # Errors
+    ///
+    /// `UnsupportedVersion` when there are no tables for the major version.
+    pub fn new(version: ProtocolVersion) -> Result<Self, DecodeError> {
+        match version.nearest() {
+            Some(nearest) => Ok(Self { version: nearest, ignore_unknown: nearest != version }),
+            None => Err(DecodeError::new(0, DecodeErrorKind::UnsupportedVersion(version))),
+        }
+    }
+}
+
+/// Takes the fields of a structure one after the other.
+pub struct Reader<'r, 'a> {
+    structure: &'r Item<'a>,
+    children: &'r [Item<'a>],
+    /// Where the next field is expected.
+    next: usize,
+    /// Which children have been taken; the first 64 without allocating.
+    taken: u64,
+    taken_further: Vec<bool>,
+    context: Context,
+}
+
+impl<'r, 'a> Reader<'r, 'a> {
+    /// Starts at the first field of `structure`.
+    ///
+    /// # Errors
+    ///
+    /// `WrongType` when the item is not a structure.
+    pub fn new(structure: &'r Item<'a>, context: Context) -> Result<Self, DecodeError> {
+        let Value::Structure(children) = &structure.value else {
+            return Err(wrong_type(structure, ItemType::Structure));
+        };
+        let taken_further = vec![false; children.len().saturating_sub(64)];
+        Ok(Self { structure, children, next: 0, taken: 0, taken_further, context })
+    }
+
+    /// The version whose tables apply, and how strict to be.
+    pub const fn context(&self) -> Context {
+        self.context
+    }
+
+    /// Takes the only field with this tag, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// `DuplicateField` when there are two.
+    pub fn optional(&mut self, tag: Tag) -> Result<Option<&'r Item<'a>>, DecodeError> {
+        let Some(found) = self.take(tag) else { return Ok(None) };
+        match self.take(tag) {
+            None => Ok(Some(found)),
+            Some(second) => Err(self.error(second.offset, DecodeErrorKind::DuplicateField(tag))),
+        }
+    }
+
+    /// Takes the only field with this tag.
+    ///
+    /// # Errors
+    ///
+    /// `MissingField` when there is none, `DuplicateField` when there are two.
+    pub fn required(&mut self, tag: Tag) -> Result<&'r Item<'a>, DecodeError> {
+        match self.optional(tag)? {
+            Some(found) => Ok(found),
+            None => Err(self.error(self.structure.offset, DecodeErrorKind::MissingField(tag))),
+        }
+    }
+
+    /// Takes the next field with this tag; called until it returns `None` for fields that may repeat.
+    pub fn take(&mut self, tag: Tag) -> Option<&'r Item<'a>> {
+        let expected = self.next;
+        if let Some(child) = self.children.get(expected)
+            && child.tag == tag
+            && !self.is_taken(expected)
+        {
+            self.mark(expected);
+            return Some(child);
+        }
+        let position = (0..self.children.len())
+            .find(|&at| self.children.get(at).is_some_and(|child| child.tag == tag) && !self.is_taken(at))?;
+        self.mark(position);
+        self.children.get(position)
+    }
+
+    /// Takes every field with this tag, in the order of the message.
+    pub fn repeated(&mut self, tag: Tag) -> Vec<&'r Item<'a>> {
+        let mut found = Vec::new();
+        for (position, child) in self.children.iter().enumerate() {
+            if child.tag == tag && !self.is_taken(position) {
+                self.mark(position);
+                found.push(child);
+            }
+        }
+        found
+    }
+
+    /// Takes the next field whatever its tag, for structures whose fields are found by their tags.
+    pub fn any(&mut self) -> Option<&'r Item<'a>> {
+        let position = (self.next..self.children.len()).find(|&at| !self.is_taken(at))?;
+        self.mark(position);
+        self.children.get(position)
+    }
+
+    /// Ends the structure.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedField` or `UnknownTag` when a field was not taken, unless such fields are to be ignored.
+    pub fn finish(self) -> Result<(), DecodeError> {
+        if self.context.ignore_unknown {
+            return Ok(());
+        }
+        let Some(position) = (0..self.children.len()).find(|&at| !self.is_taken(at)) else { return Ok(()) };
+        let Some(child) = self.children.get(position) else { return Ok(()) };
+        let kind = if child.tag.is_defined(self.context.version) {
+            DecodeErrorKind::UnexpectedField(child.tag)
+        } else {
+            DecodeErrorKind::UnknownTag(child.tag)
+        };
+        Err(self.error(child.offset, kind))
+    }
+
+    /// An error about this structure.
+    pub fn error(&self, offset: usize, kind: DecodeErrorKind) -> DecodeError {
+        DecodeError::new(offset, kind).within(self.structure.tag)
+    }
+
+    /// Adds this structure to the path of an error about one of its fields.
+    pub fn within(&self, error: DecodeError) -> DecodeError {
+        error.within(self.structure.tag)
+    }
+
+    fn is_taken(&self, position: usize) -> bool {
+        match position.checked_sub(64) {
+            None => self.taken & (1 << position) != 0,
+            Some(further) => self.taken_further.get(further).copied().unwrap_or(true),
+        }
+    }
+
+    fn mark(&mut self, position: usize) {
+        self.next = position + 1;
+        match position.checked_sub(64) {
+            None => self.taken |= 1 << position,
+            Some(further) => {
+                if let Some(flag) = self.taken_further.get_mut(further) {
+                    *flag = true;
+                }
+            }
+        }
+    }
+}
+
+/// The error of a leaf or structure that is of another type than its field says.
+pub(crate) fn wrong_type(item: &Item<'_>, expected: ItemType) -> DecodeError {
+    let found = item.value.item_type();
+    DecodeError::new(item.offset, DecodeErrorKind::WrongType { expected, found }).within(item.tag)
+}
