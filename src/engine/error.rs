@@ -109,6 +109,8 @@ kinds! {
     BadParameters = "bad-parameters";
     /// An IV is needed.
     IvMissing = "iv-missing";
+    /// A protection that the client asked for cannot be given.
+    RequirementUnmet = "requirement-unmet";
     /// The length of an authentication tag is illegal.
     TagLength = "tag-length";
     /// The request or answer is too large.

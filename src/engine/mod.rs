@@ -13,4 +13,6 @@ mod tools;
 pub use error::{Error, ErrorKind};
 pub use operation::{Operation, Target, Targets};
 pub use pipeline::{Caller, Engine, Observer};
+use tools::unexpected;
+
 pub use tools::{Announced, Ports, Settings, Tools};

@@ -157,6 +157,15 @@ pub enum HsmRequest {
         /// How.
         mode: WrapMode,
     },
+    /// Wraps bytes under a key: a session generic secret of them is made, wrapped and destroyed. Answer: [`HsmAnswer::Bytes`].
+    WrapBytes {
+        /// The wrapping key.
+        wrapping: TokenReference,
+        /// What to wrap.
+        value: SecretValue,
+        /// How.
+        mode: WrapMode,
+    },
     /// Encrypts. Answer: [`HsmAnswer::Encrypted`].
     Encrypt {
         /// With which key (secret or public).
