@@ -8,6 +8,7 @@ pub mod operation;
 pub mod ops;
 mod pipeline;
 pub mod ports;
+pub mod reconcile;
 mod tools;
 
 pub use error::{Error, ErrorKind};
