@@ -1,4 +1,4 @@
-//! `EVP_MD_CTX`: running hashes.
+//! `EVP_MD_CTX`, `HMAC_CTX` and `CMAC_CTX`.
 
 use std::{ffi::c_uint, ptr};
 

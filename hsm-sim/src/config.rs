@@ -1,0 +1,247 @@
+//! What the module is told from outside: the store's folder and the options file.
+//!
+//! `HSM_SIM_STORE` names the folder, `HSM_SIM_CONFIG` a TOML file; a `C_Initialize` call may give both in its
+//! `pReserved` string (`hsm-sim:store=/path;config=/path`), which wins, so that one process can load two copies of the
+//! module on two stores. Unknown keys are refused: a misspelt fault plan that silently does nothing is worse than an error.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::fault::FaultsConfig;
+
+/// The folder used when nothing names one.
+pub const DEFAULT_STORE: &str = "/var/lib/hsm-sim";
+
+/// Everything the options file can set.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How far a commit gets before the call returns.
+    pub durability: Durability,
+    /// The work of turning a PIN into a key.
+    pub kdf_cost: KdfCost,
+    /// What usage attributes are when a template does not name them.
+    pub usage_defaults: UsageDefaults,
+    /// Uninitialised tokens kept beside the initialised ones.
+    pub spare_slots: u32,
+    /// The newest interface shown.
+    pub interface_max: InterfaceMax,
+    /// Shortest PIN accepted, in bytes.
+    pub min_pin: usize,
+    /// Longest PIN accepted, in bytes.
+    pub max_pin: usize,
+    /// Wrong user PINs until the PIN is locked.
+    pub user_tries: u32,
+    /// Wrong SO PINs until the token is locked.
+    pub so_tries: u32,
+    /// Bytes of decrypted objects kept in memory for each token.
+    pub cache_bytes: usize,
+    /// Largest input that a multi-part AEAD operation buffers, in bytes.
+    pub max_buffer: usize,
+    /// Capacity limits of the simulated device.
+    pub limits: Limits,
+    /// The fault plan.
+    pub faults: FaultsConfig,
+}
+
+/// Capacity limits of the simulated device; 0 means none.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Open sessions over all processes.
+    pub max_sessions: u32,
+    /// Open read/write sessions over all processes.
+    pub max_rw_sessions: u32,
+    /// Token objects.
+    pub max_objects: u64,
+    /// Session objects of one process.
+    pub max_session_objects: u64,
+}
+
+/// How far a commit gets before the call returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// On the disk.
+    #[default]
+    Full,
+    /// In the kernel: survives a crash of the process, may lose the last writes when power fails.
+    Normal,
+    /// For throw-away stores.
+    Off,
+}
+
+/// The work of turning a PIN into a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KdfCost {
+    /// 210 000 rounds of PBKDF2-HMAC-SHA-512.
+    #[default]
+    Default,
+    /// 1 000 rounds, for tests.
+    Test,
+}
+
+impl KdfCost {
+    /// PBKDF2 rounds of a new PIN record; an existing record keeps its own.
+    #[must_use]
+    pub const fn rounds(self) -> u32 {
+        match self {
+            Self::Default => 210_000,
+            Self::Test => 1_000,
+        }
+    }
+}
+
+/// What usage attributes are when a template does not name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UsageDefaults {
+    /// False.
+    #[default]
+    Strict,
+    /// What the key type can do, as older programs expect.
+    Permissive,
+}
+
+/// The newest interface shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+pub enum InterfaceMax {
+    /// PKCS#11 2.40 only.
+    #[serde(rename = "2.40")]
+    V2_40,
+    /// Up to PKCS#11 3.0.
+    #[serde(rename = "3.0")]
+    V3_0,
+    /// Up to PKCS#11 3.2.
+    #[default]
+    #[serde(rename = "3.2")]
+    V3_2,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            durability: Durability::default(),
+            kdf_cost: KdfCost::default(),
+            usage_defaults: UsageDefaults::default(),
+            spare_slots: 1,
+            interface_max: InterfaceMax::default(),
+            min_pin: 4,
+            max_pin: 255,
+            user_tries: 10,
+            so_tries: 10,
+            cache_bytes: 64 << 20,
+            max_buffer: 64 << 20,
+            limits: Limits::default(),
+            faults: FaultsConfig::default(),
+        }
+    }
+}
+
+/// Where the store lies and what the options say.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The store's folder.
+    pub store: PathBuf,
+    /// The options.
+    pub config: Config,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The options file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The options do not parse.
+    #[error("{origin}: {source}")]
+    Malformed {
+        /// The file or variable.
+        origin: String,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// The reserved string of `C_Initialize` is not `hsm-sim:key=value;…` with the keys `store` and `config`.
+    #[error("the reserved string of C_Initialize is not understood: {0}")]
+    Reserved(String),
+    /// A fault plan asks for something that does not exist.
+    #[error("fault plan: {0}")]
+    Faults(#[from] crate::fault::PlanError),
+}
+
+impl Config {
+    /// Reads an options file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, does not parse, or has a key that is not known.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_path_buf(), source })?;
+        toml::from_str(&text)
+            .map_err(|source| ConfigError::Malformed { origin: path.display().to_string(), source: Box::new(source) })
+    }
+}
+
+impl Settings {
+    /// The settings of this process: the reserved string first, then the environment, then the defaults.
+    ///
+    /// # Errors
+    ///
+    /// When a named file cannot be used or the reserved string is not understood.
+    pub fn resolve(reserved: Option<&str>) -> Result<Self, ConfigError> {
+        let (store, config) = reserved.map_or(Ok((None, None)), parse_reserved)?;
+        let store = store.or_else(|| env::var_os("HSM_SIM_STORE").map(PathBuf::from));
+        let config = config.or_else(|| env::var_os("HSM_SIM_CONFIG").map(PathBuf::from));
+        let mut config = config.map_or_else(|| Ok(Config::default()), |path| Config::load(&path))?;
+        if let Ok(text) = env::var("HSM_SIM_FAULTS") {
+            config.faults = FaultsConfig::from_variable(&text)?;
+        }
+        Ok(Self { store: store.unwrap_or_else(|| PathBuf::from(DEFAULT_STORE)), config })
+    }
+}
+
+type Paths = (Option<PathBuf>, Option<PathBuf>);
+
+/// Parses `hsm-sim:store=/path;config=/path`.
+fn parse_reserved(text: &str) -> Result<Paths, ConfigError> {
+    let refused = || ConfigError::Reserved(text.to_owned());
+    let mut paths = (None, None);
+    for pair in text.strip_prefix("hsm-sim:").ok_or_else(refused)?.split(';').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            Some(("store", path)) => paths.0 = Some(PathBuf::from(path)),
+            Some(("config", path)) => paths.1 = Some(PathBuf::from(path)),
+            _ => return Err(refused()),
+        }
+    }
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let error = toml::from_str::<Config>("durabilty = \"full\"").unwrap_err();
+        assert!(error.to_string().contains("durabilty"), "{error}");
+    }
+
+    #[test]
+    fn the_reserved_string_names_store_and_config() {
+        let (store, config) = parse_reserved("hsm-sim:store=/a;config=/b").unwrap();
+        assert_eq!((store.unwrap().as_path(), config.unwrap().as_path()), (Path::new("/a"), Path::new("/b")));
+        assert!(parse_reserved("hsm-sim:shop=/a").is_err());
+        assert!(parse_reserved("store=/a").is_err());
+    }
+}

@@ -1,0 +1,270 @@
+//! The initialised module: its store, slots and sessions.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use cryptoki_sys::*;
+use parking_lot::{Mutex, RwLock};
+
+use super::{
+    rv::{Result, Rv},
+    session::{Session, Sessions},
+    token::{Presence, Token},
+};
+use crate::{
+    config::{Config, Settings},
+    fault::Engine,
+    store::{StoreError, StoreFolder},
+};
+
+/// Everything between `C_Initialize` and `C_Finalize`.
+pub(crate) struct Library {
+    pub(crate) store: StoreFolder,
+    pub(crate) config: Arc<Config>,
+    pub(crate) sessions: Sessions,
+    pub(crate) faults: Engine,
+    slots: RwLock<Vec<Slot>>,
+    events: Mutex<Vec<CK_SLOT_ID>>,
+}
+
+/// A slot with the token in it, or with why that token cannot be used.
+#[derive(Clone)]
+pub(crate) struct Slot {
+    pub(crate) id: CK_SLOT_ID,
+    serial: String,
+    token: Result<Arc<Token>, StoreError>,
+}
+
+const EVENT_PAUSE: Duration = Duration::from_millis(20);
+
+impl Library {
+    /// Opens the store and its tokens.
+    pub(crate) fn open(settings: Settings) -> Result<Self, String> {
+        let config = Arc::new(settings.config);
+        let store = StoreFolder::open(&settings.store).map_err(|error| error.to_string())?;
+        let faults = Engine::new(config.faults.clone(), &store).map_err(|error| error.to_string())?;
+        let library = Self {
+            store,
+            config,
+            sessions: Sessions::default(),
+            faults,
+            slots: RwLock::default(),
+            events: Mutex::default(),
+        };
+        library.refresh_slots().map_err(|error| error.to_string())?;
+        Ok(library)
+    }
+
+    // --- slots ------------------------------------------------------------------------------------------------------
+
+    /// Finds tokens that other processes made, and keeps the spare ones in number.
+    pub(crate) fn refresh_slots(&self) -> Result<(), StoreError> {
+        self.find_slots()?;
+        if self.spares()? < self.config.spare_slots {
+            let _lock = self.store.lock()?;
+            self.find_slots()?;
+            for _ in self.spares()?..self.config.spare_slots {
+                let taken: Vec<_> = self.slots.read().iter().map(|slot| slot.id).collect();
+                self.store.create_token(&taken, &self.config)?;
+                self.find_slots()?;
+            }
+        }
+        // Initialised tokens first; within each group the order is the serials'.
+        let mut slots = self.slots.write();
+        slots.sort_by_cached_key(|slot| (!slot.is_initialised(), slot.serial.clone()));
+        Ok(())
+    }
+
+    fn find_slots(&self) -> Result<(), StoreError> {
+        for serial in self.store.serials()? {
+            if self.slots.read().iter().any(|slot| slot.serial == serial) {
+                continue;
+            }
+            let opened = self.store.token(&serial, &self.config);
+            let taken: Vec<_> = self.slots.read().iter().map(|slot| slot.id).collect();
+            let slot = match opened {
+                Ok(store) => {
+                    let id = store.slot();
+                    let token = Token::new(store, Arc::clone(&self.config));
+                    let token =
+                        token.map(Arc::new).map_err(|_rv| StoreError::Corrupt("the token's keys cannot be made"));
+                    Slot { id, serial, token }
+                }
+                Err(error) => Slot { id: StoreFolder::slot_id(&serial, &taken), serial, token: Err(error) },
+            };
+            let mut slots = self.slots.write();
+            if !slots.iter().any(|known| known.serial == slot.serial) {
+                slots.push(slot);
+            }
+        }
+        Ok(())
+    }
+
+    fn spares(&self) -> Result<u32, StoreError> {
+        let slots = self.slots.read();
+        let spares = slots.iter().filter(|slot| slot.token.is_ok() && !slot.is_initialised()).count();
+        Ok(u32::try_from(spares).unwrap_or(u32::MAX))
+    }
+
+    /// The slots' ids in order.
+    pub(crate) fn slot_ids(&self, with_token: bool) -> Vec<CK_SLOT_ID> {
+        let slots = self.slots.read().clone();
+        slots.into_iter().filter(|slot| !with_token || self.is_present(slot)).map(|slot| slot.id).collect()
+    }
+
+    fn is_present(&self, slot: &Slot) -> bool {
+        slot.token.as_ref().map_or(true, |token| self.check_presence(token).is_ok())
+    }
+
+    /// The slot of an id and whether its token is in it.
+    pub(crate) fn slot(&self, id: CK_SLOT_ID) -> Result<bool> {
+        let slot = self.find(id)?;
+        Ok(self.is_present(&slot))
+    }
+
+    fn find(&self, id: CK_SLOT_ID) -> Result<Slot> {
+        self.slots.read().iter().find(|slot| slot.id == id).cloned().ok_or(Rv(CKR_SLOT_ID_INVALID))
+    }
+
+    /// The token in a slot.
+    pub(crate) fn token(&self, id: CK_SLOT_ID) -> Result<Arc<Token>> {
+        let slot = self.find(id)?;
+        let token = slot.token.map_err(|error| match error {
+            StoreError::NewerVersion { .. } | StoreError::Corrupt(_) => Rv(CKR_TOKEN_NOT_RECOGNIZED),
+            error => error.into(),
+        })?;
+        self.check_presence(&token).map_err(|_away| Rv(CKR_TOKEN_NOT_PRESENT))?;
+        Ok(token)
+    }
+
+    /// Refuses a token that is out of its slot, and notices when it went or came.
+    fn check_presence(&self, token: &Token) -> Result<()> {
+        match token.presence() {
+            Presence::Here => Ok(()),
+            Presence::Returned => {
+                self.events.lock().push(token.slot());
+                Ok(())
+            }
+            Presence::Away => Err(Rv(CKR_DEVICE_REMOVED)),
+            Presence::Taken => {
+                self.lose_token(token);
+                Err(Rv(CKR_DEVICE_REMOVED))
+            }
+            Presence::TakenAndReturned => {
+                self.lose_token(token);
+                Ok(())
+            }
+        }
+    }
+
+    /// The token was taken out: its sessions and log-in are gone.
+    fn lose_token(&self, token: &Token) {
+        self.close_slot(token.slot());
+        self.events.lock().push(token.slot());
+    }
+
+    /// Waits for a token to come or go; with `wait` false answers at once.
+    pub(crate) fn slot_event(&self, wait: bool, is_finalised: impl Fn() -> bool) -> Result<CK_SLOT_ID> {
+        loop {
+            if is_finalised() {
+                return Err(Rv(CKR_CRYPTOKI_NOT_INITIALIZED));
+            }
+            self.slot_ids(true);
+            let mut events = self.events.lock();
+            if !events.is_empty() {
+                return Ok(events.remove(0));
+            }
+            drop(events);
+            if !wait {
+                return Err(Rv(CKR_NO_EVENT));
+            }
+            std::thread::sleep(EVENT_PAUSE);
+        }
+    }
+
+    /// `C_InitToken`
+    pub(crate) fn init_token(&self, slot: CK_SLOT_ID, so_pin: &[u8], label: &str) -> Result<()> {
+        let token = self.token(slot)?;
+        if token.lease()?.open_sessions()?.all > 0 {
+            return Err(Rv(CKR_SESSION_EXISTS));
+        }
+        token.initialise(label, so_pin)
+    }
+
+    // --- sessions ---------------------------------------------------------------------------------------------------
+
+    /// `C_OpenSession`
+    pub(crate) fn open_session(&self, slot: CK_SLOT_ID, read_write: bool) -> Result<CK_SESSION_HANDLE> {
+        let token = self.token(slot)?;
+        if !read_write && token.role() == Some(crate::store::Role::So) {
+            return Err(Rv(CKR_SESSION_READ_WRITE_SO_EXISTS));
+        }
+        token.add_session(read_write)?;
+        Ok(self.sessions.add(&token, read_write))
+    }
+
+    /// The session of a handle, on a token that is in its slot.
+    pub(crate) fn session(&self, handle: CK_SESSION_HANDLE) -> Result<Arc<Session>> {
+        match self.sessions.get(handle) {
+            Ok(session) => match session.token().presence() {
+                Presence::Here => Ok(session),
+                Presence::Taken | Presence::TakenAndReturned => {
+                    self.lose_token(session.token());
+                    Err(Rv(CKR_DEVICE_REMOVED))
+                }
+                Presence::Away => Err(Rv(CKR_DEVICE_REMOVED)),
+                Presence::Returned => {
+                    self.events.lock().push(session.token().slot());
+                    Ok(session)
+                }
+            },
+            Err(invalid) if self.is_any_token_away() => {
+                Err(Rv(if handle == 0 { invalid.0 } else { CKR_DEVICE_REMOVED }))
+            }
+            Err(invalid) => Err(invalid),
+        }
+    }
+
+    fn is_any_token_away(&self) -> bool {
+        let slots = self.slots.read().clone();
+        slots.iter().any(|slot| !self.is_present(slot))
+    }
+
+    /// Ends a session. Closing the last one of a token also logs out.
+    pub(crate) fn close_session(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
+        let session = self.sessions.take(handle)?;
+        let had_objects = session.has_objects.load(Ordering::Acquire);
+        if session.token().remove_session(handle, session.read_write, had_objects) {
+            session.token().log_out();
+        }
+        Ok(())
+    }
+
+    /// Ends all sessions of this process on a slot.
+    pub(crate) fn close_slot(&self, slot: CK_SLOT_ID) {
+        for session in self.sessions.of_slot(slot) {
+            // Another thread may have closed it meanwhile, which is as good.
+            let _closed = self.close_session(session.handle);
+        }
+    }
+
+    /// `C_Finalize`: sessions, log-ins, decrypted objects and files go; calls that still run find nothing.
+    pub(crate) fn shut_down(&self) {
+        let slots = std::mem::take(&mut *self.slots.write());
+        for slot in slots {
+            self.close_slot(slot.id);
+            if let Ok(token) = slot.token {
+                token.forget_all();
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn is_initialised(&self) -> bool {
+        // A token whose answer cannot be read is not offered as a spare one.
+        self.token.as_ref().is_ok_and(|token| token.store.meta().map_or(true, |meta| meta.is_initialised))
+    }
+}

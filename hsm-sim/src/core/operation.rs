@@ -1,0 +1,470 @@
+//! The operations a session has under way, and the rules for ending them.
+//!
+//! A length query or a buffer that is too small leaves an operation as it was; everything else that is not a success ends
+//! it (PKCS#11 3.1 §5.2). What a decryption will write is known only when it is done; if it then does not fit, the
+//! plaintext waits in the operation for a caller with more room.
+
+use cryptoki_sys::*;
+use zeroize::Zeroizing;
+
+use super::{
+    names::Function,
+    rv::{Result, Rv},
+};
+use crate::crypto::{CipherOperation, Digester, SignOperation, VerifyOperation};
+
+/// Where output goes.
+pub(crate) enum Output<'o> {
+    /// Nowhere: the caller asks for the length.
+    Query,
+    /// Into the caller's memory.
+    Buffer(&'o mut [u8]),
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// So many bytes were written.
+    Done(usize),
+    /// So many bytes would be written.
+    Needed(usize),
+    /// The room was too small for so many bytes.
+    TooSmall(usize),
+}
+
+impl Output<'_> {
+    /// Copies bytes that are there in full.
+    pub(crate) fn put(self, bytes: &[u8]) -> Written {
+        match self {
+            Self::Query => Written::Needed(bytes.len()),
+            Self::Buffer(buffer) => match buffer.get_mut(..bytes.len()) {
+                Some(room) => {
+                    room.copy_from_slice(bytes);
+                    Written::Done(bytes.len())
+                }
+                None => Written::TooSmall(bytes.len()),
+            },
+        }
+    }
+
+    /// The room for so many bytes, or what to answer instead.
+    fn room(&mut self, bytes: usize) -> Result<&mut [u8], Written> {
+        match self {
+            Self::Query => Err(Written::Needed(bytes)),
+            Self::Buffer(buffer) if buffer.len() < bytes => Err(Written::TooSmall(bytes)),
+            Self::Buffer(buffer) => Ok(buffer),
+        }
+    }
+}
+
+/// What an operation was started with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start {
+    /// Its mechanism.
+    pub(crate) mechanism: CK_MECHANISM_TYPE,
+    /// Whether the mechanism takes data in parts.
+    pub(crate) is_multi_part: bool,
+    /// Whether the key is a private object, which a log-out takes away.
+    pub(crate) is_private: bool,
+    /// Whether the key wants a log-in for each use (`CKA_ALWAYS_AUTHENTICATE`).
+    pub(crate) wants_login: bool,
+}
+
+/// An operation and how far it is.
+pub(crate) struct Running<T> {
+    operation: T,
+    start: Start,
+    has_parts: bool,
+    /// Output that did not fit.
+    pending: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// An operation that may be under way.
+pub(crate) struct Slot<T>(Option<Running<T>>);
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Slot<T> {
+    /// Refuses to start over a running operation.
+    pub(crate) fn check_free(&self) -> Result<()> {
+        if self.0.is_some() { Err(Rv(CKR_OPERATION_ACTIVE)) } else { Ok(()) }
+    }
+
+    /// Starts an operation.
+    pub(crate) fn start(&mut self, operation: T, start: Start) {
+        self.0 = Some(Running { operation, start, has_parts: false, pending: None });
+    }
+
+    /// Ends the operation, if there is one.
+    pub(crate) fn end(&mut self) {
+        self.0 = None;
+    }
+
+    fn started(&self) -> Option<&Start> {
+        self.0.as_ref().map(|running| &running.start)
+    }
+
+    /// The mechanism of the operation.
+    pub(crate) fn mechanism(&self) -> Option<CK_MECHANISM_TYPE> {
+        self.started().map(|start| start.mechanism)
+    }
+
+    fn end_private(&mut self) {
+        if self.started().is_some_and(|start| start.is_private) {
+            self.end();
+        }
+    }
+
+    fn logged_in(&mut self) {
+        if let Some(running) = &mut self.0 {
+            running.start.wants_login = false;
+        }
+    }
+
+    /// Runs a step, and ends the operation if the step fails or says so.
+    fn step(&mut self, step: impl FnOnce(&mut Running<T>) -> Result<Step>) -> Result<Written> {
+        let running = self.0.as_mut().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
+        let outcome = if running.start.wants_login { Err(Rv(CKR_USER_NOT_LOGGED_IN)) } else { step(running) };
+        match outcome {
+            Ok(Step::Goes(written)) => Ok(written),
+            Ok(Step::Ends(bytes)) => {
+                self.end();
+                Ok(Written::Done(bytes))
+            }
+            Err(rv) => {
+                self.end();
+                Err(rv)
+            }
+        }
+    }
+}
+
+/// What a step came to.
+enum Step {
+    /// The operation goes on.
+    Goes(Written),
+    /// The operation is done, with so many bytes written.
+    Ends(usize),
+}
+
+impl<T> Running<T> {
+    fn check_single(&self) -> Result<()> {
+        if self.has_parts { Err(Rv(CKR_OPERATION_ACTIVE)) } else { Ok(()) }
+    }
+
+    fn check_part(&mut self) -> Result<()> {
+        if !self.start.is_multi_part {
+            return Err(Rv(CKR_FUNCTION_NOT_SUPPORTED));
+        }
+        Ok(())
+    }
+
+    /// Ends with output whose length is known beforehand.
+    fn finish(
+        &mut self,
+        bytes: usize,
+        mut output: Output<'_>,
+        work: impl FnOnce(&mut T, &mut [u8]) -> Result<usize>,
+    ) -> Result<Step> {
+        match output.room(bytes) {
+            Ok(room) => work(&mut self.operation, room).map(Step::Ends),
+            Err(written) => Ok(Step::Goes(written)),
+        }
+    }
+
+    /// Ends with output of which only an upper bound is known beforehand.
+    fn finish_within(
+        &mut self,
+        bound: usize,
+        mut output: Output<'_>,
+        work: impl FnOnce(&mut T, &mut [u8]) -> Result<usize>,
+    ) -> Result<Step> {
+        if self.pending.is_none() {
+            match output.room(bound) {
+                Ok(room) => return work(&mut self.operation, room).map(Step::Ends),
+                Err(Written::Needed(bytes)) => return Ok(Step::Goes(Written::Needed(bytes))),
+                Err(_) => {}
+            }
+            let mut done = Zeroizing::new(vec![0; bound]);
+            let bytes = work(&mut self.operation, &mut done)?;
+            done.truncate(bytes);
+            self.pending = Some(done);
+        }
+        let pending = self.pending.as_deref().map_or(&[][..], Vec::as_slice);
+        Ok(match output.put(pending) {
+            Written::Done(bytes) => Step::Ends(bytes),
+            written => Step::Goes(written),
+        })
+    }
+}
+
+/// Which way a cipher runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Encrypt,
+    Decrypt,
+}
+
+impl Slot<Box<dyn CipherOperation>> {
+    /// `C_Encrypt`, `C_Decrypt`
+    pub(crate) fn single(&mut self, way: Way, input: &[u8], output: Output<'_>) -> Result<Written> {
+        self.step(|running| {
+            running.check_single()?;
+            let bound = running.operation.output_bound(input.len());
+            let work = |operation: &mut Box<dyn CipherOperation>, room: &mut [u8]| Ok(operation.process(input, room)?);
+            match way {
+                Way::Encrypt => running.finish(bound, output, work),
+                Way::Decrypt => running.finish_within(bound, output, work),
+            }
+        })
+    }
+
+    /// `C_EncryptUpdate`, `C_DecryptUpdate`
+    pub(crate) fn update(&mut self, input: &[u8], mut output: Output<'_>) -> Result<Written> {
+        self.step(|running| {
+            running.check_part()?;
+            let bytes = running.operation.update_bound(input.len());
+            let written = match output.room(bytes) {
+                Ok(room) => Written::Done(running.operation.update(input, room)?),
+                Err(written) => written,
+            };
+            running.has_parts |= matches!(written, Written::Done(_));
+            Ok(Step::Goes(written))
+        })
+    }
+
+    /// `C_EncryptFinal`, `C_DecryptFinal`
+    pub(crate) fn last(&mut self, way: Way, output: Output<'_>) -> Result<Written> {
+        self.step(|running| {
+            running.check_part()?;
+            running.has_parts = true;
+            let bound = running.operation.finish_bound();
+            let work = |operation: &mut Box<dyn CipherOperation>, room: &mut [u8]| Ok(operation.finish(room)?);
+            match way {
+                Way::Encrypt => running.finish(bound, output, work),
+                Way::Decrypt => running.finish_within(bound, output, work),
+            }
+        })
+    }
+}
+
+impl Slot<Digester> {
+    /// `C_Digest`
+    pub(crate) fn single(&mut self, data: &[u8], output: Output<'_>) -> Result<Written> {
+        self.step(|running| {
+            running.check_single()?;
+            let bytes = running.operation.output_bytes();
+            running.finish(bytes, output, |operation, room| {
+                operation.update(data)?;
+                Ok(operation.finish(room)?)
+            })
+        })
+    }
+
+    /// `C_DigestUpdate`, `C_DigestKey`
+    pub(crate) fn update(&mut self, data: &[u8]) -> Result<()> {
+        self.step(|running| {
+            running.has_parts = true;
+            running.operation.update(data)?;
+            Ok(Step::Goes(Written::Done(0)))
+        })?;
+        Ok(())
+    }
+
+    /// `C_DigestFinal`
+    pub(crate) fn last(&mut self, output: Output<'_>) -> Result<Written> {
+        self.step(|running| {
+            let bytes = running.operation.output_bytes();
+            running.finish(bytes, output, |operation, room| Ok(operation.finish(room)?))
+        })
+    }
+}
+
+impl Slot<Box<dyn SignOperation>> {
+    /// `C_Sign`
+    pub(crate) fn single(&mut self, data: &[u8], output: Output<'_>) -> Result<Written> {
+        self.step(|running| {
+            running.check_single()?;
+            let bytes = running.operation.signature_bytes();
+            running.finish(bytes, output, |operation, room| {
+                operation.update(data)?;
+                Ok(operation.finish(room)?)
+            })
+        })
+    }
+
+    /// `C_SignUpdate`
+    pub(crate) fn update(&mut self, data: &[u8]) -> Result<()> {
+        self.step(|running| {
+            running.check_part()?;
+            running.has_parts = true;
+            running.operation.update(data)?;
+            Ok(Step::Goes(Written::Done(0)))
+        })?;
+        Ok(())
+    }
+
+    /// `C_SignFinal`
+    pub(crate) fn last(&mut self, output: Output<'_>) -> Result<Written> {
+        self.step(|running| {
+            running.check_part()?;
+            let bytes = running.operation.signature_bytes();
+            running.finish(bytes, output, |operation, room| Ok(operation.finish(room)?))
+        })
+    }
+}
+
+/// A verification; for `C_VerifySignature` the signature is given at the start.
+pub(crate) struct Verification {
+    pub(crate) operation: Box<dyn VerifyOperation>,
+    pub(crate) signature: Option<Vec<u8>>,
+}
+
+impl Slot<Verification> {
+    /// `C_Verify`, `C_VerifySignature`
+    pub(crate) fn single(&mut self, data: &[u8], signature: Option<&[u8]>) -> Result<()> {
+        self.step(|running| {
+            running.check_single()?;
+            running.operation.operation.update(data)?;
+            running.operation.finish(signature)
+        })?;
+        Ok(())
+    }
+
+    /// `C_VerifyUpdate`, `C_VerifySignatureUpdate`
+    pub(crate) fn update(&mut self, data: &[u8]) -> Result<()> {
+        self.step(|running| {
+            running.check_part()?;
+            running.has_parts = true;
+            running.operation.operation.update(data)?;
+            Ok(Step::Goes(Written::Done(0)))
+        })?;
+        Ok(())
+    }
+
+    /// `C_VerifyFinal`, `C_VerifySignatureFinal`
+    pub(crate) fn last(&mut self, signature: Option<&[u8]>) -> Result<()> {
+        self.step(|running| {
+            running.check_part()?;
+            running.operation.finish(signature)
+        })?;
+        Ok(())
+    }
+}
+
+impl Verification {
+    fn finish(&mut self, given: Option<&[u8]>) -> Result<Step> {
+        let signature = given.or(self.signature.as_deref()).ok_or(Rv(CKR_ARGUMENTS_BAD))?;
+        self.operation.finish(signature)?;
+        Ok(Step::Ends(0))
+    }
+}
+
+/// A search: the handles that matched when it began, in reverse, so that the next one is popped.
+pub(crate) struct Search(pub(crate) Vec<CK_OBJECT_HANDLE>);
+
+/// All that a session may have under way.
+#[derive(Default)]
+pub(crate) struct Operations {
+    pub(crate) search: Option<Search>,
+    pub(crate) encrypt: Slot<Box<dyn CipherOperation>>,
+    pub(crate) decrypt: Slot<Box<dyn CipherOperation>>,
+    pub(crate) digest: Slot<Digester>,
+    pub(crate) sign: Slot<Box<dyn SignOperation>>,
+    pub(crate) verify: Slot<Verification>,
+    pub(crate) verify_signature: Slot<Verification>,
+}
+
+impl Operations {
+    /// Whether an operation waits for a log-in of its own.
+    pub(super) fn wants_login(&self) -> bool {
+        let Self { search: _, encrypt, decrypt, digest, sign, verify, verify_signature } = self;
+        let starts = [
+            encrypt.started(),
+            decrypt.started(),
+            digest.started(),
+            sign.started(),
+            verify.started(),
+            verify_signature.started(),
+        ];
+        starts.into_iter().flatten().any(|start| start.wants_login)
+    }
+
+    /// The log-in has come.
+    pub(super) fn logged_in(&mut self) {
+        self.encrypt.logged_in();
+        self.decrypt.logged_in();
+        self.sign.logged_in();
+        self.verify.logged_in();
+        self.verify_signature.logged_in();
+    }
+
+    /// Ends operations that use private objects, and searches that may have found some.
+    pub(super) fn end_private(&mut self) {
+        self.search = None;
+        self.encrypt.end_private();
+        self.decrypt.end_private();
+        self.digest.end_private();
+        self.sign.end_private();
+        self.verify.end_private();
+        self.verify_signature.end_private();
+    }
+
+    /// Ends the operation that a failed call of a function ends.
+    pub(crate) fn end_of(&mut self, function: Function) {
+        match function {
+            Function::Encrypt | Function::EncryptUpdate | Function::EncryptFinal => self.encrypt.end(),
+            Function::Decrypt | Function::DecryptUpdate | Function::DecryptFinal => self.decrypt.end(),
+            Function::Digest | Function::DigestUpdate | Function::DigestKey | Function::DigestFinal => {
+                self.digest.end();
+            }
+            Function::Sign | Function::SignUpdate | Function::SignFinal => self.sign.end(),
+            Function::Verify | Function::VerifyUpdate | Function::VerifyFinal => self.verify.end(),
+            Function::VerifySignature | Function::VerifySignatureUpdate | Function::VerifySignatureFinal => {
+                self.verify_signature.end();
+            }
+            _ => {}
+        }
+    }
+
+    /// The mechanism of the operation that a function goes on with.
+    pub(crate) fn mechanism_of(&self, function: Function) -> Option<CK_MECHANISM_TYPE> {
+        match function {
+            Function::Encrypt | Function::EncryptUpdate | Function::EncryptFinal => self.encrypt.mechanism(),
+            Function::Decrypt | Function::DecryptUpdate | Function::DecryptFinal => self.decrypt.mechanism(),
+            Function::Digest | Function::DigestUpdate | Function::DigestKey | Function::DigestFinal => {
+                self.digest.mechanism()
+            }
+            Function::Sign | Function::SignUpdate | Function::SignFinal => self.sign.mechanism(),
+            Function::Verify | Function::VerifyUpdate | Function::VerifyFinal => self.verify.mechanism(),
+            Function::VerifySignature | Function::VerifySignatureUpdate | Function::VerifySignatureFinal => {
+                self.verify_signature.mechanism()
+            }
+            _ => None,
+        }
+    }
+
+    /// `C_SessionCancel`: ends the operations that flags name.
+    pub(crate) fn cancel(&mut self, flags: CK_FLAGS) {
+        if flags & CKF_FIND_OBJECTS != 0 {
+            self.search = None;
+        }
+        let named: [(CK_FLAGS, fn(&mut Self)); 5] = [
+            (CKF_ENCRYPT, |all| all.encrypt.end()),
+            (CKF_DECRYPT, |all| all.decrypt.end()),
+            (CKF_DIGEST, |all| all.digest.end()),
+            (CKF_SIGN, |all| all.sign.end()),
+            (CKF_VERIFY, |all| {
+                all.verify.end();
+                all.verify_signature.end();
+            }),
+        ];
+        for (_, end) in named.into_iter().filter(|(flag, _)| flags & flag != 0) {
+            end(self);
+        }
+    }
+}

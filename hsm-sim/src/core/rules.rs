@@ -1,0 +1,312 @@
+//! The attribute rules of PKCS#11 3.1 §4 as one table.
+//!
+//! A row says who has an attribute, what kind of value it is, which calls may give it, whether it is revealed, which way
+//! it may change and what it is when nobody gave it. Code walks the table; a rule that needs more than a row (a default
+//! that depends on the log-in, a computed value) lives in `create`.
+
+use std::sync::LazyLock;
+
+use cryptoki_sys::*;
+
+/// The kind of an attribute's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `CK_BBOOL`
+    Bool,
+    /// Any bytes.
+    Bytes,
+    /// `CK_DATE` or empty.
+    Date,
+    /// An array of `CK_MECHANISM_TYPE`.
+    Mechanisms,
+    /// An array of attributes.
+    Template,
+    /// `CK_ULONG`
+    Ulong,
+}
+
+/// Which way an attribute may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Freely, where a call may give it.
+    Any,
+    /// Only from true to false.
+    ToFalse,
+    /// Only from false to true.
+    ToTrue,
+}
+
+/// What an attribute is when nobody gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fallback {
+    /// Not there: reading it is an error.
+    Absent,
+    /// Of zero length.
+    Empty,
+    /// `CK_FALSE`
+    False,
+    /// `CK_TRUE`
+    True,
+    /// `CK_UNAVAILABLE_INFORMATION`
+    Unavailable,
+    /// The number zero.
+    Zero,
+}
+
+/// Calls that may give an attribute.
+pub(crate) mod given {
+    /// `C_CreateObject`
+    pub(crate) const CREATE: u8 = 1;
+    /// `C_GenerateKey`, `C_GenerateKeyPair`
+    pub(crate) const GENERATE: u8 = 2;
+    /// `C_UnwrapKey`
+    pub(crate) const UNWRAP: u8 = 4;
+    /// `C_CopyObject`
+    pub(crate) const COPY: u8 = 8;
+    /// `C_SetAttributeValue`
+    pub(crate) const SET: u8 = 16;
+}
+
+/// Objects that have an attribute.
+mod held {
+    pub(super) const DATA: u8 = 1;
+    pub(super) const CERT: u8 = 2;
+    pub(super) const PUBLIC: u8 = 4;
+    pub(super) const PRIVATE: u8 = 8;
+    pub(super) const SECRET: u8 = 16;
+}
+
+/// A family of key types that share attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Any,
+    Rsa,
+    Ec,
+}
+
+/// One rule.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rule {
+    /// The attribute.
+    pub(crate) attribute: CK_ATTRIBUTE_TYPE,
+    /// The kind of its value.
+    pub(crate) kind: Kind,
+    holders: u8,
+    family: Family,
+    /// Bits of [`given`].
+    pub(crate) given: u8,
+    /// Hidden while the object is sensitive or not extractable.
+    pub(crate) is_secret: bool,
+    /// Which way it may change.
+    pub(crate) way: Way,
+    /// What it is when nobody gave it.
+    pub(crate) fallback: Fallback,
+}
+
+impl Rule {
+    const fn new(attribute: CK_ATTRIBUTE_TYPE, kind: Kind, holders: u8, given: u8, fallback: Fallback) -> Self {
+        let (family, is_secret, way) = (Family::Any, false, Way::Any);
+        Self { attribute, kind, holders, family, given, is_secret, way, fallback }
+    }
+
+    const fn of(mut self, family: Family) -> Self {
+        self.family = family;
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.is_secret = true;
+        self
+    }
+
+    const fn only(mut self, way: Way) -> Self {
+        self.way = way;
+        self
+    }
+
+    fn holds_for(&self, class: CK_OBJECT_CLASS, key_type: Option<CK_KEY_TYPE>) -> bool {
+        let holder = match class {
+            CKO_DATA => held::DATA,
+            CKO_CERTIFICATE => held::CERT,
+            CKO_PUBLIC_KEY => held::PUBLIC,
+            CKO_PRIVATE_KEY => held::PRIVATE,
+            CKO_SECRET_KEY => held::SECRET,
+            _ => 0,
+        };
+        let of_family = match self.family {
+            Family::Any => true,
+            Family::Rsa => key_type == Some(CKK_RSA),
+            Family::Ec => matches!(key_type, Some(CKK_EC | CKK_EC_EDWARDS | CKK_EC_MONTGOMERY)),
+        };
+        self.holders & holder != 0 && of_family
+    }
+}
+
+const fn rules() -> [Rule; 83] {
+    use Fallback::*;
+    use Kind::*;
+    use given::{COPY, CREATE, GENERATE, SET, UNWRAP};
+    use held::{CERT, DATA, PRIVATE, PUBLIC, SECRET};
+    const ALL: u8 = DATA | CERT | PUBLIC | PRIVATE | SECRET;
+    const KEYS: u8 = PUBLIC | PRIVATE | SECRET;
+    const HIDDEN: u8 = PRIVATE | SECRET;
+    const MAKE: u8 = CREATE | GENERATE | UNWRAP;
+    const KEEP: u8 = MAKE | COPY;
+    const ANY: u8 = KEEP | SET;
+    const NEVER: u8 = 0;
+    const fn rule(attribute: CK_ATTRIBUTE_TYPE, kind: Kind, holders: u8, given: u8, fallback: Fallback) -> Rule {
+        Rule::new(attribute, kind, holders, given, fallback)
+    }
+    [
+        // §4.2, §4.4: every object
+        rule(CKA_CLASS, Ulong, ALL, MAKE, Absent),
+        rule(CKA_TOKEN, Bool, ALL, KEEP, False),
+        rule(CKA_PRIVATE, Bool, ALL, KEEP, False),
+        rule(CKA_LABEL, Bytes, ALL, ANY, Empty),
+        rule(CKA_UNIQUE_ID, Bytes, ALL, NEVER, Absent),
+        rule(CKA_MODIFIABLE, Bool, ALL, ANY, True).only(Way::ToFalse),
+        rule(CKA_COPYABLE, Bool, ALL, ANY, True).only(Way::ToFalse),
+        rule(CKA_DESTROYABLE, Bool, ALL, ANY, True).only(Way::ToFalse),
+        // §4.5: data; CKA_ID on data is ours, so that whoever names everything by id can name data too
+        rule(CKA_APPLICATION, Bytes, DATA, CREATE | COPY | SET, Empty),
+        rule(CKA_OBJECT_ID, Bytes, DATA, CREATE | COPY | SET, Empty),
+        rule(CKA_VALUE, Bytes, DATA, CREATE | COPY | SET, Empty),
+        rule(CKA_ID, Bytes, DATA, CREATE | COPY | SET, Empty),
+        // §4.6: certificates
+        rule(CKA_CERTIFICATE_TYPE, Ulong, CERT, CREATE, Absent),
+        rule(CKA_TRUSTED, Bool, CERT, CREATE | COPY | SET, False),
+        rule(CKA_CERTIFICATE_CATEGORY, Ulong, CERT, CREATE | COPY, Zero),
+        rule(CKA_CHECK_VALUE, Bytes, CERT, CREATE | COPY, Empty),
+        rule(CKA_START_DATE, Date, CERT, CREATE | COPY | SET, Empty),
+        rule(CKA_END_DATE, Date, CERT, CREATE | COPY | SET, Empty),
+        rule(CKA_PUBLIC_KEY_INFO, Bytes, CERT, CREATE | COPY, Empty),
+        rule(CKA_SUBJECT, Bytes, CERT, CREATE | COPY, Empty),
+        rule(CKA_ID, Bytes, CERT, CREATE | COPY | SET, Empty),
+        rule(CKA_ISSUER, Bytes, CERT, CREATE | COPY | SET, Empty),
+        rule(CKA_SERIAL_NUMBER, Bytes, CERT, CREATE | COPY | SET, Empty),
+        rule(CKA_VALUE, Bytes, CERT, CREATE | COPY, Empty),
+        rule(CKA_URL, Bytes, CERT, CREATE | COPY, Empty),
+        rule(CKA_HASH_OF_SUBJECT_PUBLIC_KEY, Bytes, CERT, CREATE | COPY, Empty),
+        rule(CKA_HASH_OF_ISSUER_PUBLIC_KEY, Bytes, CERT, CREATE | COPY, Empty),
+        rule(CKA_JAVA_MIDP_SECURITY_DOMAIN, Ulong, CERT, CREATE | COPY, Zero),
+        rule(CKA_NAME_HASH_ALGORITHM, Ulong, CERT, CREATE | COPY, Absent),
+        // §4.7: every key
+        rule(CKA_KEY_TYPE, Ulong, KEYS, MAKE, Absent),
+        rule(CKA_ID, Bytes, KEYS, ANY, Empty),
+        rule(CKA_START_DATE, Date, KEYS, ANY, Empty),
+        rule(CKA_END_DATE, Date, KEYS, ANY, Empty),
+        rule(CKA_DERIVE, Bool, KEYS, ANY, False),
+        rule(CKA_LOCAL, Bool, KEYS, NEVER, False),
+        rule(CKA_KEY_GEN_MECHANISM, Ulong, KEYS, NEVER, Unavailable),
+        rule(CKA_ALLOWED_MECHANISMS, Mechanisms, KEYS, MAKE | COPY, Absent),
+        rule(CKA_CHECK_VALUE, Bytes, KEYS, MAKE | COPY, Empty),
+        // §4.8: public keys
+        rule(CKA_SUBJECT, Bytes, PUBLIC, ANY, Empty),
+        rule(CKA_ENCRYPT, Bool, PUBLIC, ANY, False),
+        rule(CKA_VERIFY, Bool, PUBLIC, ANY, False),
+        rule(CKA_VERIFY_RECOVER, Bool, PUBLIC, ANY, False),
+        rule(CKA_WRAP, Bool, PUBLIC, ANY, False),
+        rule(CKA_TRUSTED, Bool, PUBLIC, ANY, False),
+        rule(CKA_WRAP_TEMPLATE, Template, PUBLIC, KEEP, Absent),
+        rule(CKA_PUBLIC_KEY_INFO, Bytes, PUBLIC, CREATE, Empty),
+        // §4.9: private keys
+        rule(CKA_SUBJECT, Bytes, PRIVATE, ANY, Empty),
+        rule(CKA_DECRYPT, Bool, PRIVATE, ANY, False),
+        rule(CKA_SIGN, Bool, PRIVATE, ANY, False),
+        rule(CKA_SIGN_RECOVER, Bool, PRIVATE, ANY, False),
+        rule(CKA_UNWRAP, Bool, PRIVATE, ANY, False),
+        rule(CKA_ALWAYS_AUTHENTICATE, Bool, PRIVATE, KEEP, False),
+        rule(CKA_PUBLIC_KEY_INFO, Bytes, PRIVATE, CREATE | UNWRAP, Empty),
+        // §4.9, §4.10: private and secret keys
+        rule(CKA_SENSITIVE, Bool, HIDDEN, ANY, False).only(Way::ToTrue),
+        rule(CKA_EXTRACTABLE, Bool, HIDDEN, ANY, False).only(Way::ToFalse),
+        rule(CKA_ALWAYS_SENSITIVE, Bool, HIDDEN, NEVER, False),
+        rule(CKA_NEVER_EXTRACTABLE, Bool, HIDDEN, NEVER, False),
+        rule(CKA_WRAP_WITH_TRUSTED, Bool, HIDDEN, ANY, False).only(Way::ToTrue),
+        rule(CKA_UNWRAP_TEMPLATE, Template, HIDDEN, KEEP, Absent),
+        rule(CKA_DERIVE_TEMPLATE, Template, HIDDEN, KEEP, Absent),
+        // §4.10: secret keys
+        rule(CKA_ENCRYPT, Bool, SECRET, ANY, False),
+        rule(CKA_DECRYPT, Bool, SECRET, ANY, False),
+        rule(CKA_SIGN, Bool, SECRET, ANY, False),
+        rule(CKA_VERIFY, Bool, SECRET, ANY, False),
+        rule(CKA_WRAP, Bool, SECRET, ANY, False),
+        rule(CKA_UNWRAP, Bool, SECRET, ANY, False),
+        rule(CKA_TRUSTED, Bool, SECRET, ANY, False),
+        rule(CKA_WRAP_TEMPLATE, Template, SECRET, KEEP, Absent),
+        rule(CKA_VALUE, Bytes, SECRET, CREATE, Absent).secret(),
+        rule(CKA_VALUE_LEN, Ulong, SECRET, MAKE, Absent),
+        // §6.1: RSA
+        rule(CKA_MODULUS, Bytes, PUBLIC | PRIVATE, CREATE, Absent).of(Family::Rsa),
+        rule(CKA_MODULUS_BITS, Ulong, PUBLIC, GENERATE, Absent).of(Family::Rsa),
+        rule(CKA_PUBLIC_EXPONENT, Bytes, PUBLIC, CREATE | GENERATE, Absent).of(Family::Rsa),
+        rule(CKA_PUBLIC_EXPONENT, Bytes, PRIVATE, CREATE, Absent).of(Family::Rsa),
+        rule(CKA_PRIVATE_EXPONENT, Bytes, PRIVATE, CREATE, Absent).of(Family::Rsa).secret(),
+        rule(CKA_PRIME_1, Bytes, PRIVATE, CREATE, Absent).of(Family::Rsa).secret(),
+        rule(CKA_PRIME_2, Bytes, PRIVATE, CREATE, Absent).of(Family::Rsa).secret(),
+        rule(CKA_EXPONENT_1, Bytes, PRIVATE, CREATE, Absent).of(Family::Rsa).secret(),
+        rule(CKA_EXPONENT_2, Bytes, PRIVATE, CREATE, Absent).of(Family::Rsa).secret(),
+        rule(CKA_COEFFICIENT, Bytes, PRIVATE, CREATE, Absent).of(Family::Rsa).secret(),
+        // §6.3: elliptic curves
+        rule(CKA_EC_PARAMS, Bytes, PUBLIC | PRIVATE, CREATE | GENERATE, Absent).of(Family::Ec),
+        rule(CKA_EC_POINT, Bytes, PUBLIC, CREATE, Absent).of(Family::Ec),
+        rule(CKA_VALUE, Bytes, PRIVATE, CREATE, Absent).of(Family::Ec).secret(),
+    ]
+}
+
+static TABLE: LazyLock<Vec<Rule>> = LazyLock::new(|| {
+    let mut table = rules().to_vec();
+    table.sort_by_key(|rule| rule.attribute);
+    table
+});
+
+/// Every row of one attribute.
+fn rows(attribute: CK_ATTRIBUTE_TYPE) -> &'static [Rule] {
+    let start = TABLE.partition_point(|rule| rule.attribute < attribute);
+    let rest = TABLE.get(start..).unwrap_or_default();
+    rest.get(..rest.partition_point(|rule| rule.attribute == attribute)).unwrap_or_default()
+}
+
+/// The kind of an attribute, or nothing when the standard or this token does not know it.
+pub(crate) fn kind(attribute: CK_ATTRIBUTE_TYPE) -> Option<Kind> {
+    rows(attribute).first().map(|rule| rule.kind)
+}
+
+/// The rule of an attribute on objects of a class and key type, or nothing when they do not have it.
+pub(crate) fn rule(
+    attribute: CK_ATTRIBUTE_TYPE,
+    class: CK_OBJECT_CLASS,
+    key_type: Option<CK_KEY_TYPE>,
+) -> Option<&'static Rule> {
+    rows(attribute).iter().find(|rule| rule.holds_for(class, key_type))
+}
+
+/// Every rule of objects of a class and key type.
+pub(crate) fn all(class: CK_OBJECT_CLASS, key_type: Option<CK_KEY_TYPE>) -> impl Iterator<Item = &'static Rule> {
+    TABLE.iter().filter(move |rule| rule.holds_for(class, key_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attribute_has_one_kind_everywhere() {
+        for rule in TABLE.iter() {
+            assert!(rows(rule.attribute).iter().all(|other| other.kind == rule.kind), "{:#x}", rule.attribute);
+        }
+    }
+
+    #[test]
+    fn an_object_has_at_most_one_rule_for_an_attribute() {
+        let classes = [CKO_DATA, CKO_CERTIFICATE, CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY];
+        for (class, key_type) in
+            classes.into_iter().flat_map(|class| [(class, CKK_RSA), (class, CKK_EC), (class, CKK_AES)])
+        {
+            let mut seen: Vec<_> = all(class, Some(key_type)).map(|rule| rule.attribute).collect();
+            let count = seen.len();
+            seen.dedup();
+            assert_eq!(seen.len(), count, "class {class} key type {key_type}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The store's folder: device key, format, the shared page of faults and statistics, and the token folders.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::Write,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::FlockOperation;
+use zeroize::Zeroizing;
+
+use super::{DeviceKey, Result, StoreError, TokenStore, primitives, seal};
+use crate::{abi::SharedPage, config::Config, crypto};
+
+/// What the words of the store's page mean.
+pub(crate) mod page {
+    /// Grows by one with every plan that `ctl` installs.
+    pub(crate) const PLAN: usize = 0;
+    /// First of [`RULES`] words: calls that matched a rule of the installed plan.
+    pub(crate) const MATCHED: usize = 16;
+    /// First of [`RULES`] words: times the rule fired.
+    pub(crate) const FIRED: usize = MATCHED + RULES;
+    /// Rules of a plan whose counts are shared.
+    pub(crate) const RULES: usize = 64;
+    /// First of [`FUNCTIONS`] words: calls by function, while counting is on.
+    pub(crate) const CALLS: usize = FIRED + RULES;
+    /// First of [`FUNCTIONS`] words: faults injected by function.
+    pub(crate) const INJECTED: usize = CALLS + FUNCTIONS;
+    /// Entries of the function list.
+    pub(crate) const FUNCTIONS: usize = 104;
+    /// First word of the answers by return code, in the order of the names table; vendor codes share the last word.
+    pub(crate) const ANSWERS: usize = INJECTED + FUNCTIONS;
+    /// Words for return codes.
+    pub(crate) const CODES: usize = 112;
+}
+
+const FORMAT: u32 = 1;
+
+/// An open store.
+pub(crate) struct StoreFolder {
+    root: PathBuf,
+    device: DeviceKey,
+    page: SharedPage,
+}
+
+#[derive(serde::Deserialize)]
+struct StoreFile {
+    version: u32,
+}
+
+impl StoreFolder {
+    /// Opens a store, making what is missing.
+    pub(crate) fn open(root: &Path) -> Result<Self> {
+        make_folder(root)?;
+        make_folder(&root.join("tokens"))?;
+        let format = root.join("store.toml");
+        if let Ok(text) = fs::read_to_string(&format) {
+            let found: StoreFile =
+                toml::from_str(&text).map_err(|_malformed| StoreError::Corrupt("store.toml does not parse"))?;
+            if found.version > FORMAT {
+                return Err(StoreError::NewerVersion { found: found.version, known: FORMAT });
+            }
+        } else {
+            publish(&format, format!("version = {FORMAT}\n").as_bytes())?;
+        }
+        let device = device_key(&root.join("device.key"))?;
+        let state = root.join("state");
+        let page = SharedPage::map(&open_shared(&state)?).map_err(StoreError::io(&state))?;
+        Ok(Self { root: root.to_path_buf(), device, page })
+    }
+
+    /// The folder.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The page of faults and statistics.
+    pub(crate) fn page(&self) -> &SharedPage {
+        &self.page
+    }
+
+    /// The serials of all tokens, in order of their names.
+    pub(crate) fn serials(&self) -> Result<Vec<String>> {
+        let folder = self.root.join("tokens");
+        let mut serials = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(StoreError::io(&folder))? {
+            let entry = entry.map_err(StoreError::io(&folder))?;
+            match entry.file_name().into_string() {
+                Ok(name) if is_serial(&name) => serials.push(name),
+                _ => {}
+            }
+        }
+        serials.sort_unstable();
+        Ok(serials)
+    }
+
+    /// Opens one token.
+    pub(crate) fn token(&self, serial: &str, config: &Config) -> Result<TokenStore> {
+        TokenStore::open(&self.root.join("tokens").join(serial), serial, &self.device, config)
+    }
+
+    /// Makes an uninitialised token with a new serial. The caller holds [`Self::lock`].
+    ///
+    /// The folder is made under another name and renamed, so that nobody sees a half-made token.
+    pub(crate) fn create_token(&self, taken_slots: &[u64], config: &Config) -> Result<String> {
+        let mut random = [0; 8];
+        crypto::random(&mut random)?;
+        let serial = random.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        let tokens = self.root.join("tokens");
+        let making = tokens.join(format!(".making-{serial}"));
+        make_folder(&making)?;
+        TokenStore::create(&making, &serial, Self::slot_id(&serial, taken_slots), config)?;
+        let made = tokens.join(&serial);
+        fs::rename(&making, &made).map_err(StoreError::io(&made))?;
+        sync_folder(&tokens)?;
+        Ok(serial)
+    }
+
+    /// A slot id below 2^31 from the serial, stepping over those that are taken (`hsm-sim.md` §3).
+    pub(crate) fn slot_id(serial: &str, taken: &[u64]) -> u64 {
+        let [a, b, c, d, ..] = primitives::mac(&[0; 32], serial.as_bytes());
+        let mut slot = u64::from(u32::from_be_bytes([a, b, c, d]) >> 1);
+        while taken.contains(&slot) {
+            slot = (slot + 1) & 0x7fff_ffff;
+        }
+        slot
+    }
+
+    /// Takes the lock under which tokens are made; held until the file is dropped.
+    pub(crate) fn lock(&self) -> Result<File> {
+        let path = self.root.join("lock");
+        let file = open_shared(&path)?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(StoreError::errno(&path))?;
+        Ok(file)
+    }
+}
+
+fn is_serial(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(StoreError::io(path))
+}
+
+/// Opens a file that several processes map or lock.
+pub(super) fn open_shared(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(StoreError::io(path))
+}
+
+/// Puts a whole file in place at once and durably; what is already there stays.
+fn publish(path: &Path, content: &[u8]) -> Result<()> {
+    let mut random = [0; 8];
+    crypto::random(&mut random)?;
+    let draft = path.with_extension(format!("draft-{:016x}", u64::from_le_bytes(random)));
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(StoreError::io(&draft))?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(StoreError::io(&draft))?;
+    let linked = fs::hard_link(&draft, path);
+    fs::remove_file(&draft).map_err(StoreError::io(&draft))?;
+    match linked {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(StoreError::io(path)(error)),
+        _ => path.parent().map_or(Ok(()), sync_folder),
+    }
+}
+
+fn sync_folder(path: &Path) -> Result<()> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(StoreError::io(path))
+}
+
+fn device_key(path: &Path) -> Result<DeviceKey> {
+    if !path.exists() {
+        publish(path, seal::random_key()?.as_slice())?;
+    }
+    let bytes = Zeroizing::new(fs::read(path).map_err(StoreError::io(path))?);
+    let mut key = Zeroizing::new([0; 32]);
+    if bytes.len() != key.len() {
+        return Err(StoreError::Corrupt("device.key is not 32 bytes long"));
+    }
+    key.copy_from_slice(&bytes);
+    Ok(DeviceKey(key))
+}

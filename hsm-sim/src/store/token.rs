@@ -1,0 +1,258 @@
+//! One token on disk: its identity, its PINs and its rows.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    sync::atomic::Ordering,
+};
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+
+use super::{
+    DeviceKey, Lease, PinState, Query, Result, Role, Row, SealKeys, StoreError, database,
+    database::NewRow,
+    folder::open_shared,
+    pins::{self, NewPin},
+    seal::{StoreKey, random_key},
+    writer::{CHANGES, Commit, Effect, Writer},
+};
+use crate::{abi::SharedPage, config::Config};
+
+/// The word that tells until when the token is out of its slot, in milliseconds of the system's clock; 0 when it is in.
+const AWAY_UNTIL: usize = 1;
+/// The word that counts removals.
+const REMOVALS: usize = 2;
+
+/// An open token.
+pub(crate) struct TokenStore {
+    folder: PathBuf,
+    serial: String,
+    slot: u64,
+    device: DeviceKey,
+    config: Config,
+    page: Arc<SharedPage>,
+    writer: Writer,
+    readers: Mutex<Vec<Connection>>,
+}
+
+/// What the token says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TokenMeta {
+    /// Whether `C_InitToken` has been called.
+    pub(crate) is_initialised: bool,
+    /// The label, without padding.
+    pub(crate) label: String,
+    /// How the SO PIN stands.
+    pub(crate) so: Option<PinState>,
+    /// How the user PIN stands.
+    pub(crate) user: Option<PinState>,
+}
+
+/// What a right PIN opens.
+#[derive(Clone)]
+pub(crate) struct TokenKey {
+    key: StoreKey,
+    /// The keys of the private objects.
+    pub(crate) seal: Arc<SealKeys>,
+}
+
+const DATABASE: &str = "token.db";
+
+impl TokenStore {
+    /// Makes the files of a new, uninitialised token.
+    pub(super) fn create(folder: &Path, serial: &str, slot: u64, config: &Config) -> Result<()> {
+        let connection = database::connect(&folder.join(DATABASE), config.durability)?;
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        database::create(&connection)?;
+        database::set_meta(&connection, "serial", serial)?;
+        database::set_meta(&connection, "slot", &slot.to_string())?;
+        connection.execute_batch("COMMIT")?;
+        connection.close().map_err(|(_connection, error)| error.into())
+    }
+
+    /// Opens a token's files.
+    pub(super) fn open(folder: &Path, serial: &str, device: &DeviceKey, config: &Config) -> Result<Self> {
+        let path = folder.join(DATABASE);
+        if !path.exists() {
+            return Err(StoreError::Corrupt("a token folder without a database"));
+        }
+        let connection = database::connect(&path, config.durability)?;
+        database::check_format(&connection)?;
+        if database::meta(&connection, "serial")?.as_deref() != Some(serial) {
+            return Err(StoreError::Corrupt("a token folder does not bear its token's serial"));
+        }
+        let slot = database::meta(&connection, "slot")?
+            .and_then(|slot| slot.parse().ok())
+            .ok_or(StoreError::Corrupt("a token without a slot"))?;
+        let state = folder.join("state");
+        let page = Arc::new(SharedPage::map(&open_shared(&state)?).map_err(StoreError::io(&state))?);
+        let writer = Writer::new(connection, &folder.join("lock"), Arc::clone(&page))?;
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            serial: serial.to_owned(),
+            slot,
+            device: device.clone(),
+            config: config.clone(),
+            page,
+            writer,
+            readers: Mutex::default(),
+        })
+    }
+
+    /// The token's serial.
+    pub(crate) fn serial(&self) -> &str {
+        &self.serial
+    }
+
+    /// The slot the token is in for all its life.
+    pub(crate) const fn slot(&self) -> u64 {
+        self.slot
+    }
+
+    /// The keys of the public objects.
+    pub(crate) fn public_keys(&self) -> Result<SealKeys> {
+        self.device.public_keys(&self.serial)
+    }
+
+    /// The counter of changes and deletions; odd while one is under way.
+    pub(crate) fn changes(&self) -> u64 {
+        self.page.word(CHANGES).load(Ordering::Acquire)
+    }
+
+    /// Until when the token is out of its slot, and how often it has been taken out.
+    pub(crate) fn removal(&self) -> (u64, u64) {
+        (self.page.load(AWAY_UNTIL), self.page.load(REMOVALS))
+    }
+
+    /// Takes the token out of its slot until a time.
+    pub(crate) fn remove_until(&self, milliseconds: u64) {
+        self.page.word(AWAY_UNTIL).store(milliseconds, Ordering::Relaxed);
+        self.page.word(REMOVALS).fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Takes this process's place among the token's users.
+    pub(crate) fn lease(&self) -> Result<Lease> {
+        Lease::take(&self.folder, Arc::clone(&self.page))
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let idle = self.readers.lock().pop();
+        let connection =
+            idle.map_or_else(|| database::connect(&self.folder.join(DATABASE), self.config.durability), Ok)?;
+        let result = work(&connection);
+        self.readers.lock().push(connection);
+        result
+    }
+
+    /// Reads what the token says of itself.
+    pub(crate) fn meta(&self) -> Result<TokenMeta> {
+        self.read(|connection| {
+            Ok(TokenMeta {
+                is_initialised: database::meta(connection, "label")?.is_some(),
+                label: database::meta(connection, "label")?.unwrap_or_default(),
+                so: pins::state(connection, Role::So)?,
+                user: pins::state(connection, Role::User)?,
+            })
+        })
+    }
+
+    /// Initialises the token: new token key, SO PIN, label; every object and the user PIN are gone.
+    ///
+    /// The caller has checked the old SO PIN and that no session is open.
+    pub(crate) fn initialise(&self, label: &str, so_pin: &[u8]) -> Result<()> {
+        let token_key = random_key()?;
+        let pin = self.new_pin(Role::So, so_pin, &token_key)?;
+        let label = label.to_owned();
+        self.writer.write(Effect::Changes, move |connection| {
+            connection.execute_batch("DELETE FROM objects; DELETE FROM pins;")?;
+            pin.write(connection)?;
+            database::set_meta(connection, "label", &label)
+        })?;
+        Ok(())
+    }
+
+    fn new_pin(&self, role: Role, pin: &[u8], token_key: &StoreKey) -> Result<NewPin> {
+        let tries = match role {
+            Role::So => self.config.so_tries,
+            Role::User => self.config.user_tries,
+        };
+        let rounds = self.config.kdf_cost.rounds();
+        NewPin::seal(&self.device, &self.serial, role, pin, token_key, rounds, tries)
+    }
+
+    /// Tries a PIN.
+    ///
+    /// # Errors
+    ///
+    /// `Pin` when it is wrong, `PinLocked` when no try is left, `PinNotSet` when there is nothing to try it on.
+    pub(crate) fn try_pin(&self, role: Role, pin: &[u8]) -> Result<TokenKey> {
+        let (record, _) = self.writer.write(Effect::Adds, move |connection| pins::spend_try(connection, role))?;
+        let key = record.open(&self.device, &self.serial, role, pin)?;
+        self.writer.write(Effect::Adds, move |connection| pins::restore_tries(connection, role))?;
+        let seal = Arc::new(SealKeys::private(&key, &self.serial)?);
+        Ok(TokenKey { key, seal })
+    }
+
+    /// Sets a PIN on an open token; its tries start anew.
+    pub(crate) fn set_pin(&self, role: Role, pin: &[u8], token_key: &TokenKey) -> Result<()> {
+        let record = self.new_pin(role, pin, &token_key.key)?;
+        self.writer.write(Effect::Adds, move |connection| record.write(connection))?;
+        Ok(())
+    }
+
+    /// Adds rows in one transaction and answers with their handles.
+    pub(crate) fn insert(&self, rows: Vec<NewRow>) -> Result<Vec<u64>> {
+        let limit = self.config.limits.max_objects;
+        let (handles, _) = self.writer.write(Effect::Adds, move |connection| {
+            if limit > 0 && database::count(connection)?.saturating_add(rows.len() as u64) > limit {
+                return Err(StoreError::Full);
+            }
+            rows.iter().map(|row| database::insert(connection, row)).collect::<Result<Vec<_>>>()
+        })?;
+        Ok(handles)
+    }
+
+    /// Replaces a row of version `expected`; `None` when the row has another version by now.
+    ///
+    /// # Errors
+    ///
+    /// `Gone` when the row does not exist.
+    pub(crate) fn update(&self, handle: u64, expected: u64, row: NewRow) -> Result<Option<Commit>> {
+        let (updated, commit) = self.writer.write(Effect::Changes, move |connection| {
+            let updated = database::update(connection, handle, expected, &row)?;
+            if !updated && database::version(connection, handle)?.is_none() {
+                return Err(StoreError::Gone);
+            }
+            Ok(updated)
+        })?;
+        Ok(updated.then_some(commit))
+    }
+
+    /// Deletes a row.
+    ///
+    /// # Errors
+    ///
+    /// `Gone` when the row does not exist.
+    pub(crate) fn delete(&self, handle: u64) -> Result<Commit> {
+        let ((), commit) = self.writer.write(Effect::Changes, move |connection| {
+            if database::delete(connection, handle)? { Ok(()) } else { Err(StoreError::Gone) }
+        })?;
+        Ok(commit)
+    }
+
+    /// Reads a row.
+    pub(crate) fn row(&self, handle: u64) -> Result<Option<Row>> {
+        self.read(|connection| database::row(connection, handle))
+    }
+
+    /// Reads a row's version.
+    pub(crate) fn version(&self, handle: u64) -> Result<Option<u64>> {
+        self.read(|connection| database::version(connection, handle))
+    }
+
+    /// The handles of the rows a query names, rising.
+    pub(crate) fn handles(&self, query: &Query, with_private: bool) -> Result<Vec<u64>> {
+        self.read(|connection| database::handles(connection, query, with_private))
+    }
+}
