@@ -5,5 +5,10 @@
 
 // rank 0: nothing of ours
 pub mod domain;
+pub mod telemetry;
+
+// rank 1: who is asking, and may they
+pub mod authz;
+
 // rank 2: use cases
 pub mod engine;

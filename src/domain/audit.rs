@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{access::{ProjectId, Realm}, object::UniqueIdentifier, operation::OperationKind, time::Timestamp};
+use super::{
+    access::{ProjectId, Realm},
+    object::UniqueIdentifier,
+    operation::OperationKind,
+    time::Timestamp,
+};
 
 /// Which way a request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -26,8 +26,14 @@ pub enum State {
 
 impl State {
     /// Every state, in the order of the standard.
-    pub const ALL: [Self; 6] =
-        [Self::PreActive, Self::Active, Self::Deactivated, Self::Compromised, Self::Destroyed, Self::DestroyedCompromised];
+    pub const ALL: [Self; 6] = [
+        Self::PreActive,
+        Self::Active,
+        Self::Deactivated,
+        Self::Compromised,
+        Self::Destroyed,
+        Self::DestroyedCompromised,
+    ];
 
     /// KMIP's number.
     #[must_use]
@@ -88,14 +94,14 @@ impl Trigger {
 
 /// The numbered transitions of KMIP 2.1 §4.57, Figure 1; number 1 is creation.
 pub const TRANSITIONS: &[(State, Trigger, State)] = &[
-    (State::PreActive, Trigger::Destroy, State::Destroyed),               //  2
-    (State::PreActive, Trigger::Compromise, State::Compromised),          //  3
-    (State::PreActive, Trigger::Activate, State::Active),                 //  4
-    (State::Active, Trigger::Compromise, State::Compromised),             //  5
-    (State::Active, Trigger::Deactivate, State::Deactivated),             //  6
-    (State::Deactivated, Trigger::Destroy, State::Destroyed),             //  7
-    (State::Deactivated, Trigger::Compromise, State::Compromised),        //  8
-    (State::Compromised, Trigger::Destroy, State::DestroyedCompromised),  //  9
+    (State::PreActive, Trigger::Destroy, State::Destroyed),      //  2
+    (State::PreActive, Trigger::Compromise, State::Compromised), //  3
+    (State::PreActive, Trigger::Activate, State::Active),        //  4
+    (State::Active, Trigger::Compromise, State::Compromised),    //  5
+    (State::Active, Trigger::Deactivate, State::Deactivated),    //  6
+    (State::Deactivated, Trigger::Destroy, State::Destroyed),    //  7
+    (State::Deactivated, Trigger::Compromise, State::Compromised), //  8
+    (State::Compromised, Trigger::Destroy, State::DestroyedCompromised), //  9
     (State::Destroyed, Trigger::Compromise, State::DestroyedCompromised), // 10
     // Not in the figure, but asked for by the operations: revoking again changes nothing.
     (State::Deactivated, Trigger::Deactivate, State::Deactivated),

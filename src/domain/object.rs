@@ -197,6 +197,12 @@ impl ManagedObject {
         self.lifecycle.state(now)
     }
 
+    /// Whether its Barbican expiration has passed: then no protocol finds it any more.
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.secret.expiration.is_some_and(|expiration| expiration <= now)
+    }
+
     /// The algorithm, if it has one.
     #[must_use]
     pub fn algorithm(&self) -> Option<CryptographicAlgorithm> {
@@ -274,7 +280,9 @@ impl ManagedObject {
         if let Some(reason) = &self.lifecycle.revocation {
             add(K::RevocationReason, V::RevocationReason { code: reason.code, message: reason.message.clone() });
         }
-        if let Some(format) = self.format.filter(|_| self.object_type.is_key() || self.object_type == ObjectType::SecretData) {
+        if let Some(format) =
+            self.format.filter(|_| self.object_type.is_key() || self.object_type == ObjectType::SecretData)
+        {
             add(K::KeyFormatType, V::Enumeration(format.0));
         }
         match (self.object_type, self.subtype) {
@@ -299,7 +307,13 @@ mod tests {
     fn only_the_canonical_text_is_an_identifier() {
         let text = "6c2f3f1e-0b1a-4d5c-9e2f-1a2b3c4d5e6f";
         assert_eq!(text.parse::<UniqueIdentifier>().unwrap().to_string(), text);
-        for wrong in ["6C2F3F1E-0B1A-4D5C-9E2F-1A2B3C4D5E6F", "6c2f3f1e0b1a4d5c9e2f1a2b3c4d5e6f", "1", "", "6c2f3f1e-0b1a-1d5c-9e2f-1a2b3c4d5e6f"] {
+        for wrong in [
+            "6C2F3F1E-0B1A-4D5C-9E2F-1A2B3C4D5E6F",
+            "6c2f3f1e0b1a4d5c9e2f1a2b3c4d5e6f",
+            "1",
+            "",
+            "6c2f3f1e-0b1a-1d5c-9e2f-1a2b3c4d5e6f",
+        ] {
             assert_eq!(wrong.parse::<UniqueIdentifier>(), Err(NotAnIdentifier), "{wrong}");
         }
     }

@@ -25,6 +25,12 @@ impl SecretValue {
         self.0.expose_secret()
     }
 
+    /// A second copy, zeroised like the first: for a value that must reach the HSM in two forms.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self::new(self.0.expose_secret().clone())
+    }
+
     /// The length in bytes; lengths are not secret.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -3,4 +3,17 @@
 //! It knows neither KMIP nor JSON, neither `cryptoki` nor `sled`. A front end turns bytes into a typed use case and calls
 //! [`Engine::execute`]; everything that must happen around a use case happens there, once.
 
+pub mod error;
+pub mod operation;
+pub mod ops;
+mod pipeline;
 pub mod ports;
+pub mod reconcile;
+mod tools;
+
+pub use error::{Error, ErrorKind};
+pub use operation::{Operation, Target, Targets};
+pub use pipeline::{Caller, Engine, Observer};
+use tools::unexpected;
+
+pub use tools::{Announced, Ports, Settings, Tools};

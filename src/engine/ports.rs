@@ -157,6 +157,15 @@ pub enum HsmRequest {
         /// How.
         mode: WrapMode,
     },
+    /// Wraps bytes under a key: a session generic secret of them is made, wrapped and destroyed. Answer: [`HsmAnswer::Bytes`].
+    WrapBytes {
+        /// The wrapping key.
+        wrapping: TokenReference,
+        /// What to wrap.
+        value: SecretValue,
+        /// How.
+        mode: WrapMode,
+    },
     /// Encrypts. Answer: [`HsmAnswer::Encrypted`].
     Encrypt {
         /// With which key (secret or public).
@@ -527,13 +536,23 @@ pub trait MetadataStore: Send + Sync {
     /// A group by identifier.
     fn group(&self, id: UniqueIdentifier) -> Answer<'_, Result<Option<Versioned<Group>>, StoreError>>;
     /// Groups of a project, oldest first.
-    fn groups(&self, project: ProjectId, after: Option<Cursor>, limit: usize) -> Answer<'_, Result<Page<Group>, StoreError>>;
+    fn groups(
+        &self,
+        project: ProjectId,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Answer<'_, Result<Page<Group>, StoreError>>;
     /// Groups that hold an object.
     fn groups_with(&self, member: UniqueIdentifier) -> Answer<'_, Result<Vec<Versioned<Group>>, StoreError>>;
     /// A job by identifier.
     fn job(&self, id: UniqueIdentifier) -> Answer<'_, Result<Option<Versioned<Job>>, StoreError>>;
     /// Jobs of a project, oldest first.
-    fn jobs(&self, project: ProjectId, after: Option<Cursor>, limit: usize) -> Answer<'_, Result<Page<Job>, StoreError>>;
+    fn jobs(
+        &self,
+        project: ProjectId,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Answer<'_, Result<Page<Job>, StoreError>>;
     /// Jobs of every project that are not finished.
     fn pending_jobs(&self) -> Answer<'_, Result<Vec<Versioned<Job>>, StoreError>>;
     /// Intents that were not settled: only after a crash, or while their request runs.

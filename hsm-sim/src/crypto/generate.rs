@@ -4,9 +4,10 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::{
-    aes, des,
+    aes, des, ecdsa, eddsa,
     error::{CryptoError, Result},
-    ffi,
+    ffi::{self, ec::EcKey, rsa::RsaKey},
+    key::{Curve, EcPrivateKey, Key, RawPrivateKey, RsaPrivateKey, rsa},
     mechanism::MechanismInfo,
     params::ParamKind,
 };
@@ -24,6 +25,24 @@ pub(super) const MECHANISMS: &[MechanismInfo] = &[
         ParamKind::None,
     )
     .flags(CKF_GENERATE),
+    MechanismInfo::new(
+        CKM_RSA_PKCS_KEY_PAIR_GEN,
+        "RSA_PKCS_KEY_PAIR_GEN",
+        &[CKK_RSA],
+        RSA_GENERATE_BITS,
+        ParamKind::None,
+    )
+    .flags(CKF_GENERATE_KEY_PAIR),
+    MechanismInfo::new(CKM_EC_KEY_PAIR_GEN, "EC_KEY_PAIR_GEN", ecdsa::KEY_TYPES, ecdsa::SIZES, ParamKind::None)
+        .flags(CKF_GENERATE_KEY_PAIR | ecdsa::CURVE_FLAGS),
+    MechanismInfo::new(
+        CKM_EC_EDWARDS_KEY_PAIR_GEN,
+        "EC_EDWARDS_KEY_PAIR_GEN",
+        eddsa::KEY_TYPES,
+        eddsa::SIZES,
+        ParamKind::None,
+    )
+    .flags(CKF_GENERATE_KEY_PAIR | eddsa::CURVE_FLAGS),
 ];
 
 /// Fills `output` with random bytes.
@@ -53,3 +72,55 @@ pub fn generate_des(bytes: usize) -> Result<Zeroizing<Vec<u8>>> {
         }
     }
 }
+
+/// What a key pair to be made is like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PairParams {
+    /// `CKA_MODULUS_BITS` and `CKA_PUBLIC_EXPONENT`.
+    Rsa {
+        /// Bits of the modulus.
+        modulus_bits: u32,
+        /// The exponent, big-endian; 65537 when empty.
+        public_exponent: Vec<u8>,
+    },
+    /// `CKA_EC_PARAMS`.
+    Curve(Curve),
+}
+
+/// Makes a private key, which contains its public half ([`Key::public`]).
+pub fn generate_key_pair(mechanism: CK_MECHANISM_TYPE, params: &PairParams) -> Result<Key> {
+    match (mechanism, params) {
+        (CKM_RSA_PKCS_KEY_PAIR_GEN, PairParams::Rsa { modulus_bits, public_exponent }) => {
+            generate_rsa(*modulus_bits, public_exponent)
+        }
+        (CKM_EC_KEY_PAIR_GEN, PairParams::Curve(curve)) if curve.is_prime() => {
+            EcPrivateKey::checked(EcKey::generate(*curve)?).map(Key::EcPrivate)
+        }
+        (CKM_EC_EDWARDS_KEY_PAIR_GEN, PairParams::Curve(curve @ Curve::Ed25519)) => {
+            RawPrivateKey::new(*curve, &generate_secret(32)?).map(Key::Ed25519Private)
+        }
+        (CKM_EC_KEY_PAIR_GEN | CKM_EC_EDWARDS_KEY_PAIR_GEN, PairParams::Curve(_)) => {
+            Err(CryptoError::CurveNotSupported)
+        }
+        _ => Err(CryptoError::MechanismInvalid),
+    }
+}
+
+fn generate_rsa(modulus_bits: u32, public_exponent: &[u8]) -> Result<Key> {
+    if !(RSA_GENERATE_BITS_MIN..=rsa::BITS_MAX).contains(&modulus_bits) || !modulus_bits.is_multiple_of(128) {
+        return Err(CryptoError::KeySizeRange);
+    }
+    let exponent = public_exponent
+        .iter()
+        .try_fold(0_u64, |value, byte| if value >> 56 == 0 { Some(value << 8 | u64::from(*byte)) } else { None });
+    let exponent = match exponent {
+        Some(0) if public_exponent.is_empty() => 65_537,
+        // FIPS 186-5 §A.1.1 asks for an odd exponent above 2¹⁶; the library bounds it at 33 bits.
+        Some(exponent) if exponent % 2 == 1 && (65_537..1 << 33).contains(&exponent) => exponent,
+        _ => return Err(CryptoError::AttributeValueInvalid),
+    };
+    RsaPrivateKey::checked(RsaKey::generate(modulus_bits, &exponent.to_be_bytes())?).map(Key::RsaPrivate)
+}
+
+const RSA_GENERATE_BITS_MIN: u32 = 2048;
+const RSA_GENERATE_BITS: (CK_ULONG, CK_ULONG) = (RSA_GENERATE_BITS_MIN as CK_ULONG, rsa::BITS_MAX as CK_ULONG);

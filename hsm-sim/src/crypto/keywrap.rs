@@ -54,7 +54,7 @@ fn unwrap(params: &Params, key: &Key, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8
     Ok(plain)
 }
 
-fn wrap_padded(params: &Params, key: &Key, plain: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn wrap_padded(params: &Params, key: &Key, plain: &[u8]) -> Result<Vec<u8>> {
     default_value_only(params)?;
     if plain.is_empty() || plain.len() > BYTES_MAX {
         return Err(CryptoError::KeyNotWrappable);
@@ -65,7 +65,7 @@ fn wrap_padded(params: &Params, key: &Key, plain: &[u8]) -> Result<Vec<u8>> {
     Ok(wrapped)
 }
 
-fn unwrap_padded(params: &Params, key: &Key, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+pub(super) fn unwrap_padded(params: &Params, key: &Key, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     default_value_only(params)?;
     if wrapped.len() < 16 || !wrapped.len().is_multiple_of(8) || wrapped.len() > BYTES_MAX + 8 {
         return Err(CryptoError::WrappedKeyLenRange);

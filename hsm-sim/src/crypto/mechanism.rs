@@ -6,17 +6,18 @@
 use std::sync::LazyLock;
 
 use cryptoki_sys::*;
+use zeroize::Zeroizing;
 
 use super::{
-    aes, des, digest,
+    aes, des, digest, ecdsa, eddsa,
     error::{CryptoError, Result},
     gcm, generate,
     key::Key,
-    keywrap,
+    keywrap, mac,
     operation::{CipherOperation, Digester, Direction, SignOperation, VerifyOperation},
     params::{Hash, ParamKind, Params},
+    rsa_cipher, rsa_sign,
 };
-use zeroize::Zeroizing;
 
 pub(super) type CipherFn = fn(Direction, &Params, &Key) -> Result<Box<dyn CipherOperation>>;
 pub(super) type SignFn = fn(&Params, &Key) -> Result<Box<dyn SignOperation>>;
@@ -126,9 +127,22 @@ impl std::fmt::Debug for MechanismInfo {
     }
 }
 
-/// The slices of the families, in the order of PKCS#11 3.1 §6.
-const FAMILIES: &[&[MechanismInfo]] =
-    &[generate::MECHANISMS, aes::MECHANISMS, gcm::MECHANISMS, keywrap::MECHANISMS, des::MECHANISMS, digest::MECHANISMS];
+/// The slices of the families.
+const FAMILIES: &[&[MechanismInfo]] = &[
+    generate::MECHANISMS,
+    rsa_sign::MECHANISMS,
+    rsa_sign::HASHED.as_flattened(),
+    rsa_cipher::MECHANISMS,
+    ecdsa::MECHANISMS,
+    eddsa::MECHANISMS,
+    aes::MECHANISMS,
+    gcm::MECHANISMS,
+    mac::CMAC_MECHANISMS,
+    keywrap::MECHANISMS,
+    des::MECHANISMS,
+    digest::MECHANISMS,
+    mac::HMAC_MECHANISMS,
+];
 
 static TABLE: LazyLock<Vec<&'static MechanismInfo>> = LazyLock::new(|| {
     let mut table: Vec<_> = FAMILIES.iter().copied().flatten().collect();

@@ -9,21 +9,31 @@ mod aes;
 mod block;
 mod des;
 mod digest;
+mod ecdsa;
+mod eddsa;
 mod error;
 mod ffi;
 mod gcm;
 mod generate;
 mod key;
 mod keywrap;
+mod mac;
 mod mechanism;
+mod message;
 mod operation;
 mod params;
+mod rsa_cipher;
+mod rsa_sign;
+pub mod seal;
 
 pub use des::{has_odd_parity, set_odd_parity};
 pub use digest::digest;
 pub use error::{CryptoError, Result};
-pub use generate::{generate_des, generate_secret, random};
-pub use key::{Key, SecretKey};
+pub use generate::{PairParams, generate_des, generate_key_pair, generate_secret, random};
+pub use key::{
+    Curve, EcPrivateKey, EcPublicKey, Key, RawPrivateKey, RawPublicKey, RsaNumbers, RsaPrivateKey, RsaPublicKey,
+    SecretKey, to_octet_string,
+};
 pub use mechanism::{
     MechanismInfo, decryptor, digester, encryptor, mechanism, mechanisms, signer, unwrap, verifier, wrap,
 };

@@ -1,4 +1,4 @@
-//! `EVP_MD_CTX`, `HMAC_CTX` and `CMAC_CTX`.
+//! `EVP_MD_CTX`: running hashes.
 
 use std::{ffi::c_uint, ptr};
 

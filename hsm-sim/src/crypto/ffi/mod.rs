@@ -4,13 +4,21 @@
 //! and turns the library's 0/1 answers into `Result`. Failures also empty the thread's error queue, which nobody reads.
 
 pub(super) mod aead;
+mod bignum;
 pub(super) mod cipher;
 pub(super) mod digest;
+pub(super) mod ec;
+pub(super) mod ed25519;
+pub(super) mod kdf;
 pub(super) mod keywrap;
+pub(super) mod mac;
+pub(super) mod pkey;
 pub(super) mod random;
+pub(super) mod rsa;
 
 use std::{
     ffi::c_int,
+    mem::ManuallyDrop,
     ptr::{self, NonNull},
 };
 
@@ -39,6 +47,11 @@ impl<T: Foreign> Owned<T> {
     /// `object` is null or a reference that nobody else will free.
     unsafe fn new(object: *mut T) -> Result<Self> {
         NonNull::new(object).map(Self).ok_or_else(failure)
+    }
+
+    /// Gives the reference up to the library.
+    fn release(self) -> *mut T {
+        ManuallyDrop::new(self).0.as_ptr()
     }
 
     fn as_ptr(&self) -> *const T {
@@ -77,7 +90,15 @@ macro_rules! foreign {
 }
 
 foreign! {
+    BIGNUM => BN_clear_free,
+    BN_CTX => BN_CTX_free,
+    ECDSA_SIG => ECDSA_SIG_free,
+    EC_KEY => EC_KEY_free,
+    EC_POINT => EC_POINT_free,
     EVP_CIPHER_CTX => EVP_CIPHER_CTX_free,
+    EVP_PKEY => EVP_PKEY_free,
+    EVP_PKEY_CTX => EVP_PKEY_CTX_free,
+    RSA => RSA_free,
     EVP_AEAD_CTX => EVP_AEAD_CTX_free,
     EVP_MD_CTX => EVP_MD_CTX_free,
     HMAC_CTX => HMAC_CTX_free,

@@ -11,8 +11,10 @@ use crate::crypto::{
         aead::{Aead, AeadKey},
         cipher::{Cipher, CipherContext},
         keywrap::WrapKey,
+        mac::{Cmac, Hmac},
     },
     operation::Direction,
+    params::Hash,
 };
 
 /// The bytes of a secret key, and the contexts prepared from them.
@@ -25,6 +27,9 @@ struct Shared {
     gcm: Prepared<AeadKey>,
     wrap: Prepared<Box<WrapKey>>,
     unwrap: Prepared<Box<WrapKey>>,
+    cmac: Prepared<Cmac>,
+    /// Of the first hash it was asked for: a key is hardly ever used with two.
+    hmac: Prepared<(Hash, Hmac)>,
 }
 
 impl SecretKey {
@@ -36,6 +41,8 @@ impl SecretKey {
             gcm: Prepared::new(),
             wrap: Prepared::new(),
             unwrap: Prepared::new(),
+            cmac: Prepared::new(),
+            hmac: Prepared::new(),
         }))
     }
 
@@ -73,6 +80,19 @@ impl SecretKey {
             Direction::Decrypt => &self.0.unwrap,
         };
         slot.get_or_try(|| WrapKey::new(&self.0.value, direction).map(Box::new)).map(|boxed| &**boxed)
+    }
+
+    pub(in crate::crypto) fn cmac(&self) -> Result<&Cmac> {
+        self.0.cmac.get_or_try(|| Cmac::aes(&self.0.value))
+    }
+
+    /// A started HMAC.
+    pub(in crate::crypto) fn hmac(&self, hash: Hash) -> Result<Hmac> {
+        if self.is_empty() {
+            return Err(CryptoError::KeySizeRange);
+        }
+        let (of, keyed) = self.0.hmac.get_or_try(|| Ok((hash, Hmac::keyed(hash, &self.0.value)?)))?;
+        if *of == hash { keyed.start() } else { Hmac::keyed(hash, &self.0.value) }
     }
 
     /// Three DES keys; of a two-key value the first is used again as the third (SP 800-67 §3.2, keying option 2).

@@ -1,0 +1,123 @@
+//! Ed25519 (PKCS#11 3.1 §6.3.16, RFC 8032): pure, with context, prehashed. One form never verifies another's signature.
+
+use cryptoki_sys::*;
+
+use super::{
+    error::{CryptoError, Result},
+    ffi::ed25519,
+    key::{Key, RawPrivateKey, RawPublicKey},
+    mechanism::MechanismInfo,
+    message::Message,
+    operation::{SignOperation, VerifyOperation},
+    params::{Hash, ParamKind, Params},
+};
+
+/// The key type of Edwards curves.
+pub(super) const KEY_TYPES: &[CK_KEY_TYPE] = &[CKK_EC_EDWARDS];
+/// Size of the curve in bits.
+pub(super) const SIZES: (CK_ULONG, CK_ULONG) = (255, 255);
+/// What C_GetMechanismInfo says of the curve: its points are always compressed.
+pub(super) const CURVE_FLAGS: CK_FLAGS = CKF_EC_F_P | CKF_EC_OID | CKF_EC_CURVENAME | CKF_EC_COMPRESS;
+
+/// The rows of this family.
+pub(super) const MECHANISMS: &[MechanismInfo] =
+    &[MechanismInfo::new(CKM_EDDSA, "EDDSA", KEY_TYPES, SIZES, ParamKind::OptionalEddsa).flags(CURVE_FLAGS).signs(
+        |params, key| match key {
+            Key::Ed25519Private(key) => {
+                let (form, message) = form(params)?;
+                Ok(Box::new(EdSigner { key: key.clone(), form, message }))
+            }
+            _ => Err(CryptoError::KeyTypeInconsistent),
+        },
+        |params, key| {
+            let key = match key {
+                Key::Ed25519Public(key) => key.clone(),
+                Key::Ed25519Private(key) => key.public(),
+                _ => return Err(CryptoError::KeyTypeInconsistent),
+            };
+            let (form, message) = form(params)?;
+            Ok(Box::new(EdVerifier { key, form, message }))
+        },
+    )];
+
+enum Form {
+    Pure,
+    Context(Vec<u8>),
+    Prehash(Vec<u8>),
+}
+
+/// The empty context of Ed25519ctx is refused, as RFC 8032 §8.3 advises and the library insists.
+fn form(params: &Params) -> Result<(Form, Message)> {
+    match params {
+        Params::None => Ok((Form::Pure, Message::whole(MESSAGE_BYTES_MAX))),
+        Params::Eddsa { context, .. } if context.len() > CONTEXT_BYTES_MAX => Err(CryptoError::MechanismParamInvalid),
+        Params::Eddsa { prehash: true, context } => {
+            Ok((Form::Prehash(context.clone()), Message::digest(Hash::Sha512)?))
+        }
+        Params::Eddsa { prehash: false, context } if !context.is_empty() => {
+            Ok((Form::Context(context.clone()), Message::whole(MESSAGE_BYTES_MAX)))
+        }
+        _ => Err(CryptoError::MechanismParamInvalid),
+    }
+}
+
+fn digest(data: &[u8]) -> Result<&[u8; 64]> {
+    data.try_into().map_err(|_length| CryptoError::GeneralError)
+}
+
+struct EdSigner {
+    key: RawPrivateKey,
+    form: Form,
+    message: Message,
+}
+
+impl SignOperation for EdSigner {
+    fn signature_bytes(&self) -> usize {
+        ed25519::SIGNATURE_BYTES
+    }
+
+    fn update(&mut self, data: &[u8]) -> Result<()> {
+        self.message.update(data)
+    }
+
+    fn finish(&mut self, signature: &mut [u8]) -> Result<usize> {
+        let data = self.message.finish()?;
+        let key = self.key.expanded();
+        let made = match &self.form {
+            Form::Pure => ed25519::sign(key, &data)?,
+            Form::Context(context) => ed25519::sign_context(key, context, &data)?,
+            Form::Prehash(context) => ed25519::sign_prehash(key, context, digest(&data)?)?,
+        };
+        signature.get_mut(..made.len()).ok_or(CryptoError::GeneralError)?.copy_from_slice(&made);
+        Ok(made.len())
+    }
+}
+
+struct EdVerifier {
+    key: RawPublicKey,
+    form: Form,
+    message: Message,
+}
+
+impl VerifyOperation for EdVerifier {
+    fn update(&mut self, data: &[u8]) -> Result<()> {
+        self.message.update(data)
+    }
+
+    fn finish(&mut self, signature: &[u8]) -> Result<()> {
+        let data = self.message.finish()?;
+        let signature = signature.try_into().map_err(|_length| CryptoError::SignatureLenRange)?;
+        let key = self.key.bytes();
+        match &self.form {
+            Form::Pure => ed25519::verify(key, &data, signature),
+            Form::Context(context) => ed25519::verify_context(key, context, &data, signature),
+            Form::Prehash(context) => ed25519::verify_prehash(key, context, digest(&data)?, signature),
+        }
+        .map_err(|_whatever| CryptoError::SignatureInvalid)
+    }
+}
+
+/// RFC 8032 §5.1.
+const CONTEXT_BYTES_MAX: usize = 255;
+/// Pure signatures go over the message twice, so it is kept.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;

@@ -1,0 +1,123 @@
+//! Makes a symmetric key or secret data inside the HSM (KMIP 2.1 §6.1.8; Barbican key orders).
+
+use super::template::{self, KeyShape};
+use crate::{
+    authz::Permitted,
+    domain::{
+        Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, Lifecycle, ManagedObject, ObjectType,
+        OperationKind, Origin, UniqueIdentifier, UsageMask, algorithm::KeyFormatType, reference::KeyKind,
+        secret::SecretFacet,
+    },
+    engine::{
+        Error, ErrorKind, Operation, Target, Targets, Tools,
+        ports::{Guard, HsmAnswer, HsmRequest, IntentKind, Write},
+    },
+};
+
+/// Makes a key inside the HSM.
+#[derive(Debug)]
+pub struct Create {
+    /// The identifier, when the caller chose it before (a job that may be repeated); else a fresh one.
+    pub identifier: Option<UniqueIdentifier>,
+    /// Symmetric Key or Secret Data.
+    pub object_type: ObjectType,
+    /// Through which protocol.
+    pub origin: Origin,
+    /// Which algorithm; secret data may have none.
+    pub algorithm: Option<CryptographicAlgorithm>,
+    /// Length in bits.
+    pub length_bits: Option<u32>,
+    /// For secret data: Password 1, Seed 2.
+    pub subtype: Option<u32>,
+    /// The client's attributes beside algorithm and length.
+    pub attributes: Vec<Attribute>,
+    /// The Barbican side.
+    pub secret: SecretFacet,
+}
+
+impl Operation for Create {
+    const KIND: OperationKind = OperationKind::Create;
+    type Output = ManagedObject;
+
+    fn target(&self) -> Target {
+        Target::Project
+    }
+
+    async fn run(self, _on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
+        let now = tools.now();
+        let id = self.identifier.unwrap_or_else(|| tools.identifier());
+        let (algorithm, bits) = (self.algorithm, self.length_bits);
+        let shape = match (self.object_type, algorithm, bits) {
+            (ObjectType::SymmetricKey, Some(algorithm), Some(bits)) => KeyShape::of(algorithm, bits),
+            (ObjectType::SymmetricKey, _, _) => {
+                return Err(Error::new(ErrorKind::Missing, "a symmetric key needs an algorithm and a length"));
+            }
+            (ObjectType::SecretData, _, bits) => {
+                let bits = bits.unwrap_or(256);
+                let fits = bits != 0 && bits.is_multiple_of(8) && bits <= 32_768;
+                fits.then_some(KeyShape { kind: KeyKind::Generic, bytes: bits / 8, usable: true })
+            }
+            _ => return Err(Error::new(ErrorKind::WrongObjectType, "the server makes keys and secret data only")),
+        };
+        let shape =
+            shape.ok_or_else(|| Error::new(ErrorKind::InvalidField, "the length does not fit the algorithm"))?;
+        let usage = template::usage_of(&self.attributes);
+        if self.object_type == ObjectType::SymmetricKey && usage.is_none() && self.origin == Origin::Kmip {
+            return Err(Error::new(ErrorKind::Missing, "a key needs a cryptographic usage mask"));
+        }
+        if let (Some(algorithm), Some(bits)) = (algorithm, bits) {
+            template::quantum_safe(&self.attributes, algorithm, bits)?;
+        }
+        let extractable = template::extractable(&self.attributes);
+
+        let mut object = ManagedObject {
+            identifier: id,
+            object_type: self.object_type,
+            project: tools.principal().project.clone(),
+            creator: tools.principal().name.clone(),
+            origin: self.origin,
+            value: None,
+            format: Some(KeyFormatType::RAW),
+            subtype: self.subtype,
+            lifecycle: Lifecycle::new(now),
+            attributes: Default::default(),
+            secret: self.secret,
+        };
+        if let Some(algorithm) = algorithm {
+            object.attributes.set(AttributeKind::CryptographicAlgorithm, AttributeValue::Enumeration(algorithm.0));
+        }
+        let bits = bits.unwrap_or(shape.bytes.saturating_mul(8));
+        object.attributes.set(AttributeKind::CryptographicLength, AttributeValue::Integer(bits.cast_signed()));
+        template::apply(&mut object, self.attributes)?;
+        template::server_attributes(&mut object, tools.settings(), true);
+
+        let at = tools.place(id, self.object_type)?;
+        let intent = tools.announce(IntentKind::Make, vec![at.clone()]).await?;
+        let request = HsmRequest::GenerateKey {
+            at,
+            kind: shape.kind,
+            bytes: shape.bytes,
+            usage: if shape.usable { usage.unwrap_or_default() } else { UsageMask::default() },
+            extractable,
+            digest: extractable && self.object_type == ObjectType::SymmetricKey,
+        };
+        match tools.hsm(request).await {
+            Ok(HsmAnswer::Made { reference, digest }) => {
+                object.value = Some(reference);
+                if let Some(digest) = digest {
+                    object.attributes.set(AttributeKind::Digest, template::digest(digest, KeyFormatType::RAW.0));
+                }
+            }
+            Ok(other) => {
+                tools.withdraw(intent).await;
+                return Err(crate::engine::unexpected(&other));
+            }
+            Err(error) => {
+                tools.withdraw(intent).await;
+                return Err(error);
+            }
+        }
+        tools.conclude(intent, vec![Write::PutObject(Box::new(object.clone()), Guard::Absent)]).await?;
+        Ok(object)
+    }
+}

@@ -1,0 +1,177 @@
+//! Makes a key pair inside the HSM (KMIP 2.1 §6.1.9; Barbican asymmetric orders).
+
+use super::template;
+use crate::{
+    authz::Permitted,
+    domain::{
+        Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, Lifecycle, ManagedObject, ObjectType,
+        OperationKind, Origin, TokenReference, UniqueIdentifier,
+        algorithm::{Curve, KeyFormatType, RecommendedCurve},
+        secret::SecretFacet,
+    },
+    engine::{
+        Error, ErrorKind, Operation, Target, Targets, Tools,
+        ports::{Guard, HsmAnswer, HsmRequest, IntentKind, PairKind, Write},
+    },
+};
+
+/// KMIP's *Link Type* of a private key's link to its public key, and back (KMIP 2.1 §11.31).
+const PUBLIC_KEY_LINK: u32 = 0x102;
+const PRIVATE_KEY_LINK: u32 = 0x103;
+
+/// Makes a key pair inside the HSM.
+#[derive(Debug)]
+pub struct CreateKeyPair {
+    /// The identifiers of the private and public key, when the caller chose them before; else fresh ones.
+    pub identifiers: Option<(UniqueIdentifier, UniqueIdentifier)>,
+    /// Through which protocol.
+    pub origin: Origin,
+    /// RSA, EC/ECDSA/ECDH or Ed25519.
+    pub algorithm: CryptographicAlgorithm,
+    /// Modulus or field length in bits; may be left out where a curve says it.
+    pub length_bits: Option<u32>,
+    /// The curve, for elliptic curves.
+    pub curve: Option<RecommendedCurve>,
+    /// The private key's attributes, common ones included.
+    pub private_attributes: Vec<Attribute>,
+    /// The public key's attributes, common ones included.
+    pub public_attributes: Vec<Attribute>,
+    /// The Barbican sides: private, public.
+    pub secrets: (SecretFacet, SecretFacet),
+}
+
+/// The two halves.
+#[derive(Clone, Debug)]
+pub struct KeyPair {
+    /// The private key.
+    pub private: ManagedObject,
+    /// The public key.
+    pub public: ManagedObject,
+}
+
+impl CreateKeyPair {
+    /// Which pair to make, its length in bits and the format in which its private half is given out.
+    fn kind(&self) -> Result<(PairKind, u32, KeyFormatType), Error> {
+        use CryptographicAlgorithm as A;
+        let refuse = |text: &'static str| Error::new(ErrorKind::InvalidField, text);
+        match self.algorithm {
+            A::RSA => match self.length_bits {
+                Some(bits @ (1024 | 2048 | 3072 | 4096 | 8192)) => {
+                    Ok((PairKind::Rsa { bits }, bits, KeyFormatType::PKCS_1))
+                }
+                Some(_) => Err(refuse("RSA keys have 1024, 2048, 3072, 4096 or 8192 bits")),
+                None => Err(Error::new(ErrorKind::Missing, "an RSA key pair needs a length")),
+            },
+            A::ED25519 => Ok((PairKind::Ed25519, 256, KeyFormatType::PKCS_8)),
+            A::EC | A::ECDSA | A::ECDH => {
+                let curve = match (self.curve, self.length_bits) {
+                    (Some(RecommendedCurve::CURVE25519), _) => {
+                        return Ok((PairKind::Ed25519, 256, KeyFormatType::PKCS_8));
+                    }
+                    (Some(curve), bits) => {
+                        Curve::from_recommended(curve).filter(|it| bits.is_none_or(|bits| bits == it.bits()))
+                    }
+                    (None, Some(bits)) => Curve::from_bits(bits),
+                    (None, None) => {
+                        return Err(Error::new(ErrorKind::Missing, "an EC key pair needs a curve or length"));
+                    }
+                };
+                let curve = curve
+                    .ok_or_else(|| Error::new(ErrorKind::UnsupportedParameters, "curves are P-256, P-384 and P-521"))?;
+                Ok((PairKind::Ec(curve), curve.bits(), KeyFormatType::EC_PRIVATE_KEY))
+            }
+            _ => Err(Error::new(ErrorKind::UnsupportedParameters, "key pairs are RSA, EC or Ed25519")),
+        }
+    }
+}
+
+impl Operation for CreateKeyPair {
+    const KIND: OperationKind = OperationKind::CreateKeyPair;
+    type Output = KeyPair;
+
+    fn target(&self) -> Target {
+        Target::Project
+    }
+
+    async fn run(self, _on: Permitted<Targets>, tools: &Tools) -> Result<KeyPair, Error> {
+        let (kind, bits, private_format) = self.kind()?;
+        let private_usage = template::usage_of(&self.private_attributes);
+        let public_usage = template::usage_of(&self.public_attributes);
+        if self.origin == Origin::Kmip && (private_usage.is_none() || public_usage.is_none()) {
+            return Err(Error::new(ErrorKind::Missing, "each key of a pair needs a cryptographic usage mask"));
+        }
+        template::quantum_safe(&self.private_attributes, self.algorithm, bits)?;
+        let extractable = template::extractable(&self.private_attributes);
+        let (private_id, public_id) = self.identifiers.unwrap_or_else(|| (tools.identifier(), tools.identifier()));
+
+        let half = |id, object_type, format, secret, attributes: Vec<Attribute>| {
+            let mut object = ManagedObject {
+                identifier: id,
+                object_type,
+                project: tools.principal().project.clone(),
+                creator: tools.principal().name.clone(),
+                origin: self.origin,
+                value: None,
+                format: Some(format),
+                subtype: None,
+                lifecycle: Lifecycle::new(tools.now()),
+                attributes: Default::default(),
+                secret,
+            };
+            let algorithm = AttributeValue::Enumeration(self.algorithm.0);
+            object.attributes.set(AttributeKind::CryptographicAlgorithm, algorithm);
+            object.attributes.set(AttributeKind::CryptographicLength, AttributeValue::Integer(bits.cast_signed()));
+            template::apply(&mut object, attributes)?;
+            template::server_attributes(&mut object, tools.settings(), true);
+            Ok::<_, Error>(object)
+        };
+        let public_format =
+            if private_format == KeyFormatType::PKCS_1 { KeyFormatType::PKCS_1 } else { KeyFormatType::X_509 };
+        let (private_secret, public_secret) = self.secrets;
+        let mut private =
+            half(private_id, ObjectType::PrivateKey, private_format, private_secret, self.private_attributes)?;
+        let mut public = half(public_id, ObjectType::PublicKey, public_format, public_secret, self.public_attributes)?;
+        let link = |kind, target: UniqueIdentifier| AttributeValue::Link { kind, target: target.to_string() };
+        private.attributes.add(AttributeKind::Link, link(PUBLIC_KEY_LINK, public_id))?;
+        public.attributes.add(AttributeKind::Link, link(PRIVATE_KEY_LINK, private_id))?;
+
+        let private_at = tools.place(private_id, ObjectType::PrivateKey)?;
+        let public_at = crate::engine::ports::Placement { token: private_at.token.clone(), cka_id: public_id.cka_id() };
+        let intent = tools.announce(IntentKind::Make, vec![private_at.clone(), public_at.clone()]).await?;
+        let request = HsmRequest::GenerateKeyPair {
+            private: private_at,
+            public: public_at,
+            kind,
+            private_usage: private_usage.unwrap_or_default(),
+            public_usage: public_usage.unwrap_or_default(),
+            extractable,
+        };
+        let settle =
+            |object: &mut ManagedObject, reference: TokenReference, digest: Option<Vec<u8>>, format: KeyFormatType| {
+                object.value = Some(reference);
+                if let Some(digest) = digest {
+                    object.attributes.set(AttributeKind::Digest, template::digest(digest, format.0));
+                }
+            };
+        match tools.hsm(request).await {
+            Ok(HsmAnswer::MadePair { private: private_at, public: public_at, private_digest, public_digest }) => {
+                settle(&mut private, private_at, private_digest, KeyFormatType::PKCS_8);
+                settle(&mut public, public_at, Some(public_digest), KeyFormatType::X_509);
+            }
+            Ok(other) => {
+                tools.withdraw(intent).await;
+                return Err(crate::engine::unexpected(&other));
+            }
+            Err(error) => {
+                tools.withdraw(intent).await;
+                return Err(error);
+            }
+        }
+        let writes = vec![
+            Write::PutObject(Box::new(private.clone()), Guard::Absent),
+            Write::PutObject(Box::new(public.clone()), Guard::Absent),
+        ];
+        tools.conclude(intent, writes).await?;
+        Ok(KeyPair { private, public })
+    }
+}

@@ -1,0 +1,192 @@
+//! Activate, Revoke, Destroy, Check (KMIP 2.1 §6.1.1, .48, .15, .5).
+
+use super::usage::{self, Side};
+use crate::{
+    authz::Permitted,
+    domain::{
+        AttributeKind, AttributeValue, ManagedObject, OperationKind, State, Timestamp, UniqueIdentifier, UsageMask,
+        lifecycle::{RevocationReason, Trigger},
+    },
+    engine::{
+        Error, ErrorKind, Operation, Target, Targets, Tools,
+        ports::{Guard, HsmRequest, IntentKind, Placement, Versioned, Write},
+    },
+};
+
+/// Makes a Pre-Active object Active, now.
+#[derive(Debug)]
+pub struct Activate {
+    /// Which object.
+    pub object: UniqueIdentifier,
+}
+
+impl Operation for Activate {
+    const KIND: OperationKind = OperationKind::Activate;
+    type Output = ManagedObject;
+
+    fn target(&self) -> Target {
+        Target::Object(self.object)
+    }
+
+    async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
+        let Versioned { record: mut object, revision } = on.into_object()?;
+        alive(&object, tools.now())?;
+        object.lifecycle.apply(Trigger::Activate, tools.now()).map_err(|illegal| {
+            // An active object is in the wrong state; the others have no such transition, and 1.x calls both the same.
+            Error::new(ErrorKind::WrongState, format!("not possible for an object that is {}", illegal.from.name()))
+                .because(illegal)
+        })?;
+        tools.commit(vec![Write::PutObject(Box::new(object.clone()), Guard::At(revision))]).await?;
+        Ok(object)
+    }
+}
+
+/// Ends the use of an object: deactivates it, or marks it compromised.
+#[derive(Debug)]
+pub struct Revoke {
+    /// Which object.
+    pub object: UniqueIdentifier,
+    /// Why.
+    pub reason: RevocationReason,
+    /// When the compromise happened, as far as the client knows.
+    pub occurred: Option<Timestamp>,
+}
+
+impl Operation for Revoke {
+    const KIND: OperationKind = OperationKind::Revoke;
+    type Output = ManagedObject;
+
+    fn target(&self) -> Target {
+        Target::Object(self.object)
+    }
+
+    async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
+        let Versioned { record: mut object, revision } = on.into_object()?;
+        let trigger = if self.reason.is_compromise() { Trigger::Compromise } else { Trigger::Deactivate };
+        object.lifecycle.apply(trigger, tools.now())?;
+        if trigger == Trigger::Compromise {
+            object.lifecycle.compromise_occurrence = Some(self.occurred.unwrap_or(object.lifecycle.initial));
+        }
+        object.lifecycle.revocation = Some(self.reason);
+        tools.commit(vec![Write::PutObject(Box::new(object.clone()), Guard::At(revision))]).await?;
+        Ok(object)
+    }
+}
+
+/// Destroys an object's value; its attributes stay.
+#[derive(Debug)]
+pub struct Destroy {
+    /// Which object.
+    pub object: UniqueIdentifier,
+}
+
+impl Operation for Destroy {
+    const KIND: OperationKind = OperationKind::Destroy;
+    type Output = ManagedObject;
+
+    fn target(&self) -> Target {
+        Target::Object(self.object)
+    }
+
+    async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
+        let found = on.into_object()?;
+        alive(&found.record, tools.now())?;
+        destroy(tools, found, Vec::new(), |object, now| {
+            object.lifecycle.apply(Trigger::Destroy, now).map_err(|illegal| {
+                let text = format!("not possible for an object that is {}", illegal.from.name());
+                Error::new(ErrorKind::WrongState, text).because(illegal)
+            })?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Destroys the value in the HSM and records it: intent, HSM, record. `mark` moves the lifecycle, or refuses, before
+/// anything happens; `also` is committed together with the record.
+pub(crate) async fn destroy(
+    tools: &Tools,
+    found: Versioned<ManagedObject>,
+    also: Vec<Write>,
+    mark: impl FnOnce(&mut ManagedObject, Timestamp) -> Result<(), Error>,
+) -> Result<ManagedObject, Error> {
+    let Versioned { record: mut object, revision } = found;
+    mark(&mut object, tools.now())?;
+    let mut writes = also;
+    let Some(reference) = object.value.take() else {
+        writes.push(Write::PutObject(Box::new(object.clone()), Guard::At(revision)));
+        tools.commit(writes).await?;
+        return Ok(object);
+    };
+    let at = Placement { token: reference.token, cka_id: reference.cka_id };
+    let kind = IntentKind::Destroy { object: object.identifier };
+    let intent = tools.announce(kind, vec![at.clone()]).await?;
+    if let Err(error) = tools.hsm(HsmRequest::Destroy { at }).await {
+        // The value may be gone or not; the intent stays and is finished by the reconciler, never half undone.
+        tracing::warn!(%error, object = %object.identifier, "destroying a value is left to the reconciler");
+        return Err(error);
+    }
+    object.attributes.set(AttributeKind::KeyValuePresent, AttributeValue::Boolean(false));
+    writes.push(Write::PutObject(Box::new(object.clone()), Guard::At(revision)));
+    tools.conclude(intent, writes).await?;
+    Ok(object)
+}
+
+fn alive(object: &ManagedObject, now: Timestamp) -> Result<(), Error> {
+    if object.state(now).is_destroyed() {
+        return Err(Error::new(ErrorKind::Destroyed, "the object has been destroyed"));
+    }
+    Ok(())
+}
+
+/// Asks whether a use would be allowed, without using.
+#[derive(Debug)]
+pub struct Check {
+    /// Which object.
+    pub object: UniqueIdentifier,
+    /// Would this many more uses be allowed.
+    pub usage_limits_count: Option<i64>,
+    /// Are all these bits in the mask.
+    pub usage: Option<UsageMask>,
+    /// Would a lease of this many seconds be given.
+    pub lease_seconds: Option<u32>,
+}
+
+impl Operation for Check {
+    const KIND: OperationKind = OperationKind::Check;
+    type Output = ManagedObject;
+
+    fn target(&self) -> Target {
+        Target::Object(self.object)
+    }
+
+    async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
+        let object = on.into_object()?.record;
+        alive(&object, tools.now())?;
+        if let Some(usage) = self.usage
+            && !object.usage().contains(usage)
+        {
+            return Err(Error::new(ErrorKind::WrongUsage, "the usage mask does not allow it"));
+        }
+        if let Some(wanted) = self.usage_limits_count
+            && let Some(AttributeValue::UsageLimits { total, count, .. }) =
+                object.attributes.value(&AttributeKind::UsageLimits)
+            && count.unwrap_or(*total) < wanted
+        {
+            return Err(Error::new(ErrorKind::UsageSpent, "the usage limit does not allow it"));
+        }
+        if let Some(seconds) = self.lease_seconds
+            && seconds > tools.settings().lease_seconds
+        {
+            return Err(Error::new(ErrorKind::Denied, "no lease of that length is given"));
+        }
+        Ok(object)
+    }
+}
+
+/// Whether a protecting use would be possible now; for tests of the state table.
+#[must_use]
+pub fn may_protect(tools: &Tools, object: &ManagedObject, need: UsageMask) -> bool {
+    object.state(tools.now()) == State::Active
+        && usage::usable(tools, object, &[object.object_type], Side::Protect, need).is_ok()
+}

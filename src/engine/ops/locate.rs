@@ -1,0 +1,174 @@
+//! Finds objects by their attributes, in the metadata only (KMIP 2.1 §6.1.32; contract §6, Locate).
+//!
+//! All conditions must hold. A date given once must be equal, given twice it is a closed range; the largest date means
+//! that the attribute is absent. A mask matches when all asked bits are set; text is compared exactly; of a structure only
+//! the given fields compare. The newest object comes first.
+
+use crate::{
+    authz::Permitted,
+    domain::{Attribute, AttributeKind, AttributeValue, ManagedObject, OperationKind, Timestamp},
+    engine::{
+        Error, Operation, Target, Targets, Tools,
+        ports::{Order, Scope},
+    },
+};
+
+/// The largest Date-Time: "undefined" in a condition.
+const UNDEFINED: i64 = i64::MAX;
+/// Records fetched at a time.
+const PAGE: usize = 256;
+
+/// Finds objects of the caller's project.
+#[derive(Debug, Default)]
+pub struct Locate {
+    /// What must hold.
+    pub conditions: Vec<Attribute>,
+    /// Storage Status Mask: 1 on-line, 2 archival, 4 destroyed; on-line when absent.
+    pub storage_status: Option<u32>,
+    /// Object Group Member: 1 asks for fresh members.
+    pub group_member: Option<u32>,
+    /// At most this many identifiers.
+    pub maximum_items: Option<usize>,
+    /// Leave out this many first.
+    pub offset_items: usize,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Located {
+    /// The objects, newest first, after offset and limit.
+    pub objects: Vec<ManagedObject>,
+    /// How many match in all.
+    pub total: usize,
+}
+
+impl Operation for Locate {
+    const KIND: OperationKind = OperationKind::Locate;
+    type Output = Located;
+
+    fn target(&self) -> Target {
+        Target::Project
+    }
+
+    async fn run(self, _on: Permitted<Targets>, tools: &Tools) -> Result<Located, Error> {
+        let project = tools.principal().project.clone();
+        let with_destroyed = self.storage_status.is_some_and(|mask| mask & 4 != 0);
+        let name = self.conditions.iter().find_map(|condition| match (&condition.kind, &condition.value) {
+            (AttributeKind::Name, AttributeValue::Name { value, .. }) if !with_destroyed => Some(value.clone()),
+            _ => None,
+        });
+        let scope = name.map_or_else(|| Scope::Project(project.clone()), |name| Scope::Name(project.clone(), name));
+        let now = tools.now();
+        let limit = self.maximum_items.unwrap_or(usize::MAX);
+        let mut located = Located::default();
+        let mut after = None;
+        loop {
+            let page = tools.store().objects(scope.clone(), Order::NewestFirst, after, PAGE).await?;
+            for object in page.records.into_iter().map(|found| found.record) {
+                if object.is_expired(now) || !self.matches(&object, now) {
+                    continue;
+                }
+                located.total += 1;
+                if located.total > self.offset_items && located.objects.len() < limit {
+                    located.objects.push(object);
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(located),
+            }
+        }
+    }
+}
+
+impl Locate {
+    fn matches(&self, object: &ManagedObject, now: Timestamp) -> bool {
+        let status = self.storage_status.unwrap_or(1);
+        let stored = if object.state(now).is_destroyed() {
+            4
+        } else if object.lifecycle.archive.is_some() {
+            2
+        } else {
+            1
+        };
+        if status & stored == 0 {
+            return false;
+        }
+        if self.group_member == Some(1) && !object.flag(&AttributeKind::Fresh, false) {
+            return false;
+        }
+        let have = object.all_attributes(now);
+        self.conditions.iter().all(|condition| {
+            let instances = have.iter().filter(|attribute| attribute.kind == condition.kind);
+            match &condition.value {
+                AttributeValue::Date(at) if at.seconds() == UNDEFINED / 1_000_000 || at.micros() == UNDEFINED => {
+                    instances.count() == 0
+                }
+                AttributeValue::Date(_) => {
+                    let asked: Vec<Timestamp> = self.dates(&condition.kind).collect();
+                    instances.map(|attribute| &attribute.value).any(|value| date_fits(value, &asked))
+                }
+                wanted => instances.map(|attribute| &attribute.value).any(|value| fits(&condition.kind, value, wanted)),
+            }
+        })
+    }
+
+    fn dates<'a>(&'a self, kind: &'a AttributeKind) -> impl Iterator<Item = Timestamp> + 'a {
+        self.conditions.iter().filter(move |condition| condition.kind == *kind).filter_map(|condition| match condition
+            .value
+        {
+            AttributeValue::Date(at) => Some(at),
+            _ => None,
+        })
+    }
+}
+
+fn date_fits(have: &AttributeValue, asked: &[Timestamp]) -> bool {
+    let AttributeValue::Date(have) = have else { return false };
+    let seconds = have.seconds();
+    match asked {
+        [one] => seconds == one.seconds(),
+        many => {
+            let bounds = many.iter().map(|at| at.seconds());
+            bounds.clone().min().is_some_and(|low| low <= seconds) && bounds.max().is_some_and(|high| seconds <= high)
+        }
+    }
+}
+
+fn fits(kind: &AttributeKind, have: &AttributeValue, wanted: &AttributeValue) -> bool {
+    use AttributeValue as V;
+    match (have, wanted) {
+        (V::Integer(have), V::Integer(wanted))
+            if matches!(kind, AttributeKind::CryptographicUsageMask | AttributeKind::ProtectionStorageMask) =>
+        {
+            have & wanted == *wanted
+        }
+        (V::Application { namespace: a, data: b }, V::Application { namespace, data }) => {
+            (namespace.is_empty() || a == namespace) && (data.is_none() || b == data)
+        }
+        (V::UsageLimits { total, count, unit }, V::UsageLimits { total: t, count: c, unit: u }) => {
+            total >= t && c.is_none_or(|c| count.is_some_and(|count| count >= c)) && unit == u
+        }
+        (
+            V::DomainParameters { q_length: a, recommended_curve: b },
+            V::DomainParameters { q_length, recommended_curve },
+        ) => (q_length.is_none() || a == q_length) && (recommended_curve.is_none() || b == recommended_curve),
+        (V::CryptographicParameters(have), V::CryptographicParameters(wanted)) => {
+            let eq = |pairs: &[bool]| pairs.iter().all(|ok| *ok);
+            eq(&[
+                wanted.block_cipher_mode.is_none() || have.block_cipher_mode == wanted.block_cipher_mode,
+                wanted.padding_method.is_none() || have.padding_method == wanted.padding_method,
+                wanted.hashing_algorithm.is_none() || have.hashing_algorithm == wanted.hashing_algorithm,
+                wanted.key_role_type.is_none() || have.key_role_type == wanted.key_role_type,
+                wanted.cryptographic_algorithm.is_none()
+                    || have.cryptographic_algorithm == wanted.cryptographic_algorithm,
+                wanted.digital_signature_algorithm.is_none()
+                    || have.digital_signature_algorithm == wanted.digital_signature_algorithm,
+            ])
+        }
+        (V::Digest { hashing_algorithm: a, value: v, .. }, V::Digest { hashing_algorithm, value, .. }) => {
+            a == hashing_algorithm && (value.is_empty() || v == value)
+        }
+        (have, wanted) => have == wanted,
+    }
+}

@@ -1,0 +1,161 @@
+//! Takes a client's value in (KMIP 2.1 §6.1.43 Register; Barbican's one-step creation).
+//!
+//! A value becomes a usable key object where it is one, and bytes exactly as given where reads must give those back. A
+//! key that the token refuses (composite factors, an odd length) is held as bytes and fails on use, not here.
+
+use super::template;
+use crate::{
+    authz::Permitted,
+    domain::{
+        Attribute, AttributeKind, AttributeValue, Lifecycle, ManagedObject, ObjectType, OperationKind, Origin,
+        SecretValue, TokenReference, UniqueIdentifier, UsageMask, algorithm::KeyFormatType, reference::KeyKind,
+        secret::SecretFacet,
+    },
+    engine::{
+        Error, ErrorKind, Operation, Target, Targets, Tools,
+        ports::{Guard, HsmAnswer, HsmRequest, IntentKind, Placement, Write},
+    },
+};
+
+/// A key in the form in which the HSM takes it.
+#[derive(Debug)]
+pub struct ImportedKey {
+    /// What it is.
+    pub kind: KeyKind,
+    /// Raw, PKCS#8 DER or SubjectPublicKeyInfo DER.
+    pub value: SecretValue,
+}
+
+/// A client's value.
+#[derive(Debug)]
+pub struct NewValue {
+    /// The usable key, where the value is one.
+    pub key: Option<ImportedKey>,
+    /// The bytes that reads give back exactly; `None` where the key's canonical form is what was given.
+    pub bytes: Option<SecretValue>,
+}
+
+/// Takes a client's value in.
+#[derive(Debug)]
+pub struct Register {
+    /// The identifier, when the caller chose it before; else a fresh one.
+    pub identifier: Option<UniqueIdentifier>,
+    /// What it is.
+    pub object_type: ObjectType,
+    /// Certificate type, secret data type or opaque data type.
+    pub subtype: Option<u32>,
+    /// Through which protocol.
+    pub origin: Origin,
+    /// The encoding of the value as given.
+    pub format: Option<KeyFormatType>,
+    /// The value; `None` for a record without one (Barbican's first step, KMIP's metadata-only objects).
+    pub value: Option<NewValue>,
+    /// What the server found in the value: algorithm, length, certificate names. Client attributes must not contradict.
+    pub derived: Vec<Attribute>,
+    /// The client's attributes.
+    pub attributes: Vec<Attribute>,
+    /// The Barbican side.
+    pub secret: SecretFacet,
+}
+
+impl Operation for Register {
+    const KIND: OperationKind = OperationKind::Register;
+    type Output = ManagedObject;
+
+    fn target(&self) -> Target {
+        Target::Project
+    }
+
+    async fn run(self, _on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
+        let id = self.identifier.unwrap_or_else(|| tools.identifier());
+        let usage = template::usage_of(&self.attributes).unwrap_or_default();
+        let extractable = template::extractable(&self.attributes);
+        let mut object = ManagedObject {
+            identifier: id,
+            object_type: self.object_type,
+            project: tools.principal().project.clone(),
+            creator: tools.principal().name.clone(),
+            origin: self.origin,
+            value: None,
+            format: self.format,
+            subtype: self.subtype,
+            lifecycle: Lifecycle::new(tools.now()),
+            attributes: Default::default(),
+            secret: self.secret,
+        };
+        for attribute in self.derived {
+            match attribute.kind {
+                AttributeKind::CryptographicAlgorithm | AttributeKind::CryptographicLength => {
+                    object.attributes.set(attribute.kind, attribute.value);
+                }
+                _ => {
+                    object.attributes.add(attribute.kind, attribute.value)?;
+                }
+            }
+        }
+        template::apply(&mut object, self.attributes)?;
+        if object.object_type != ObjectType::Template {
+            template::server_attributes(&mut object, tools.settings(), false);
+        }
+        let Some(value) = self.value else {
+            object.attributes.set(AttributeKind::KeyValuePresent, AttributeValue::Boolean(false));
+            tools.commit(vec![Write::PutObject(Box::new(object.clone()), Guard::Absent)]).await?;
+            return Ok(object);
+        };
+        let at = tools.place(id, self.object_type)?;
+        let intent = tools.announce(IntentKind::Make, vec![at.clone()]).await?;
+        match take_in(tools, at, value, usage, extractable).await {
+            Ok(reference) => object.value = Some(reference),
+            Err(error) => {
+                tools.withdraw(intent).await;
+                return Err(error);
+            }
+        }
+        tools.conclude(intent, vec![Write::PutObject(Box::new(object.clone()), Guard::Absent)]).await?;
+        Ok(object)
+    }
+}
+
+/// Puts a value on a token under an announced place: the key object where the token takes it, and the bytes.
+///
+/// # Errors
+///
+/// `Malformed` for an empty value; the HSM's own.
+pub(crate) async fn take_in(
+    tools: &Tools,
+    at: Placement,
+    value: NewValue,
+    usage: UsageMask,
+    extractable: bool,
+) -> Result<TokenReference, Error> {
+    let mut reference = TokenReference { token: at.token.clone(), cka_id: at.cka_id, key: None, bytes: None };
+    let mut bytes = value.bytes;
+    if let Some(ImportedKey { kind, value }) = value.key {
+        let spare = value.duplicate();
+        match tools.hsm(HsmRequest::ImportKey { at: at.clone(), kind, value, usage, extractable }).await {
+            Ok(HsmAnswer::Made { reference: made, .. }) => reference.key = made.key,
+            Ok(other) => return Err(crate::engine::unexpected(&other)),
+            Err(error) if is_refusal(error.kind) => {
+                tracing::info!(%error, "the token refuses the value as a key; it is held as bytes");
+                bytes = Some(bytes.unwrap_or(spare));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(value) = bytes {
+        if value.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidField, "the value is empty"));
+        }
+        let beside_key = reference.key.is_some();
+        match tools.hsm(HsmRequest::HoldBytes { at, value, beside_key }).await? {
+            HsmAnswer::Made { reference: made, .. } => reference.bytes = made.bytes,
+            other => return Err(crate::engine::unexpected(&other)),
+        }
+    }
+    Ok(reference)
+}
+
+/// Whether the token said no to this value rather than to everything.
+const fn is_refusal(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Cryptographic | ErrorKind::UnsupportedParameters | ErrorKind::BadParameters)
+}

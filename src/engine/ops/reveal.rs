@@ -1,0 +1,209 @@
+//! Lets a value out: plain, or wrapped under another key (KMIP 2.1 §6.1.19 Get, Export; Barbican payload reads).
+//!
+//! These are the only use cases through which a value leaves the HSM, one audit record each (design decision 5).
+
+use super::usage;
+use crate::{
+    authz::Permitted,
+    domain::{
+        AttributeKind, AttributeValue, ManagedObject, OperationKind, SecretValue, TokenReference, UniqueIdentifier,
+        UsageMask, reference::KeyKind,
+    },
+    engine::{
+        Error, ErrorKind, Operation, Target, Targets, Tools,
+        ports::{Guard, HsmRequest, Versioned, WrapMode, Write},
+    },
+};
+
+/// In which form a value came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Exactly as the client gave it, in the object's `format`.
+    AsGiven,
+    /// The key's canonical form: raw, PKCS#8 DER or SubjectPublicKeyInfo DER.
+    Canonical,
+}
+
+/// Which form the caller can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefer {
+    /// As given, else canonical.
+    AsGiven,
+    /// Canonical where there is a key, else as given.
+    Canonical,
+}
+
+/// Lets a value out, plain.
+#[derive(Debug)]
+pub struct Reveal {
+    /// Of which object.
+    pub object: UniqueIdentifier,
+    /// In which form.
+    pub prefer: Prefer,
+}
+
+/// A value that was let out.
+#[derive(Debug)]
+pub struct Revealed {
+    /// The object.
+    pub object: ManagedObject,
+    /// Its value.
+    pub value: SecretValue,
+    /// In which form.
+    pub form: Form,
+}
+
+impl Operation for Reveal {
+    const KIND: OperationKind = OperationKind::Reveal;
+    type Output = Revealed;
+
+    fn target(&self) -> Target {
+        Target::Object(self.object)
+    }
+
+    async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<Revealed, Error> {
+        let found = on.into_object()?;
+        let reference = tools.reference(&found.record)?.clone();
+        if found.record.flag(&AttributeKind::Sensitive, false) {
+            return Err(Error::new(ErrorKind::Sensitive, "the object is sensitive and leaves wrapped only"));
+        }
+        extractable(&found.record)?;
+        let (value, form) = read(tools, &reference, self.prefer).await?;
+        let object = no_longer_fresh(tools, found).await;
+        Ok(Revealed { object, value, form })
+    }
+}
+
+/// Turns a value into the bytes to wrap: the front end's encoding of the key value.
+pub type Encode = Box<dyn FnOnce(&ManagedObject, SecretValue, Form) -> Result<SecretValue, Error> + Send>;
+
+/// Lets a value out wrapped under another key.
+pub struct RevealWrapped {
+    /// Of which object.
+    pub object: UniqueIdentifier,
+    /// Under which key.
+    pub wrapping_key: UniqueIdentifier,
+    /// How.
+    pub mode: WrapMode,
+    /// In which form the encoding wants the value.
+    pub prefer: Prefer,
+    /// The encoding; `None` wraps a secret key inside the HSM without its bytes leaving.
+    pub encode: Option<Encode>,
+}
+
+/// A value that was let out wrapped.
+#[derive(Debug)]
+pub struct Wrapped {
+    /// The object.
+    pub object: ManagedObject,
+    /// The wrapped bytes.
+    pub wrapped: Vec<u8>,
+}
+
+impl Operation for RevealWrapped {
+    const KIND: OperationKind = OperationKind::RevealWrapped;
+    type Output = Wrapped;
+
+    fn target(&self) -> Target {
+        Target::Objects(vec![self.object, self.wrapping_key])
+    }
+
+    async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<Wrapped, Error> {
+        let mut objects = on.into_inner().objects.into_iter();
+        let (Some(found), Some(wrapping)) = (objects.next(), objects.next()) else { return Err(Error::not_found()) };
+        let target = tools.reference(&found.record)?.clone();
+        extractable(&found.record)?;
+        let wrapping_at = wrapping_reference(tools, &wrapping.record)?.clone();
+        let sensitive = found.record.flag(&AttributeKind::Sensitive, false);
+        if sensitive && tools.settings().strict_wrapping {
+            strong_enough(&found.record, &wrapping.record)?;
+        }
+        usage::charge(tools, wrapping, 0).await?;
+        let request = match self.encode {
+            None if matches!(target.key, Some(KeyKind::Aes | KeyKind::TripleDes | KeyKind::Generic))
+                && target.bytes.is_none() =>
+            {
+                HsmRequest::WrapKey { wrapping: wrapping_at, target, mode: self.mode }
+            }
+            encode => {
+                if sensitive && tools.settings().strict_wrapping {
+                    return Err(Error::new(ErrorKind::Sensitive, "a sensitive object is wrapped inside the HSM only"));
+                }
+                let (value, form) = read(tools, &target, self.prefer).await?;
+                let value = match encode {
+                    Some(encode) => encode(&found.record, value, form)?,
+                    None => value,
+                };
+                HsmRequest::WrapBytes { wrapping: wrapping_at, value, mode: self.mode }
+            }
+        };
+        let wrapped = tools.hsm_bytes(request).await?;
+        let object = no_longer_fresh(tools, found).await;
+        Ok(Wrapped { object, wrapped })
+    }
+}
+
+async fn read(tools: &Tools, reference: &TokenReference, prefer: Prefer) -> Result<(SecretValue, Form), Error> {
+    let as_given = match prefer {
+        Prefer::AsGiven => reference.bytes.is_some(),
+        Prefer::Canonical => reference.key.is_none(),
+    };
+    let reference = reference.clone();
+    if as_given {
+        Ok((tools.hsm_value(HsmRequest::RevealBytes { reference }).await?, Form::AsGiven))
+    } else {
+        Ok((tools.hsm_value(HsmRequest::RevealKey { reference }).await?, Form::Canonical))
+    }
+}
+
+fn extractable(object: &ManagedObject) -> Result<(), Error> {
+    if object.flag(&AttributeKind::Extractable, true) {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::NotExtractable, "the object was made not to leave the HSM"))
+    }
+}
+
+/// The first read ends *Fresh* (KMIP 2.1 §4.22). Losing the race against another change is harmless: the next read does it.
+async fn no_longer_fresh(tools: &Tools, found: Versioned<ManagedObject>) -> ManagedObject {
+    let mut object = found.record;
+    if object.flag(&AttributeKind::Fresh, false) {
+        object.attributes.set(AttributeKind::Fresh, AttributeValue::Boolean(false));
+        let write = Write::PutObject(Box::new(object.clone()), Guard::At(found.revision));
+        if let Err(error) = tools.commit(vec![write]).await {
+            tracing::debug!(%error, "the object stays fresh until it is read again");
+        }
+    }
+    object
+}
+
+fn wrapping_reference<'a>(tools: &Tools, wrapping: &'a ManagedObject) -> Result<&'a TokenReference, Error> {
+    let refuse = |kind, text: &'static str| Err(Error::new(kind, text));
+    let state = wrapping.state(tools.now());
+    if state.is_destroyed() {
+        return refuse(ErrorKind::WrappingKeyDestroyed, "the wrapping key has been destroyed");
+    }
+    if !wrapping.object_type.is_key() {
+        return refuse(ErrorKind::WrappingKeyWrongType, "the wrapping object is no key");
+    }
+    if state != crate::domain::State::Active {
+        return refuse(ErrorKind::WrappingKeyWrongState, "the wrapping key is not active");
+    }
+    if !wrapping.usage().contains(UsageMask::WRAP) {
+        return refuse(ErrorKind::WrappingKeyWrongUsage, "the wrapping key may not wrap");
+    }
+    tools.reference(wrapping)
+}
+
+/// Design decision 20: a sensitive object leaves only under a key made here, always sensitive, without data use.
+fn strong_enough(object: &ManagedObject, wrapping: &ManagedObject) -> Result<(), Error> {
+    let strong = wrapping.flag(&AttributeKind::AlwaysSensitive, false)
+        && wrapping.lifecycle.original_creation == Some(wrapping.lifecycle.initial)
+        && !wrapping.usage().intersects(UsageMask::ENCRYPT.with(UsageMask::DECRYPT))
+        && wrapping.project == object.project;
+    if strong {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::Sensitive, "the wrapping key is not strong enough for a sensitive object"))
+    }
+}

@@ -1,0 +1,195 @@
+//! How the attributes that come with a creation become a record: client attributes by the rules, the server's own after.
+
+use crate::{
+    domain::{
+        Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, ManagedObject, UsageMask,
+        attributes::{Instances, SetBy},
+        reference::KeyKind,
+    },
+    engine::{Error, ErrorKind, Settings},
+};
+
+/// Which key object stands for an algorithm and length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyShape {
+    /// Its kind on the token.
+    pub kind: KeyKind,
+    /// The length of the value in bytes.
+    pub bytes: u32,
+    /// Whether the HSM can use it; otherwise it is held without usage bits.
+    pub usable: bool,
+}
+
+impl KeyShape {
+    /// The shape of a secret key, or `None` when the length does not fit the algorithm.
+    ///
+    /// Triple-DES counts effective bits: 112 and 168 (KMIP contract §6, Create). AES of 384 and 512 bits are two keys of
+    /// a mode that the HSM has no object for: they are held as generic secrets, as every algorithm without a mechanism.
+    #[must_use]
+    pub fn of(algorithm: CryptographicAlgorithm, bits: u32) -> Option<Self> {
+        use CryptographicAlgorithm as A;
+        let shape = |kind, bytes, usable| Some(Self { kind, bytes, usable });
+        if bits == 0 || bits % 8 != 0 || bits > 65_536 {
+            return None;
+        }
+        match (algorithm, bits) {
+            (A::AES, 128 | 192 | 256) => shape(KeyKind::Aes, bits / 8, true),
+            (A::AES, 384 | 512) => shape(KeyKind::Generic, bits / 8, false),
+            (A::AES, _) => None,
+            (A::TRIPLE_DES, 112) => shape(KeyKind::TripleDes, 16, true),
+            (A::TRIPLE_DES, 168) => shape(KeyKind::TripleDes, 24, true),
+            (A::TRIPLE_DES, _) => None,
+            (
+                A::HMAC_SHA1
+                | A::HMAC_SHA224
+                | A::HMAC_SHA256
+                | A::HMAC_SHA384
+                | A::HMAC_SHA512
+                | A::HMAC_SHA3_224
+                | A::HMAC_SHA3_256
+                | A::HMAC_SHA3_384
+                | A::HMAC_SHA3_512,
+                _,
+            ) => shape(KeyKind::Generic, bits / 8, true),
+            (A::RSA | A::DSA | A::ECDSA | A::EC | A::ECDH | A::DH | A::ECMQV | A::ED25519, _) => None,
+            _ => shape(KeyKind::Generic, bits / 8, false),
+        }
+    }
+}
+
+/// Takes the client's attributes into a new record.
+///
+/// # Errors
+///
+/// `AttributeReadOnly` for the server's own, `AttributeSingleValued` for a repeated one, `InvalidAttributeValue` for
+/// dates out of order or of the wrong shape.
+pub(super) fn apply(object: &mut ManagedObject, attributes: Vec<Attribute>) -> Result<(), Error> {
+    for Attribute { kind, value, .. } in attributes {
+        if set_date(object, &kind, &value)? {
+            continue;
+        }
+        match (&kind, &value) {
+            (AttributeKind::ObjectType, AttributeValue::Enumeration(number))
+                if *number == object.object_type.number() => {}
+            (AttributeKind::ObjectType, _) => {
+                return Err(Error::new(ErrorKind::InvalidField, "the object type contradicts the request"));
+            }
+            (AttributeKind::CryptographicAlgorithm | AttributeKind::CryptographicLength, _) => {
+                if object.attributes.value(&kind).is_some_and(|known| *known != value) {
+                    return Err(Error::new(ErrorKind::InvalidField, "algorithm or length contradicts the object"));
+                }
+                object.attributes.set(kind, value);
+            }
+            _ => {
+                let rule = kind.rule();
+                if rule.initially == SetBy::Server {
+                    return Err(Error::new(ErrorKind::AttributeReadOnly, "the attribute is set by the server"));
+                }
+                if rule.instances == Instances::One && object.attributes.value(&kind).is_some() {
+                    return Err(Error::new(ErrorKind::AttributeSingleValued, "the attribute takes one value"));
+                }
+                let value = match value {
+                    AttributeValue::UsageLimits { total, unit, count } => {
+                        AttributeValue::UsageLimits { total, unit, count: Some(count.unwrap_or(total)) }
+                    }
+                    other => other,
+                };
+                object.attributes.add(kind, value)?;
+            }
+        }
+    }
+    if !object.lifecycle.dates_in_order() {
+        return Err(Error::new(ErrorKind::InvalidAttributeValue, "the dates are not in their required order"));
+    }
+    Ok(())
+}
+
+/// Sets a date of the lifecycle from an attribute; `false` when the attribute is no such date.
+fn set_date(object: &mut ManagedObject, kind: &AttributeKind, value: &AttributeValue) -> Result<bool, Error> {
+    let life = &mut object.lifecycle;
+    let date = match kind {
+        AttributeKind::ActivationDate => &mut life.activation,
+        AttributeKind::ProcessStartDate => &mut life.process_start,
+        AttributeKind::ProtectStopDate => &mut life.protect_stop,
+        AttributeKind::DeactivationDate => &mut life.deactivation,
+        AttributeKind::OriginalCreationDate => &mut life.original_creation,
+        _ => return Ok(false),
+    };
+    match value {
+        AttributeValue::Date(at) if date.is_none() => *date = Some(*at),
+        AttributeValue::Date(_) => return Err(Error::new(ErrorKind::AttributeSingleValued, "the date is given twice")),
+        _ => return Err(Error::new(ErrorKind::InvalidAttributeValue, "a date is expected")),
+    }
+    Ok(true)
+}
+
+/// Adds what the server sets on every new object with a value.
+pub(super) fn server_attributes(object: &mut ManagedObject, settings: &Settings, made_here: bool) {
+    use AttributeKind as K;
+    use AttributeValue as V;
+    let sensitive = object.flag(&K::Sensitive, false);
+    let extractable = object.flag(&K::Extractable, true);
+    object.attributes.set(K::Sensitive, V::Boolean(sensitive));
+    object.attributes.set(K::Extractable, V::Boolean(extractable));
+    object.attributes.set(K::AlwaysSensitive, V::Boolean(sensitive && made_here));
+    object.attributes.set(K::NeverExtractable, V::Boolean(!extractable && made_here));
+    object.attributes.set(K::LeaseTime, V::Interval(settings.lease_seconds));
+    object.attributes.set(K::ProtectionStorageMask, V::Integer(if settings.simulated_hsm { 1 } else { 2 }));
+    if object.attributes.value(&K::Fresh).is_none() {
+        object.attributes.set(K::Fresh, V::Boolean(true));
+    }
+    let short = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &object.identifier.bytes());
+    object.attributes.set(K::ShortUniqueIdentifier, V::Bytes(short.as_ref().to_vec()));
+    if made_here && object.lifecycle.original_creation.is_none() {
+        object.lifecycle.original_creation = Some(object.lifecycle.initial);
+    }
+}
+
+/// The digest attribute of a value whose SHA-256 the HSM layer computed.
+pub(super) fn digest(value: Vec<u8>, format: u32) -> AttributeValue {
+    AttributeValue::Digest { hashing_algorithm: 6, value, format: Some(format) }
+}
+
+/// The usage mask among attributes, if there is one.
+pub(super) fn usage_of(attributes: &[Attribute]) -> Option<UsageMask> {
+    attributes.iter().find_map(|attribute| match (&attribute.kind, &attribute.value) {
+        (AttributeKind::CryptographicUsageMask, AttributeValue::Integer(bits)) => Some(UsageMask(bits.cast_unsigned())),
+        _ => None,
+    })
+}
+
+/// Whether *Extractable* is left at its default or set to true.
+pub(super) fn extractable(attributes: &[Attribute]) -> bool {
+    !attributes.iter().any(|attribute| {
+        attribute.kind == AttributeKind::Extractable && attribute.value == AttributeValue::Boolean(false)
+    })
+}
+
+/// Refuses what *Quantum Safe* = True asks of an algorithm that is not (KMIP 2.1 §4.45).
+///
+/// # Errors
+///
+/// `RequirementUnmet`.
+pub(super) fn quantum_safe(
+    attributes: &[Attribute],
+    algorithm: CryptographicAlgorithm,
+    bits: u32,
+) -> Result<(), Error> {
+    let wanted = attributes.iter().any(|attribute| {
+        attribute.kind == AttributeKind::QuantumSafe && attribute.value == AttributeValue::Boolean(true)
+    });
+    let safe = match algorithm {
+        CryptographicAlgorithm::RSA
+        | CryptographicAlgorithm::DSA
+        | CryptographicAlgorithm::ECDSA
+        | CryptographicAlgorithm::EC
+        | CryptographicAlgorithm::ECDH
+        | CryptographicAlgorithm::DH
+        | CryptographicAlgorithm::ED25519 => false,
+        _ => bits >= 256,
+    };
+    if wanted && !safe {
+        return Err(Error::new(ErrorKind::RequirementUnmet, "the algorithm and length are not quantum safe"));
+    }
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! [`Engine::execute`]: everything that happens around a use case, in one place and one order.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    error::{Error, ErrorKind},
+    operation::{Operation, Target, Targets},
+    ports::{AuditSink, Durability, StoreError, Versioned},
+    tools::{Ports, Tools},
+};
+use crate::{
+    authz::{Authorizer, Denied, Permitted, Resource},
+    domain::{
+        ManagedObject, OperationKind, Origin, Principal, Timestamp, UniqueIdentifier,
+        audit::{AuditEvent, Outcome, Protocol},
+        group::Group,
+        operation::Effect,
+    },
+};
+
+/// Who asks, which way, and what the audit trail says about it.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The principal.
+    pub principal: Principal,
+    /// Which way the request came in.
+    pub protocol: Protocol,
+    /// The request id that the logs carry.
+    pub request: String,
+    /// The peer's address without port.
+    pub address: Option<String>,
+}
+
+/// Counts finished use cases; the telemetry of the gateway implements it.
+pub trait Observer: Send + Sync {
+    /// One use case ended.
+    fn finished(&self, protocol: Protocol, operation: OperationKind, outcome: &'static str, seconds: f64);
+}
+
+/// Runs use cases.
+pub struct Engine {
+    ports: Arc<Ports>,
+    audit: Arc<dyn AuditSink>,
+    authorizer: arc_swap::ArcSwap<Authorizer>,
+    observer: Arc<dyn Observer>,
+    strict_audit: bool,
+}
+
+impl Engine {
+    /// An engine over its ports. With `strict_audit` uses and reveals are on disk before they are answered, too.
+    #[must_use]
+    pub fn new(
+        ports: Arc<Ports>,
+        audit: Arc<dyn AuditSink>,
+        authorizer: Authorizer,
+        observer: Arc<dyn Observer>,
+        strict_audit: bool,
+    ) -> Self {
+        Self { ports, audit, authorizer: arc_swap::ArcSwap::from_pointee(authorizer), observer, strict_audit }
+    }
+
+    /// Puts other rules in force, from the next request on.
+    pub fn replace_rules(&self, authorizer: Authorizer) {
+        self.authorizer.store(Arc::new(authorizer));
+    }
+
+    /// The ports, for start-up repair and health.
+    #[must_use]
+    pub const fn ports(&self) -> &Arc<Ports> {
+        &self.ports
+    }
+
+    /// The audit trail, for refusals that no use case saw.
+    #[must_use]
+    pub fn audit(&self) -> &dyn AuditSink {
+        &*self.audit
+    }
+
+    /// Runs a use case: load, permit, run, record, count.
+    ///
+    /// A change that has begun is finished even when the caller goes away. The audit record is written before this
+    /// returns; when it cannot be written the request fails.
+    ///
+    /// # Errors
+    ///
+    /// The use case's own, `Denied`/`Foreign`/`NotFound` from the rules, `Unavailable` when the audit record is refused.
+    pub async fn execute<O: Operation>(self: &Arc<Self>, caller: &Caller, operation: O) -> Result<O::Output, Error> {
+        let started = Instant::now();
+        let result = if O::KIND.effect() == Effect::Change {
+            let (engine, of) = (Arc::clone(self), caller.clone());
+            let task = tokio::spawn(async move { engine.perform(&of, operation).await });
+            task.await.unwrap_or_else(|error| {
+                Err(Error::new(ErrorKind::Internal, "the request ended unexpectedly").because(error))
+            })
+        } else {
+            self.perform(caller, operation).await
+        };
+        let outcome = result.as_ref().map_or_else(|error| error.kind.name(), |_| "success");
+        self.observer.finished(caller.protocol, O::KIND, outcome, started.elapsed().as_secs_f64());
+        if let Err(error) = &result {
+            log_failure(caller, O::KIND, error);
+        }
+        result
+    }
+
+    async fn perform<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Output, Error> {
+        let mut event = self.event(caller, O::KIND);
+        let result = match self.load(caller, O::KIND, operation.target(), &mut event).await {
+            Ok(permitted) => {
+                let tools = Tools::new(Arc::clone(&self.ports), caller.principal.clone(), event);
+                let result = operation.run(permitted, &tools).await;
+                let outcome = outcome_of(&result);
+                return self.close(O::KIND, result, tools.finished(outcome)).await;
+            }
+            Err(error) => Err(error),
+        };
+        event.time = self.ports.clock.now();
+        event.outcome = outcome_of(&result);
+        self.close(O::KIND, result, (event, false)).await
+    }
+
+    /// Writes the outcome record; what was owed for it is forgotten once it is there.
+    async fn close<T>(
+        &self,
+        kind: OperationKind,
+        result: Result<T, Error>,
+        (event, committed): (AuditEvent, bool),
+    ) -> Result<T, Error> {
+        let durability = if committed || (self.strict_audit && kind.effect() != Effect::Read) {
+            Durability::Synced
+        } else {
+            Durability::Handed
+        };
+        let id = event.id;
+        self.audit.record(event, durability).await?;
+        if committed {
+            self.ports.store.forget_owed(id);
+        }
+        result
+    }
+
+    fn event(&self, caller: &Caller, operation: OperationKind) -> AuditEvent {
+        let mut id = [0; 16];
+        self.ports.chance.fill(&mut id);
+        AuditEvent {
+            id,
+            time: self.ports.clock.now(),
+            request: caller.request.clone(),
+            protocol: caller.protocol,
+            initiator: caller.principal.name.clone(),
+            realm: Some(caller.principal.realm),
+            project: Some(caller.principal.project.clone()),
+            address: caller.address.clone(),
+            operation,
+            targets: Vec::new(),
+            outcome: Outcome::Success,
+            recovered: false,
+        }
+    }
+
+    async fn load(
+        &self,
+        caller: &Caller,
+        kind: OperationKind,
+        target: Target,
+        event: &mut AuditEvent,
+    ) -> Result<Permitted<Targets>, Error> {
+        let now = self.ports.clock.now();
+        let mut targets = Targets::default();
+        match target {
+            Target::Project => {}
+            Target::Object(id) => targets.objects.push(self.object(caller, id, now, event).await?),
+            Target::Objects(ids) => {
+                for id in ids {
+                    targets.objects.push(self.object(caller, id, now, event).await?);
+                }
+            }
+            Target::Group(id) => {
+                event.targets.push(id);
+                targets.group = Some(self.ports.store.group(id).await?.ok_or_else(Error::not_found)?);
+            }
+            Target::Job(id) => {
+                event.targets.push(id);
+                let job = self.ports.store.job(id).await?;
+                let own = job.filter(|job| job.record.project == caller.principal.project);
+                targets.job = Some(own.ok_or_else(Error::not_found)?);
+            }
+        }
+        let authorizer = self.authorizer.load();
+        let (objects, group) = (&targets.objects, &targets.group);
+        let resources: Vec<Resource<'_>> = objects
+            .iter()
+            .map(|it| object_resource(&it.record))
+            .chain(group.iter().map(|it| group_resource(&it.record)))
+            .collect();
+        let foreign = resources.iter().any(|resource| *resource.project != caller.principal.project);
+        match authorizer.permit(&caller.principal, kind, &resources, ()) {
+            Ok(permit) => Ok(permit.map(|()| targets)),
+            Err(Denied { visible: false }) => Err(Error::not_found()),
+            Err(Denied { visible: true }) if foreign => Err(Error::new(ErrorKind::Foreign, "not allowed")),
+            Err(Denied { visible: true }) => Err(Error::new(ErrorKind::Denied, "not allowed")),
+        }
+    }
+
+    async fn object(
+        &self,
+        caller: &Caller,
+        id: UniqueIdentifier,
+        now: Timestamp,
+        event: &mut AuditEvent,
+    ) -> Result<Versioned<ManagedObject>, Error> {
+        event.targets.push(id);
+        let found = self.ports.store.object(id).await.map_err(|error| match error {
+            StoreError::Conflict => Error::not_found().because(error),
+            other => other.into(),
+        })?;
+        let object = found.ok_or_else(Error::not_found)?;
+        // Barbican's identifiers end with the secret: a destroyed or expired one is looked up in vain (contract §2.1.4).
+        let gone = object.record.is_expired(now)
+            || (caller.protocol == Protocol::Barbican && object.record.state(now).is_destroyed());
+        if gone { Err(Error::not_found()) } else { Ok(object) }
+    }
+}
+
+fn outcome_of<T>(result: &Result<T, Error>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Success,
+        Err(error) => Outcome::Failure(error.kind.name().to_owned()),
+    }
+}
+
+fn object_resource(object: &ManagedObject) -> Resource<'_> {
+    Resource {
+        project: &object.project,
+        creator: object.creator.as_deref(),
+        origin: object.origin,
+        grants: object.secret.grants.as_ref(),
+    }
+}
+
+fn group_resource(group: &Group) -> Resource<'_> {
+    Resource {
+        project: &group.project,
+        creator: group.creator.as_deref(),
+        origin: Origin::Barbican,
+        grants: group.grants.as_ref(),
+    }
+}
+
+fn log_failure(caller: &Caller, kind: OperationKind, error: &Error) {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    match error.kind {
+        ErrorKind::Internal | ErrorKind::Unavailable | ErrorKind::Full => {
+            tracing::error!(request = caller.request, operation = kind.name(), %error, source, "request failed");
+        }
+        _ => tracing::debug!(request = caller.request, operation = kind.name(), %error, source, "request refused"),
+    }
+}

@@ -1,0 +1,285 @@
+//! What a use case is given for one request: the ports, the settings, and the order in which HSM and store are changed.
+//!
+//! The HSM and the store cannot commit together, so the order is fixed: [`Tools::announce`] writes the intent with places
+//! we chose, the HSM acts, [`Tools::conclude`] writes the result and removes the intent in one batch. A crash in between
+//! leaves an intent, and `reconcile` finishes or undoes it.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    error::{Error, ErrorKind},
+    ports::{
+        Batch, Chance, Clock, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Intent, IntentKind, MetadataStore,
+        Placement, Write,
+    },
+};
+use crate::domain::{
+    ManagedObject, ObjectType, Principal, SecretValue, Timestamp, TokenReference, UniqueIdentifier,
+    audit::{AuditEvent, Outcome},
+};
+
+/// Limits and switches that use cases need; filled from the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long an HSM request may take, waiting included.
+    pub hsm_limit: Duration,
+    /// How long the generation of a long key may take.
+    pub keygen_limit: Duration,
+    /// Most records a walk looks at before it gives up counting.
+    pub walk_max: usize,
+    /// `kmip.wrapping = "strict"`: sensitive objects leave wrapped under strong keys only (design decision 20).
+    pub strict_wrapping: bool,
+    /// Seconds of a lease.
+    pub lease_seconds: u32,
+    /// Most random bytes one request may ask for.
+    pub random_bytes_max: u32,
+    /// Whether the HSM is software, for Protection Storage Mask.
+    pub simulated_hsm: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hsm_limit: Duration::from_secs(10),
+            keygen_limit: Duration::from_secs(120),
+            walk_max: 10_000,
+            strict_wrapping: true,
+            lease_seconds: 3600,
+            random_bytes_max: 1 << 20,
+            simulated_hsm: false,
+        }
+    }
+}
+
+/// The ports and settings, shared by all requests.
+pub struct Ports {
+    /// Keys.
+    pub hsm: Arc<dyn Hsm>,
+    /// Metadata.
+    pub store: Arc<dyn MetadataStore>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub chance: Arc<dyn Chance>,
+    /// Limits and switches.
+    pub settings: Settings,
+}
+
+/// What one request's use case is given.
+pub struct Tools {
+    pub(super) ports: Arc<Ports>,
+    pub(super) principal: Principal,
+    pub(super) event: AuditEvent,
+    touched: Mutex<Touched>,
+}
+
+#[derive(Default)]
+struct Touched {
+    targets: Vec<UniqueIdentifier>,
+    committed: bool,
+}
+
+/// An intent that has been written and must be concluded or withdrawn.
+#[must_use]
+pub struct Announced {
+    intent: Intent,
+}
+
+impl Tools {
+    pub(super) fn new(ports: Arc<Ports>, principal: Principal, event: AuditEvent) -> Self {
+        let touched = Mutex::new(Touched { targets: event.targets.clone(), committed: false });
+        Self { ports, principal, event, touched }
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub const fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// Limits and switches.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.ports.settings
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &dyn MetadataStore {
+        &*self.ports.store
+    }
+
+    /// A fresh identifier.
+    #[must_use]
+    pub fn identifier(&self) -> UniqueIdentifier {
+        let mut bytes = [0; 16];
+        self.ports.chance.fill(&mut bytes);
+        UniqueIdentifier::from_random(bytes)
+    }
+
+    /// Random bytes for IVs and nonces.
+    #[must_use]
+    pub fn random_bytes(&self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.ports.chance.fill(&mut bytes);
+        bytes
+    }
+
+    /// Names an object that the audit record is about, beside the targets.
+    pub fn touch(&self, id: UniqueIdentifier) {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        if !touched.targets.contains(&id) {
+            touched.targets.push(id);
+        }
+    }
+
+    pub(super) fn finished(&self, outcome: Outcome) -> (AuditEvent, bool) {
+        let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        let event = AuditEvent { time: self.now(), targets: touched.targets.clone(), outcome, ..self.event.clone() };
+        (event, touched.committed)
+    }
+
+    /// The place for a new object.
+    ///
+    /// # Errors
+    ///
+    /// `Full` or `Unavailable`.
+    pub fn place(&self, id: UniqueIdentifier, object_type: ObjectType) -> Result<Placement, Error> {
+        let token = self.ports.hsm.place(&self.principal.project, object_type)?;
+        Ok(Placement { token, cka_id: id.cka_id() })
+    }
+
+    /// Asks the HSM within the usual limit.
+    ///
+    /// # Errors
+    ///
+    /// The HSM's own, classed.
+    pub async fn hsm(&self, request: HsmRequest) -> Result<HsmAnswer, Error> {
+        let limit = match request {
+            HsmRequest::GenerateKeyPair { .. } => self.ports.settings.keygen_limit,
+            _ => self.ports.settings.hsm_limit,
+        };
+        Ok(self.ports.hsm.call(request, limit).await?)
+    }
+
+    /// Asks for a protected value.
+    ///
+    /// # Errors
+    ///
+    /// The HSM's own, classed.
+    pub async fn hsm_value(&self, request: HsmRequest) -> Result<SecretValue, Error> {
+        match self.hsm(request).await? {
+            HsmAnswer::Value(value) => Ok(value),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Asks for bytes that need no protection.
+    ///
+    /// # Errors
+    ///
+    /// The HSM's own, classed.
+    pub async fn hsm_bytes(&self, request: HsmRequest) -> Result<Vec<u8>, Error> {
+        match self.hsm(request).await? {
+            HsmAnswer::Bytes(bytes) => Ok(bytes),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Writes the intent. The HSM may be changed once this returns.
+    ///
+    /// # Errors
+    ///
+    /// The store's own; then nothing has happened.
+    pub async fn announce(&self, kind: IntentKind, places: Vec<Placement>) -> Result<Announced, Error> {
+        let mut id = [0; 16];
+        self.ports.chance.fill(&mut id);
+        let (event, _) = self.finished(Outcome::Success);
+        let intent = Intent { id, kind, places, event };
+        self.ports.store.commit(Batch(vec![Write::PutIntent(Box::new(intent.clone()))])).await?;
+        Ok(Announced { intent })
+    }
+
+    /// Writes the result, removes the intent and owes the audit record, in one batch. When the batch is refused what was
+    /// made in the HSM is destroyed again.
+    ///
+    /// # Errors
+    ///
+    /// The store's own.
+    pub async fn conclude(&self, announced: Announced, mut writes: Vec<Write>) -> Result<(), Error> {
+        writes.push(Write::RemoveIntent(announced.intent.id));
+        match self.commit(writes).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.withdraw(announced).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Undoes what an announced creation left in the HSM and removes the intent. What cannot be undone now keeps its
+    /// intent, and `reconcile` comes back to it.
+    pub async fn withdraw(&self, announced: Announced) {
+        if announced.intent.kind == IntentKind::Make {
+            for at in &announced.intent.places {
+                let destroyed = self.hsm(HsmRequest::Destroy { at: at.clone() }).await;
+                if let Err(error) = destroyed {
+                    tracing::warn!(%error, "an object made for a request that failed stays until it is reconciled");
+                    return;
+                }
+            }
+        }
+        let removed = self.ports.store.commit(Batch(vec![Write::RemoveIntent(announced.intent.id)])).await;
+        if let Err(error) = removed {
+            tracing::warn!(%error, "an intent stays until it is reconciled");
+        }
+    }
+
+    /// Commits the writes with the owed audit record of this request.
+    ///
+    /// # Errors
+    ///
+    /// The store's own.
+    pub async fn commit(&self, mut writes: Vec<Write>) -> Result<(), Error> {
+        for write in &writes {
+            if let Write::PutObject(object, _) = write {
+                self.touch(object.identifier);
+            }
+        }
+        let (event, _) = self.finished(Outcome::Success);
+        writes.push(Write::PutOwed(Box::new(event)));
+        self.ports.store.commit(Batch(writes)).await?;
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).committed = true;
+        Ok(())
+    }
+
+    /// The value's place, or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// `Destroyed`, `Archived` or `ValueMissing`.
+    pub fn reference<'a>(&self, object: &'a ManagedObject) -> Result<&'a TokenReference, Error> {
+        if object.state(self.now()).is_destroyed() {
+            return Err(Error::new(ErrorKind::Destroyed, "the object has been destroyed"));
+        }
+        if object.lifecycle.archive.is_some() {
+            return Err(Error::new(ErrorKind::Archived, "the object is archived"));
+        }
+        object.value.as_ref().ok_or_else(|| Error::new(ErrorKind::ValueMissing, "the object has no value"))
+    }
+}
+
+/// The adapter answered another request than the one asked.
+pub(super) fn unexpected(answer: &HsmAnswer) -> Error {
+    tracing::error!(?answer, "the HSM adapter's answer does not fit the request");
+    HsmError { kind: HsmErrorKind::Internal, function: "answer", rv: 0 }.into()
+}
