@@ -5,6 +5,7 @@
 
 // rank 0: nothing of ours
 pub mod domain;
+pub mod net;
 pub mod telemetry;
 
 // rank 1: who is asking, and may they
@@ -12,3 +13,6 @@ pub mod authz;
 
 // rank 2: use cases
 pub mod engine;
+
+// rank 5: everything meets
+pub mod tls;

@@ -1,0 +1,28 @@
+//! The client's side, for the small KMIP client of the command line.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{ClientConfig, RootCertStore};
+
+use super::{
+    error::TlsError,
+    files::{self, Identity},
+};
+
+/// A configuration that trusts the CAs of `ca` and shows `identity`.
+///
+/// # Errors
+///
+/// What is wrong with which file.
+pub fn client_config(ca: &Path, identity: Identity) -> Result<Arc<ClientConfig>, TlsError> {
+    super::install_provider();
+    let mut roots = RootCertStore::empty();
+    for certificate in files::certificates(ca)? {
+        roots.add(certificate).map_err(|source| TlsError::Refused { path: ca.to_owned(), source })?;
+    }
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(identity.chain, identity.key)
+        .map_err(|source| TlsError::Refused { path: identity.path, source })?;
+    Ok(Arc::new(config))
+}
