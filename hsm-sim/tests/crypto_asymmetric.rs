@@ -34,7 +34,11 @@ fn sign(mechanism: CK_MECHANISM_TYPE, params: &Params, key: &Key, data: &[u8]) -
 }
 
 fn verify(
-    mechanism: CK_MECHANISM_TYPE, params: &Params, key: &Key, data: &[u8], signature: &[u8],
+    mechanism: CK_MECHANISM_TYPE,
+    params: &Params,
+    key: &Key,
+    data: &[u8],
+    signature: &[u8],
 ) -> crypto::Result<()> {
     let mut operation = crypto::verifier(mechanism, params, key)?;
     operation.update(data)?;
@@ -143,9 +147,7 @@ fn rsa_encryption_comes_back() {
 
 #[test]
 fn an_oaep_label_binds() {
-    let params = |label: &[u8]| {
-        Params::Oaep(Oaep { hash: Hash::Sha256, mgf: Hash::Sha1, label: label.to_vec() })
-    };
+    let params = |label: &[u8]| Params::Oaep(Oaep { hash: Hash::Sha256, mgf: Hash::Sha1, label: label.to_vec() });
     let cipher = crypt(CKM_RSA_PKCS_OAEP, &params(b"one"), &RSA.public().unwrap(), b"x").unwrap();
     let error = crypt(CKM_RSA_PKCS_OAEP, &params(b"two"), &RSA, &cipher).unwrap_err();
     assert_eq!(error, CryptoError::EncryptedDataInvalid);
