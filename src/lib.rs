@@ -15,5 +15,8 @@ pub mod authz;
 // rank 2: use cases
 pub mod engine;
 
+// rank 3: what the engine needs from outside
+pub mod store;
+
 // rank 5: everything meets
 pub mod tls;

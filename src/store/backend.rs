@@ -1,0 +1,114 @@
+//! What a storage engine must be able to do: an ordered map with all-or-nothing batches of guarded writes.
+//!
+//! An engine knows keys and bytes only; records, MACs and indexes are made above it. A batch is durable before `done` is
+//! called with `Ok`, and a batch whose condition fails leaves no trace. Calls of [`Backend::get`] and [`Backend::scan`] may
+//! wait for a disk: callers keep them off the async threads. Every engine passes `tests/store_contract.rs`.
+
+use std::{collections::BTreeMap, ops::Bound};
+
+use crate::engine::ports::StoreError;
+
+/// A key; engines order keys byte by byte.
+pub type Key = Vec<u8>;
+
+/// What must hold when a batch is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Which key.
+    pub key: Key,
+    /// The value it must have; `None` when the key must be absent.
+    pub expected: Option<Vec<u8>>,
+    /// What the caller is told when it does not hold.
+    pub otherwise: StoreError,
+}
+
+/// Writes that happen together or not at all, each key once.
+#[derive(Clone, Debug, Default)]
+pub struct RawBatch {
+    /// All must hold.
+    pub conditions: Vec<Condition>,
+    /// The new value of each key; `None` removes it.
+    pub writes: BTreeMap<Key, Option<Vec<u8>>>,
+}
+
+/// Called once, on a thread of the engine, when the batch is durable or has failed. It must not block.
+pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// A range of keys.
+#[derive(Clone, Debug)]
+pub struct KeyRange {
+    /// Lower end.
+    pub start: Bound<Key>,
+    /// Upper end.
+    pub end: Bound<Key>,
+}
+
+impl KeyRange {
+    /// Every key that begins with `prefix`.
+    #[must_use]
+    pub fn prefix(prefix: &[u8]) -> Self {
+        Self { start: Bound::Included(prefix.to_vec()), end: after_prefix(prefix) }
+    }
+}
+
+/// The bound above every key that begins with `prefix`.
+fn after_prefix(prefix: &[u8]) -> Bound<Key> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if let Some(next) = last.checked_add(1) {
+            end.push(next);
+            return Bound::Excluded(end);
+        }
+    }
+    Bound::Unbounded
+}
+
+/// From which end a range is walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Lowest key first.
+    Up,
+    /// Highest key first.
+    Down,
+}
+
+/// A key and its value.
+pub type Pair = (Key, Vec<u8>);
+
+/// A storage engine.
+pub trait Backend: Send + Sync {
+    /// The value of a key.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` and `Corrupt`.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// At most `limit` pairs of a range.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` and `Corrupt`.
+    fn scan(&self, range: &KeyRange, direction: Direction, limit: usize) -> Result<Vec<Pair>, StoreError>;
+
+    /// Applies a batch and calls `done` when it is durable. Batches of one caller are applied in the order of the calls.
+    fn commit(&self, batch: RawBatch, done: Done);
+
+    /// Removes a key some time soon, with somebody else's commit; losing this at a crash is harmless.
+    fn remove_lazily(&self, key: Key);
+
+    /// Bytes on disk.
+    fn bytes_on_disk(&self) -> u64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_prefix_is_the_next_key_of_its_length() {
+        assert_eq!(after_prefix(&[1, 2]), Bound::Excluded(vec![1, 3]));
+        assert_eq!(after_prefix(&[1, 0xFF]), Bound::Excluded(vec![2]));
+        assert_eq!(after_prefix(&[0xFF, 0xFF]), Bound::Unbounded);
+    }
+}

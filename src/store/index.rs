@@ -1,0 +1,142 @@
+//! Index keys, kept in the same batch as the record they follow.
+//!
+//! Texts of any length (projects, users, names) stand in keys as the first bytes of their SHA-256, so keys have fixed
+//! lengths. A reader checks the record it arrives at, so that a stale or forged entry shows nothing that it should not.
+//! Creation times are big-endian with the sign bit turned, so that the order of bytes is the order of time.
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::{backend::Key, record::Table};
+use crate::{
+    domain::{ManagedObject, ProjectId, Timestamp, UniqueIdentifier, group::Group, job::Job, job::JobState},
+    engine::ports::Scope,
+};
+
+/// A key and its small value.
+pub(super) type Entry = (Key, Vec<u8>);
+
+const PROJECT_BYTES: usize = 16;
+/// Wide enough that nobody finds two names that meet: uniqueness hangs on it.
+const NAME_BYTES: usize = 24;
+
+/// The entries of an object. The value of the first says what kind of object it is, so that counting reads no record.
+pub(super) fn of_object(object: &ManagedObject) -> Vec<Entry> {
+    let when = moment(object.lifecycle.initial, &object.identifier);
+    let flags = u8::from(object.lifecycle.destroy.is_some()) | u8::from(object.lifecycle.compromise.is_some()) << 1;
+    let kind = u8::try_from(object.object_type.number()).unwrap_or(u8::MAX);
+    let mut entries = vec![
+        (Table::ObjectsByCreation.key(&[&when]), vec![kind, flags]),
+        (Table::ObjectsByProject.key(&[&project(&object.project), &when]), Vec::new()),
+    ];
+    for user in object.secret.grants.iter().flat_map(|grants| &grants.users) {
+        entries.push((Table::ObjectsByGrant.key(&[&short(&[user.as_bytes()]), &when]), Vec::new()));
+    }
+    entries
+}
+
+/// The names an object holds: none once it is destroyed.
+pub(super) fn names(object: &ManagedObject) -> Vec<Key> {
+    match object.lifecycle.destroy {
+        Some(_) => Vec::new(),
+        None => object.names().map(|text| name(&object.project, text)).collect(),
+    }
+}
+
+/// The entries of a group.
+pub(super) fn of_group(group: &Group) -> Vec<Entry> {
+    let when = moment(group.created, &group.identifier);
+    let mut entries = vec![(Table::GroupsByProject.key(&[&project(&group.project), &when]), Vec::new())];
+    for member in &group.members {
+        entries.push((Table::GroupsByMember.key(&[&member.object.bytes(), &group.identifier.bytes()]), Vec::new()));
+    }
+    entries
+}
+
+/// The entries of a job.
+pub(super) fn of_job(job: &Job) -> Vec<Entry> {
+    let when = moment(job.created, &job.identifier);
+    let mut entries = vec![(Table::JobsByProject.key(&[&project(&job.project), &when]), Vec::new())];
+    if job.state == JobState::Pending {
+        entries.push((Table::PendingJobs.key(&[&when]), Vec::new()));
+    }
+    entries
+}
+
+/// Where the objects of a scope are listed; a name has its single key instead.
+pub(super) fn listing(scope: &Scope) -> Key {
+    match scope {
+        Scope::Project(id) => in_project(Table::ObjectsByProject, id),
+        Scope::Name(id, text) => name(id, text),
+        Scope::GrantedTo(user) => Table::ObjectsByGrant.key(&[&short(&[user.as_bytes()])]),
+        Scope::Everything => Table::ObjectsByCreation.key(&[]),
+    }
+}
+
+/// Whether an object belongs to a scope, as its record says.
+pub(super) fn belongs(object: &ManagedObject, scope: &Scope) -> bool {
+    match scope {
+        Scope::Project(id) => object.project == *id,
+        Scope::Name(id, text) => {
+            object.project == *id && object.lifecycle.destroy.is_none() && object.names().any(|name| name == text)
+        }
+        Scope::GrantedTo(user) => object.secret.grants.iter().any(|grants| grants.users.contains(user)),
+        Scope::Everything => true,
+    }
+}
+
+/// The prefix under which a table lists a project.
+pub(super) fn in_project(table: Table, id: &ProjectId) -> Key {
+    table.key(&[&project(id)])
+}
+
+/// The identifier an index key ends with.
+pub(super) fn identifier(key: &[u8]) -> Option<UniqueIdentifier> {
+    key.last_chunk::<16>().map(|id| UniqueIdentifier::from_bytes(*id))
+}
+
+/// The key of a fact of the `Memory` port.
+pub(super) fn fact(text: &str) -> Key {
+    Table::Fact.key(&[&short(&[text.as_bytes()])])
+}
+
+fn name(project: &ProjectId, text: &str) -> Key {
+    let digest = hash(&[&(project.0.len() as u64).to_be_bytes(), project.0.as_bytes(), text.as_bytes()]);
+    Table::Names.key(&[digest.as_ref().split_at(NAME_BYTES).0])
+}
+
+fn project(id: &ProjectId) -> [u8; PROJECT_BYTES] {
+    short(&[id.0.as_bytes()])
+}
+
+fn short(parts: &[&[u8]]) -> [u8; PROJECT_BYTES] {
+    let digest = hash(parts);
+    *digest.as_ref().first_chunk().expect("a SHA-256 digest has 32 bytes")
+}
+
+fn hash(parts: &[&[u8]]) -> aws_lc_rs::digest::Digest {
+    let mut context = Context::new(&SHA256);
+    parts.iter().for_each(|part| context.update(part));
+    context.finish()
+}
+
+fn moment(time: Timestamp, id: &UniqueIdentifier) -> Vec<u8> {
+    let ordered = time.micros().cast_unsigned() ^ (1 << 63);
+    [ordered.to_be_bytes().as_slice(), &id.bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_sort_as_time_does() {
+        let id = UniqueIdentifier::from_bytes([9; 16]);
+        let keys: Vec<_> = [i64::MIN, -1, 0, 1, i64::MAX].map(|at| moment(Timestamp::from_micros(at), &id)).into();
+        assert!(keys.is_sorted());
+    }
+
+    #[test]
+    fn project_and_name_cannot_be_shifted_against_each_other() {
+        assert_ne!(name(&ProjectId("ab".into()), "c"), name(&ProjectId("a".into()), "bc"));
+    }
+}

@@ -1,0 +1,144 @@
+//! The metadata store: managed objects, groups, jobs, intents and owed audit records; never a value.
+//!
+//! [`RawStore::open`] gives the `Memory` port at once, because finding the HSM needs it; [`RawStore::unlock`] takes the MAC
+//! key that the HSM gave and returns the [`Repository`]. Records carry a MAC under that key; indexes follow records in the
+//! same batch (`record`, `index`, `batch`). Engines stand behind [`backend::Backend`].
+//!
+//! A read that misses the cache may see a write whose sync is still running. If that sync fails, the store is unavailable
+//! for good and the process ends.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+pub mod backend;
+mod batch;
+mod cache;
+mod index;
+pub mod memory;
+mod pool;
+mod record;
+mod repository;
+pub mod sled;
+
+pub use repository::Repository;
+
+use self::{
+    backend::{Backend, Condition, Key, RawBatch},
+    memory::MemoryBackend,
+    record::{Head, MacKey, Table},
+    sled::{OnFatal, SledBackend, SledOptions},
+};
+use crate::{
+    domain::SecretValue,
+    engine::ports::{Memory, Revision, StoreError},
+};
+
+/// The store before its MAC key is known.
+#[derive(Clone)]
+pub struct RawStore {
+    backend: Arc<dyn Backend>,
+}
+
+/// Counts for operators.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Objects by type name, whether destroyed, and whether compromised.
+    pub objects: BTreeMap<(&'static str, bool, bool), u64>,
+    /// Groups.
+    pub groups: u64,
+    /// Jobs.
+    pub jobs: u64,
+    /// Bytes of the store's files.
+    pub bytes_on_disk: u64,
+}
+
+/// Keys of each fence: more than two of sled's leaves take.
+const FENCE_KEYS: u8 = 34;
+
+impl RawStore {
+    /// Opens the store in the folder `path`, makes it when it is missing. `on_fatal` is called once when a disk error has
+    /// made the store unavailable for good.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` with what to do when the folder is in use or cannot be opened.
+    pub fn open(path: &Path, options: SledOptions, on_fatal: OnFatal) -> Result<Self, StoreError> {
+        Ok(Self::on(Arc::new(SledBackend::open(path, options, on_fatal)?)))
+    }
+
+    /// A store that ends with the process, for tests.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self::on(Arc::new(MemoryBackend::default()))
+    }
+
+    /// A store on an engine.
+    #[must_use]
+    pub fn on(backend: Arc<dyn Backend>) -> Self {
+        Self { backend }
+    }
+
+    /// Opens the records with the key that authenticates them, 32 bytes. Blocks; a new store remembers the key's mark.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` when this is not the key that the store was made with.
+    pub fn unlock(&self, mac_key: &SecretValue) -> Result<Repository, StoreError> {
+        let mac = MacKey::new(mac_key)?;
+        let key = Table::KeyCheck.key(&[]);
+        match self.backend.get(&key)? {
+            Some(head) => {
+                mac.open(&key, &Head::parse(&head)?, &[]).map_err(|_unfit| {
+                    StoreError::Corrupt("the HSM's store key is not the one this store was made with".to_owned())
+                })?;
+            }
+            None => {
+                let mut writes = fences();
+                writes.push((key.clone(), mac.seal(&key, Revision(1), Vec::new(), 0)?.head));
+                self.write(writes, vec![Condition { key, expected: None, otherwise: StoreError::Conflict }])?;
+            }
+        }
+        Repository::new(Arc::clone(&self.backend), mac)
+    }
+
+    /// Writes and waits for it, on this thread.
+    fn write(&self, writes: Vec<(Key, Vec<u8>)>, conditions: Vec<Condition>) -> Result<(), StoreError> {
+        let (answer, answered) = std::sync::mpsc::sync_channel(1);
+        let writes = writes.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        // The receiver waits below; if the engine drops the callback, `recv` says so.
+        self.backend.commit(RawBatch { conditions, writes }, Box::new(move |result| drop(answer.send(result))));
+        answered.recv().map_err(|_dropped| StoreError::Unavailable("the writer thread has ended".to_owned()))?
+    }
+}
+
+/// Keys that stand between the tables and never change. sled rewrites a whole leaf after ten changes of it, and a leaf takes
+/// up to sixteen neighbours: the fences keep large records out of the leaves that change with every request.
+fn fences() -> Vec<(Key, Vec<u8>)> {
+    let tables = [Table::FenceLow, Table::FenceHigh, Table::FenceRecords];
+    tables.iter().flat_map(|table| (0..FENCE_KEYS).map(|at| (table.key(&[&[at]]), Vec::new()))).collect()
+}
+
+impl Memory for RawStore {
+    fn recall(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(stored) = self.backend.get(&index::fact(name))? else { return Ok(None) };
+        let damaged = || StoreError::Corrupt(format!("the fact {name:?}"));
+        let (sum, fact) = stored.split_first_chunk::<8>().ok_or_else(damaged)?;
+        if *sum == checksum(name, fact) { Ok(Some(fact.to_vec())) } else { Err(damaged()) }
+    }
+
+    fn remember(&self, name: &str, fact: &[u8]) -> Result<(), StoreError> {
+        if fact.len() + 8 > record::PIECE_BYTES {
+            return Err(StoreError::TooLarge);
+        }
+        let value = [checksum(name, fact).as_slice(), fact].concat();
+        self.write(vec![(index::fact(name), value)], Vec::new())
+    }
+}
+
+/// Tells a damaged fact; facts are needed before there is a key that could authenticate them.
+fn checksum(name: &str, fact: &[u8]) -> [u8; 8] {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    context.update(&(name.len() as u64).to_be_bytes());
+    context.update(name.as_bytes());
+    context.update(fact);
+    *context.finish().as_ref().first_chunk().expect("a SHA-256 digest has 32 bytes")
+}

@@ -1,0 +1,426 @@
+//! The unlocked store: records by identifier and by index.
+//!
+//! A read that the cache can answer runs in place; everything else goes to the reading threads. A list is read in two
+//! steps, index and records; a record that changed in between is judged by what it says itself.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::{
+    Stats,
+    backend::{Backend, Direction, Key, KeyRange, Pair},
+    batch,
+    cache::{Cache, Stored},
+    index,
+    pool::Pool,
+    record::{HEAD_KEY_BYTES, Head, MacKey, Record, Table, head_key, piece_key},
+};
+use crate::{
+    domain::{ManagedObject, ObjectType, ProjectId, UniqueIdentifier, audit::AuditEvent, group::Group, job::Job},
+    engine::ports::{Answer, Batch, Cursor, Intent, MetadataStore, Order, Page, Scope, StoreError, Versioned},
+};
+
+/// The metadata store.
+pub struct Repository {
+    shared: Arc<Shared>,
+    pool: Pool,
+}
+
+/// What the reading threads need.
+pub(super) struct Shared {
+    backend: Arc<dyn Backend>,
+    pub(super) mac: MacKey,
+    pub(super) known: Arc<Known>,
+}
+
+/// What is kept in memory. The writer's callbacks hold this and not the engine: they run on its thread, and the last one to
+/// let go of the engine waits for that thread.
+pub(super) struct Known {
+    pub(super) objects: Cache<ManagedObject>,
+    pub(super) groups: Cache<Group>,
+    pub(super) jobs: Cache<Job>,
+    /// Pieces of the few intents and owed records that are longer than one value.
+    pub(super) sprawling: Mutex<HashMap<Key, u16>>,
+    counts: Mutex<BTreeMap<Vec<u8>, i64>>,
+}
+
+/// A record that is kept decoded.
+pub(super) trait Cached: Record {
+    fn cache(known: &Known) -> &Cache<Self>;
+}
+
+impl Cached for ManagedObject {
+    fn cache(known: &Known) -> &Cache<Self> {
+        &known.objects
+    }
+}
+
+impl Cached for Group {
+    fn cache(known: &Known) -> &Cache<Self> {
+        &known.groups
+    }
+}
+
+impl Cached for Job {
+    fn cache(known: &Known) -> &Cache<Self> {
+        &known.jobs
+    }
+}
+
+/// Records kept decoded.
+const OBJECTS_CACHED: u64 = 100_000;
+const GROUPS_CACHED: u64 = 10_000;
+const JOBS_CACHED: u64 = 10_000;
+/// Pairs read from an index at a time while counting.
+const COUNTED_AT_A_TIME: usize = 10_000;
+/// How often a record may change under a reader before it gives up.
+const READ_ATTEMPTS: usize = 100;
+
+impl Repository {
+    pub(super) fn new(backend: Arc<dyn Backend>, mac: MacKey) -> Result<Self, StoreError> {
+        let known = Known {
+            objects: Cache::new(OBJECTS_CACHED),
+            groups: Cache::new(GROUPS_CACHED),
+            jobs: Cache::new(JOBS_CACHED),
+            sprawling: Mutex::default(),
+            counts: Mutex::default(),
+        };
+        let shared = Shared { backend, mac, known: Arc::new(known) };
+        shared.count_all()?;
+        Ok(Self { shared: Arc::new(shared), pool: Pool::start()? })
+    }
+
+    /// Counts for operators.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats { bytes_on_disk: self.shared.backend.bytes_on_disk(), ..Stats::default() };
+        for (label, count) in &*self.shared.known.counts.lock() {
+            let count = u64::try_from(*count).unwrap_or(0);
+            match label.as_slice() {
+                [table] if *table == Table::Group as u8 => stats.groups = count,
+                [table] if *table == Table::Job as u8 => stats.jobs = count,
+                [number, flags] => {
+                    let kind = ObjectType::from_number(u32::from(*number)).map_or("unknown", ObjectType::name);
+                    *stats.objects.entry((kind, *flags & 1 != 0, *flags & 2 != 0)).or_default() += count;
+                }
+                _ => {}
+            }
+        }
+        stats
+    }
+
+    /// Runs a read that may wait for the disk.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        self.pool.run(move || work(&shared)).await
+    }
+
+    async fn one<R: Cached>(&self, id: UniqueIdentifier) -> Result<Option<Versioned<R>>, StoreError> {
+        if let Some(stored) = R::cache(&self.shared.known).get(&id.bytes()) {
+            return Ok(Some(stored.versioned.clone()));
+        }
+        self.read(move |shared| Ok(shared.load::<R>(id.bytes())?.map(|stored| stored.versioned.clone()))).await
+    }
+
+    async fn listed<R: Cached>(
+        &self,
+        prefix: Key,
+        order: Order,
+        after: Option<Cursor>,
+        limit: usize,
+        belongs: impl Fn(&R) -> bool + Send + 'static,
+    ) -> Result<Page<R>, StoreError> {
+        self.read(move |shared| shared.page(&prefix, order, after, limit.max(1), belongs)).await
+    }
+}
+
+impl Shared {
+    /// A record, from the cache or the engine.
+    pub(super) fn load<R: Cached>(&self, id: [u8; 16]) -> Result<Option<Arc<Stored<R>>>, StoreError> {
+        let cache = R::cache(&self.known);
+        if let Some(stored) = cache.get(&id) {
+            return Ok(Some(stored));
+        }
+        let noted = cache.generation(&id);
+        let key = head_key::<R>(id);
+        let mut last = None;
+        for _ in 0..READ_ATTEMPTS {
+            let Some(bytes) = self.backend.get(&key)? else { return Ok(None) };
+            match self.read_at::<R>(&key, &bytes) {
+                Ok(stored) => {
+                    let stored = Arc::new(stored);
+                    cache.keep(noted, &stored);
+                    return Ok(Some(stored));
+                }
+                // Head and pieces may be of different revisions when a writer came in between; then the head has changed.
+                Err(error @ StoreError::Corrupt(_)) if last.as_ref() == Some(&bytes) => return Err(error),
+                Err(StoreError::Corrupt(_)) => last = Some(bytes),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
+    fn read_at<R: Record>(&self, key: &[u8], bytes: &[u8]) -> Result<Stored<R>, StoreError> {
+        let head = Head::parse(bytes)?;
+        let mut pieces = Vec::with_capacity(usize::from(head.pieces));
+        for at in 0..head.pieces {
+            let piece = self.backend.get(&piece_key(key, at))?;
+            pieces.push(piece.ok_or_else(|| StoreError::Corrupt("a piece of a record is missing".to_owned()))?);
+        }
+        let record = self.mac.decode(key, &head, &pieces)?;
+        Ok(Stored::new(record, &head, bytes.to_vec()))
+    }
+
+    fn page<R: Cached>(
+        &self,
+        prefix: &[u8],
+        order: Order,
+        after: Option<Cursor>,
+        limit: usize,
+        belongs: impl Fn(&R) -> bool,
+    ) -> Result<Page<R>, StoreError> {
+        let mut range = KeyRange::prefix(prefix);
+        let direction = match order {
+            Order::OldestFirst => Direction::Up,
+            Order::NewestFirst => Direction::Down,
+        };
+        // A cursor is a key of this list; one from elsewhere finds nothing or begins at an end, never another list.
+        if let Some(Cursor(key)) = after {
+            match direction {
+                Direction::Up if key.as_slice() >= prefix => range.start = Bound::Excluded(key),
+                Direction::Up => {}
+                Direction::Down if key.starts_with(prefix) || key.as_slice() < prefix => {
+                    range.end = Bound::Excluded(key)
+                }
+                Direction::Down => {}
+            }
+        }
+        let mut pairs = self.backend.scan(&range, direction, limit.saturating_add(1))?;
+        let more = pairs.len() > limit;
+        pairs.truncate(limit);
+        let next = if more { pairs.last().map(|(key, _)| Cursor(key.clone())) } else { None };
+        let mut records = Vec::with_capacity(pairs.len());
+        for (key, _) in pairs {
+            let Some(id) = index::identifier(&key) else { continue };
+            if let Some(stored) = self.load::<R>(id.bytes())?
+                && belongs(&stored.versioned.record)
+            {
+                records.push(stored.versioned.clone());
+            }
+        }
+        Ok(Page { records, next })
+    }
+
+    /// The one object that holds a name.
+    fn named(&self, scope: &Scope) -> Result<Page<ManagedObject>, StoreError> {
+        let id = self.backend.get(&index::listing(scope))?;
+        let id = id.and_then(|id| <[u8; 16]>::try_from(id).ok());
+        let stored = match id {
+            Some(id) => self.load::<ManagedObject>(id)?,
+            None => None,
+        };
+        let found = stored.filter(|stored| index::belongs(&stored.versioned.record, scope));
+        Ok(Page { records: found.iter().map(|stored| stored.versioned.clone()).collect(), next: None })
+    }
+
+    fn all<R: Cached>(&self, prefix: &[u8], belongs: impl Fn(&R) -> bool) -> Result<Vec<Versioned<R>>, StoreError> {
+        Ok(self.page(prefix, Order::OldestFirst, None, usize::MAX - 1, belongs)?.records)
+    }
+
+    /// Every record of a table without an index.
+    fn table<R: Record>(&self) -> Result<Vec<R>, StoreError> {
+        let pairs = self.backend.scan(&KeyRange::prefix(&R::TABLE.key(&[])), Direction::Up, usize::MAX)?;
+        let heads = pairs.iter().filter(|(key, _)| key.len() == HEAD_KEY_BYTES);
+        let mut records = Vec::new();
+        for (key, bytes) in heads {
+            match self.read_at::<R>(key, bytes) {
+                Ok(stored) => records.push(stored.versioned.record),
+                // Removed since the scan: with its pieces, if it had any.
+                Err(StoreError::Corrupt(_)) if self.backend.get(key)?.as_ref() != Some(bytes) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(records)
+    }
+
+    /// Counts what is there and finds the intents and owed records that sprawl.
+    fn count_all(&self) -> Result<(), StoreError> {
+        let mut counts = BTreeMap::<Vec<u8>, i64>::new();
+        let tables = [
+            (Table::ObjectsByCreation, None),
+            (Table::GroupsByProject, Some(Table::Group)),
+            (Table::JobsByProject, Some(Table::Job)),
+        ];
+        for (listing, table) in tables {
+            self.each(&listing.key(&[]), |(_, value)| {
+                *counts.entry(table.map_or(value, |table| vec![table as u8])).or_default() += 1;
+            })?;
+        }
+        *self.known.counts.lock() = counts;
+        let mut sprawling = self.known.sprawling.lock();
+        for table in [Table::Intent, Table::Owed] {
+            self.each(&table.key(&[]), |(key, _)| {
+                if let Some((head, [_, _])) = key.split_at_checked(HEAD_KEY_BYTES) {
+                    *sprawling.entry(head.to_vec()).or_default() += 1;
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn each(&self, prefix: &[u8], mut see: impl FnMut(Pair)) -> Result<(), StoreError> {
+        let mut range = KeyRange::prefix(prefix);
+        loop {
+            let pairs = self.backend.scan(&range, Direction::Up, COUNTED_AT_A_TIME)?;
+            match pairs.last() {
+                Some((last, _)) => range.start = Bound::Excluded(last.clone()),
+                None => return Ok(()),
+            }
+            pairs.into_iter().for_each(&mut see);
+        }
+    }
+}
+
+impl Known {
+    /// The keys of an intent or owed record.
+    pub(super) fn volatile_keys(&self, head: Key) -> Vec<Key> {
+        let pieces = self.sprawling.lock().get(&head).copied().unwrap_or(0);
+        let mut keys: Vec<Key> = (0..pieces).map(|at| piece_key(&head, at)).collect();
+        keys.push(head);
+        keys
+    }
+
+    /// The record is gone, with its pieces.
+    pub(super) fn forget_pieces(&self, head: &[u8]) {
+        self.sprawling.lock().remove(head);
+    }
+
+    /// Follows a durable change of one record.
+    pub(super) fn count<R: Record>(&self, old: Option<&Stored<R>>, new: Option<&Stored<R>>) {
+        let mut counts = self.counts.lock();
+        for (stored, step) in [(old, -1), (new, 1)] {
+            if let Some(stored) = stored {
+                *counts.entry(label(&stored.versioned.record)).or_default() += step;
+            }
+        }
+    }
+}
+
+/// Under which label a record is counted: objects by what their first index entry says, others by table.
+fn label<R: Record>(record: &R) -> Vec<u8> {
+    match R::TABLE {
+        Table::Object => record.entries().into_iter().next().map(|(_, value)| value).unwrap_or_default(),
+        table => vec![table as u8],
+    }
+}
+
+impl MetadataStore for Repository {
+    fn object(&self, id: UniqueIdentifier) -> Answer<'_, Result<Option<Versioned<ManagedObject>>, StoreError>> {
+        Box::pin(self.one(id))
+    }
+
+    fn objects(
+        &self,
+        scope: Scope,
+        order: Order,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Answer<'_, Result<Page<ManagedObject>, StoreError>> {
+        Box::pin(async move {
+            match &scope {
+                Scope::Name(..) if after.is_some() => Ok(Page { records: Vec::new(), next: None }),
+                Scope::Name(..) => self.read(move |shared| shared.named(&scope)).await,
+                Scope::Project(_) | Scope::GrantedTo(_) | Scope::Everything => {
+                    let prefix = index::listing(&scope);
+                    self.listed(prefix, order, after, limit, move |object| index::belongs(object, &scope)).await
+                }
+            }
+        })
+    }
+
+    fn group(&self, id: UniqueIdentifier) -> Answer<'_, Result<Option<Versioned<Group>>, StoreError>> {
+        Box::pin(self.one(id))
+    }
+
+    fn groups(
+        &self,
+        project: ProjectId,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Answer<'_, Result<Page<Group>, StoreError>> {
+        let prefix = index::in_project(Table::GroupsByProject, &project);
+        Box::pin(self.listed(prefix, Order::OldestFirst, after, limit, move |group: &Group| group.project == project))
+    }
+
+    fn groups_with(&self, member: UniqueIdentifier) -> Answer<'_, Result<Vec<Versioned<Group>>, StoreError>> {
+        let prefix = Table::GroupsByMember.key(&[&member.bytes()]);
+        let belongs = move |group: &Group| group.members.iter().any(|one| one.object == member);
+        Box::pin(self.read(move |shared| shared.all(&prefix, belongs)))
+    }
+
+    fn job(&self, id: UniqueIdentifier) -> Answer<'_, Result<Option<Versioned<Job>>, StoreError>> {
+        Box::pin(self.one(id))
+    }
+
+    fn jobs(
+        &self,
+        project: ProjectId,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Answer<'_, Result<Page<Job>, StoreError>> {
+        let prefix = index::in_project(Table::JobsByProject, &project);
+        Box::pin(self.listed(prefix, Order::OldestFirst, after, limit, move |job: &Job| job.project == project))
+    }
+
+    fn pending_jobs(&self) -> Answer<'_, Result<Vec<Versioned<Job>>, StoreError>> {
+        let pending = |job: &Job| job.state == crate::domain::job::JobState::Pending;
+        Box::pin(self.read(move |shared| shared.all(&Table::PendingJobs.key(&[]), pending)))
+    }
+
+    fn intents(&self) -> Answer<'_, Result<Vec<Intent>, StoreError>> {
+        Box::pin(self.read(Shared::table::<Intent>))
+    }
+
+    fn owed(&self) -> Answer<'_, Result<Vec<AuditEvent>, StoreError>> {
+        Box::pin(self.read(Shared::table::<AuditEvent>))
+    }
+
+    fn commit(&self, batch: Batch) -> Answer<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let plan = match batch::is_cached(&self.shared, &batch) {
+                true => batch::plan(&self.shared, batch)?,
+                false => self.read(move |shared| batch::plan(shared, batch)).await?,
+            };
+            let (answer, answered) = oneshot::channel();
+            let known = Arc::clone(&self.shared.known);
+            let effects = plan.effects;
+            // The effects run with the commit, not with the caller, who may have gone away.
+            let done = move |result: Result<(), StoreError>| {
+                if result.is_ok() {
+                    effects.into_iter().for_each(|effect| effect(&known));
+                }
+                drop(answer.send(result));
+            };
+            self.shared.backend.commit(plan.raw, Box::new(done));
+            answered.await.map_err(|_dropped| StoreError::Unavailable("the writer thread has ended".to_owned()))?
+        })
+    }
+
+    fn forget_owed(&self, event: [u8; 16]) {
+        let head = head_key::<AuditEvent>(event);
+        for key in self.shared.known.volatile_keys(head.clone()) {
+            self.shared.backend.remove_lazily(key);
+        }
+        self.shared.known.forget_pieces(&head);
+    }
+}

@@ -1,0 +1,449 @@
+//! The default engine: sled 0.34.7, one tree, one writer thread.
+//!
+//! sled's own flush is `pwrite` and `sync_file_range`: it reaches neither the disk's cache nor the file's metadata, and a
+//! power cut then loses acknowledged records. So a commit is: check conditions, `apply_batch`, flush, **our own `fdatasync`
+//! on a second descriptor of the `db` file**, acknowledge. Batches that wait while a sync runs share the next one. Values
+//! stay ≤ 4 KiB (the caller cuts them), because larger tree nodes go to files that the second descriptor does not cover.
+//! sled's periodic flush stays on, since its garbage collection runs in that thread. An error is final: a failed sync is
+//! never tried again, because the kernel may have dropped the pages; the process must end and start from the disk.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use parking_lot::RwLock;
+use sled::{Db, IVec};
+
+use super::{
+    backend::{Backend, Direction, Done, Key, KeyRange, Pair, RawBatch},
+    memory::is_empty,
+};
+use crate::engine::ports::StoreError;
+
+/// Called with the seconds of a group commit and the number of batches in it.
+pub type Observer = Arc<dyn Fn(Duration, usize) + Send + Sync>;
+
+/// Called once, with the reason, when the store has become unavailable for good.
+pub type OnFatal = Box<dyn Fn(&str) + Send + Sync>;
+
+/// How the store is opened.
+#[derive(Clone)]
+pub struct SledOptions {
+    /// sled's page cache.
+    pub cache_bytes: u64,
+    /// No commits are taken when less than this is free on the file system.
+    pub free_bytes_min: u64,
+    /// Told about each group commit.
+    pub observer: Option<Observer>,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 128 << 20, free_bytes_min: 64 << 20, observer: None }
+    }
+}
+
+/// sled with our own durability.
+pub struct SledBackend {
+    db: Db,
+    state: Arc<State>,
+    queue: Option<flume::Sender<Task>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+enum Task {
+    Commit(RawBatch, Done),
+    Remove(Key),
+}
+
+/// What the writer shares with the rest.
+struct State {
+    failed: RwLock<Option<String>>,
+    on_fatal: OnFatal,
+}
+
+/// Waiting batches that are taken into one group.
+const GROUP_MAX: usize = 256;
+/// After this much quiet, lazy removals are committed by themselves.
+const IDLE: Duration = Duration::from_secs(1);
+/// How often the free space is looked at.
+const SPACE_EVERY: Duration = Duration::from_secs(1);
+/// sled's segment: a tree node of 17 values of 4 KiB must fit into a quarter of it.
+const SEGMENT_BYTES: usize = 512 * 1024;
+
+impl SledBackend {
+    /// Opens the store in the folder `path`, makes it when it is missing.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` with what to do when the folder is in use or cannot be opened.
+    pub fn open(path: &Path, options: SledOptions, on_fatal: OnFatal) -> Result<Self, StoreError> {
+        make_private_folder(path).map_err(|error| cannot_open(path, &error))?;
+        let db = open_or_repair(path, options.cache_bytes)?;
+        let file = path.join("db");
+        let barrier = File::options().read(true).write(true).open(&file).map_err(|error| cannot_open(&file, &error))?;
+        // What sled's own recovery has written, and the names of the files, must be on disk before the first answer.
+        barrier.sync_all().and_then(|()| File::open(path)?.sync_all()).map_err(|error| cannot_open(path, &error))?;
+        let state = Arc::new(State { failed: RwLock::new(None), on_fatal });
+        let (queue, tasks) = flume::unbounded();
+        let mut writer = Writer {
+            db: db.clone(),
+            barrier,
+            state: Arc::clone(&state),
+            free_bytes_min: options.free_bytes_min,
+            free_checked: None,
+            observer: options.observer,
+            removals: Vec::new(),
+        };
+        let writer = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run(&tasks))
+            .map_err(|error| cannot_open(path, &error))?;
+        Ok(Self { db, state, queue: Some(queue), writer: Some(writer) })
+    }
+
+    fn send(&self, task: Task) -> Result<(), Task> {
+        match &self.queue {
+            Some(queue) => queue.send(task).map_err(flume::SendError::into_inner),
+            None => Err(task),
+        }
+    }
+}
+
+impl State {
+    fn check(&self) -> Result<(), StoreError> {
+        match &*self.failed.read() {
+            Some(reason) => Err(StoreError::Unavailable(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the store unavailable for good; the first reason stays.
+    fn fail(&self, reason: String) -> StoreError {
+        let mut failed = self.failed.write();
+        if let Some(first) = &*failed {
+            return StoreError::Unavailable(first.clone());
+        }
+        *failed = Some(reason.clone());
+        drop(failed);
+        (self.on_fatal)(&reason);
+        StoreError::Unavailable(reason)
+    }
+}
+
+impl Backend for SledBackend {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.state.check()?;
+        self.db.get(key).map(|value| value.map(|value| value.to_vec())).map_err(|error| unreadable(&error))
+    }
+
+    fn scan(&self, range: &KeyRange, direction: Direction, limit: usize) -> Result<Vec<Pair>, StoreError> {
+        self.state.check()?;
+        if is_empty(range) {
+            return Ok(Vec::new());
+        }
+        let pairs = self.db.range::<Key, _>((range.start.clone(), range.end.clone()));
+        let owned = |pair: sled::Result<(IVec, IVec)>| {
+            pair.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(|error| unreadable(&error))
+        };
+        match direction {
+            Direction::Up => pairs.take(limit).map(owned).collect(),
+            Direction::Down => pairs.rev().take(limit).map(owned).collect(),
+        }
+    }
+
+    fn commit(&self, batch: RawBatch, done: Done) {
+        if let Err(Task::Commit(_, done)) = self.send(Task::Commit(batch, done)) {
+            done(Err(self.state.fail("the writer thread has ended".to_owned())));
+        }
+    }
+
+    fn remove_lazily(&self, key: Key) {
+        // Losing this is harmless by contract, and a writer that has ended has said so already.
+        drop(self.send(Task::Remove(key)));
+    }
+
+    fn bytes_on_disk(&self) -> u64 {
+        self.db.size_on_disk().unwrap_or(0)
+    }
+}
+
+impl Drop for SledBackend {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's writer thread panicked");
+        }
+    }
+}
+
+/// The only thread that writes.
+struct Writer {
+    db: Db,
+    barrier: File,
+    state: Arc<State>,
+    free_bytes_min: u64,
+    free_checked: Option<(Instant, Result<(), StoreError>)>,
+    observer: Option<Observer>,
+    removals: Vec<Key>,
+}
+
+/// Tells the world when the writer ends by a panic: nobody may believe that commits still happen.
+struct PanicGuard(Arc<State>);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail("the writer thread panicked".to_owned());
+        }
+    }
+}
+
+impl Writer {
+    fn run(&mut self, tasks: &flume::Receiver<Task>) {
+        let _guard = PanicGuard(Arc::clone(&self.state));
+        loop {
+            let first = if self.removals.is_empty() {
+                tasks.recv().map_err(|_ended| flume::RecvTimeoutError::Disconnected)
+            } else {
+                tasks.recv_timeout(IDLE)
+            };
+            match first {
+                Ok(first) => self.group(std::iter::once(first).chain(tasks.try_iter())),
+                Err(flume::RecvTimeoutError::Timeout) => self.settle(Vec::new()),
+                Err(flume::RecvTimeoutError::Disconnected) => {
+                    if !self.removals.is_empty() {
+                        self.settle(Vec::new());
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Applies what waits, then settles it with one sync.
+    fn group(&mut self, tasks: impl Iterator<Item = Task>) {
+        let mut applied = Vec::new();
+        for task in tasks {
+            match task {
+                Task::Remove(key) => self.removals.push(key),
+                Task::Commit(batch, done) => match self.check(&batch).and_then(|()| self.apply(batch)) {
+                    Ok(()) => applied.push(done),
+                    Err(error) => done(Err(error)),
+                },
+            }
+            if applied.len() >= GROUP_MAX {
+                break;
+            }
+        }
+        if !applied.is_empty() {
+            self.settle(applied);
+        }
+    }
+
+    fn check(&mut self, batch: &RawBatch) -> Result<(), StoreError> {
+        self.state.check()?;
+        for condition in &batch.conditions {
+            let value =
+                self.db.get(&condition.key).map_err(|error| self.state.fail(format!("reading failed: {error}")))?;
+            if value.as_deref() != condition.expected.as_deref() {
+                return Err(condition.otherwise.clone());
+            }
+        }
+        self.check_space()
+    }
+
+    fn check_space(&mut self) -> Result<(), StoreError> {
+        match &self.free_checked {
+            Some((when, result)) if when.elapsed() < SPACE_EVERY => result.clone(),
+            _ => {
+                let result = free_bytes(&self.barrier).map_err(|error| self.state.fail(format!("fstatvfs: {error}")));
+                let result = result.and_then(|free| match free < self.free_bytes_min {
+                    true => Err(StoreError::Unavailable(format!(
+                        "only {free} bytes are free on the store's file system: make room, {} are needed",
+                        self.free_bytes_min
+                    ))),
+                    false => Ok(()),
+                });
+                self.free_checked = Some((Instant::now(), result.clone()));
+                result
+            }
+        }
+    }
+
+    fn apply(&self, batch: RawBatch) -> Result<(), StoreError> {
+        let mut writes = sled::Batch::default();
+        for (key, value) in batch.writes {
+            match value {
+                Some(value) => writes.insert(key, value),
+                None => writes.remove(key),
+            }
+        }
+        self.db.apply_batch(writes).map_err(|error| self.state.fail(format!("writing failed: {error}")))
+    }
+
+    /// Makes everything applied so far durable and says so.
+    fn settle(&mut self, applied: Vec<Done>) {
+        let started = Instant::now();
+        let result = self.state.check().and_then(|()| self.sync());
+        if result.is_ok()
+            && let Some(observer) = &self.observer
+        {
+            observer(started.elapsed(), applied.len());
+        }
+        for done in applied {
+            done(result.clone());
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        if !self.removals.is_empty() {
+            let writes = std::mem::take(&mut self.removals).into_iter().map(|key| (key, None)).collect();
+            self.apply(RawBatch { conditions: Vec::new(), writes })?;
+        }
+        self.db.flush().map_err(|error| self.state.fail(format!("flushing failed: {error}")))?;
+        self.barrier.sync_data().map_err(|error| self.state.fail(format!("fdatasync failed: {error}")))
+    }
+}
+
+fn free_bytes(file: &File) -> io::Result<u64> {
+    let space = rustix::fs::fstatvfs(file)?;
+    Ok(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
+/// Opens sled; a snapshot that a crash left half-written makes it refuse, and only that file is in the way.
+fn open_or_repair(path: &Path, cache_bytes: u64) -> Result<Db, StoreError> {
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(cache_bytes)
+        .segment_size(SEGMENT_BYTES)
+        .flush_every_ms(Some(200))
+        .mode(sled::Mode::LowSpace);
+    let error = match config.open() {
+        Ok(db) => return Ok(db),
+        Err(error) => error,
+    };
+    if error.to_string().contains("could not acquire lock") {
+        return Err(StoreError::Unavailable(format!(
+            "the store folder {} is in use by another process: stop that process, or give this one a folder of its own",
+            path.display()
+        )));
+    }
+    let unfinished = unfinished_snapshots(path).map_err(|error| cannot_open(path, &error))?;
+    if unfinished.is_empty() {
+        return Err(cannot_open(path, &error));
+    }
+    let copy = copy_aside(path).map_err(|error| cannot_open(path, &error))?;
+    tracing::warn!(folder = %path.display(), copy = %copy.display(), %error, "removing a half-written snapshot and opening again");
+    for file in unfinished {
+        fs::remove_file(&file).map_err(|error| cannot_open(&file, &error))?;
+    }
+    config.open().map_err(|error| cannot_open(path, &error))
+}
+
+fn unfinished_snapshots(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// Copies the store's files beside it, so that a repair can be undone by hand.
+fn copy_aside(path: &Path) -> io::Result<PathBuf> {
+    let mut copy = path.to_path_buf();
+    for at in 0_u32.. {
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(format!(".before-repair-{at}"));
+        copy.set_file_name(name);
+        if !copy.exists() {
+            break;
+        }
+    }
+    copy_folder(path, &copy)?;
+    Ok(copy)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    make_private_folder(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy_folder(&entry.path(), &target)?,
+            false => fs::copy(entry.path(), target).map(drop)?,
+        }
+    }
+    Ok(())
+}
+
+/// Only the gateway's user may look into it.
+fn make_private_folder(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn cannot_open(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(format!("{} cannot be opened: {error}", path.display()))
+}
+
+fn unreadable(error: &sled::Error) -> StoreError {
+    match error {
+        sled::Error::Corruption { .. } => StoreError::Corrupt(format!("the store's file: {error}")),
+        _ => StoreError::Unavailable(format!("reading failed: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_use_is_named_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = SledBackend::open(folder.path(), SledOptions::default(), Box::new(|_| {})).unwrap();
+        let second = SledBackend::open(folder.path(), SledOptions::default(), Box::new(|_| {}));
+        let Err(StoreError::Unavailable(text)) = second.map(drop) else { panic!("opened twice") };
+        assert!(text.contains("in use by another process: stop"), "{text}");
+        drop(first);
+        SledBackend::open(folder.path(), SledOptions::default(), Box::new(|_| {})).unwrap();
+    }
+
+    #[test]
+    fn a_copy_is_kept_before_a_repair() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store");
+        make_private_folder(&store.join("blobs")).unwrap();
+        fs::write(store.join("blobs/1"), b"x").unwrap();
+        fs::write(store.join("snap.01.generating"), b"half").unwrap();
+        assert_eq!(unfinished_snapshots(&store).unwrap(), [store.join("snap.01.generating")]);
+        let copy = copy_aside(&store).unwrap();
+        assert_eq!(copy.file_name().unwrap(), "store.before-repair-0");
+        assert_eq!(fs::read(copy.join("blobs/1")).unwrap(), b"x");
+        assert_eq!(copy_aside(&store).unwrap().file_name().unwrap(), "store.before-repair-1");
+    }
+
+    #[test]
+    fn a_full_disk_refuses_commits_and_is_not_final() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SledOptions { free_bytes_min: u64::MAX, ..SledOptions::default() };
+        let store = SledBackend::open(folder.path(), options, Box::new(|reason| panic!("{reason}"))).unwrap();
+        let (answer, answers) = flume::bounded(1);
+        let batch = RawBatch { conditions: vec![], writes: [(vec![1], Some(vec![2]))].into() };
+        store.commit(batch, Box::new(move |result| answer.send(result).unwrap()));
+        assert!(matches!(answers.recv().unwrap(), Err(StoreError::Unavailable(text)) if text.contains("make room")));
+        assert_eq!(store.get(&[1]), Ok(None));
+    }
+}
