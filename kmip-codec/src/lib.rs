@@ -4,13 +4,23 @@
 //! clock, no asynchronous code and no `unsafe` here, and nothing a peer sends makes a function of this crate panic.
 #![forbid(unsafe_code)]
 
+pub mod attribute;
+pub mod codec;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod identifier;
 pub mod limits;
+pub mod message;
+pub mod object;
+pub mod payload;
+pub mod secret;
 pub mod spec;
 pub mod ttlv;
 pub mod version;
 
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
+pub use identifier::UniqueIdentifier;
 pub use limits::Limits;
 pub use spec::tags::Tag;
 pub use version::ProtocolVersion;

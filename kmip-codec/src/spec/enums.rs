@@ -6,6 +6,11 @@
 
 use std::fmt;
 
+use crate::codec::Codec;
+use crate::error::DecodeError;
+use crate::fuzzing::{Sample, Seeds};
+use crate::spec::tags::Tag;
+use crate::ttlv::{Context, Item, ItemType, Value, Writer, wrong_type};
 use crate::version::{ProtocolVersion, VersionRange, versions};
 
 /// One row of an enumeration or mask.
@@ -35,18 +40,18 @@ macro_rules! enumeration {
         pub const $constant: Self = Self($number);
     };
     ($(#[$meta:meta])* $type:ident $title:literal {
-        $($constant:tt $number:literal $name:literal [$($versions:tt)+];)+
+        $($constant:tt $number:literal $name:literal [$($versions:tt)+];)*
     }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $type(u32);
 
         impl $type {
-            $(enumeration!(@constant $constant $number $name);)+
+            $(enumeration!(@constant $constant $number $name);)*
 
             /// The rows of this enumeration, in the order of the numbers.
             pub const ROWS: &'static [EnumRow] = &[
-                $(EnumRow { number: $number, name: $name, versions: versions!($($versions)+) },)+
+                $(EnumRow { number: $number, name: $name, versions: versions!($($versions)+) },)*
             ];
 
             /// The value with this number, known or not.
@@ -78,6 +83,25 @@ macro_rules! enumeration {
             /// Tells whether `version` defines this value; extensions (8xxxxxxx) are defined by nobody.
             pub fn is_defined(self, version: ProtocolVersion) -> bool {
                 self.name(version).is_some()
+            }
+        }
+
+        impl Codec for $type {
+            fn decode(item: &Item<'_>, _: Context) -> Result<Self, DecodeError> {
+                match item.value {
+                    Value::Enumeration(number) => Ok(Self(number)),
+                    _ => Err(wrong_type(item, ItemType::Enumeration)),
+                }
+            }
+
+            fn encode(&self, tag: Tag, writer: &mut Writer) {
+                writer.enumeration(tag, self.0);
+            }
+        }
+
+        impl Sample for $type {
+            fn sample(seeds: &mut Seeds, version: ProtocolVersion) -> Self {
+                Self(seeds.row(Self::ROWS, version))
             }
         }
 
@@ -322,7 +346,7 @@ enumeration! {
         DECRYPT             0x0000_0001 "Decrypt"           [V2_0..];
         ENCRYPT             0x0000_0002 "Encrypt"           [V2_0..];
         HASH                0x0000_0003 "Hash"              [V2_0..];
-        MACMAC_DATA         0x0000_0004 "MACMACData"        [V2_0..];
+        MAC_MAC_DATA        0x0000_0004 "MACMACData"        [V2_0..];
         RNG_RETRIEVE        0x0000_0005 "RNGRetrieve"       [V2_0..];
         SIGN_SIGNATURE_DATA 0x0000_0006 "SignSignatureData" [V2_0..];
         SIGNATURE_VERIFY    0x0000_0007 "SignatureVerify"   [V2_0..];
@@ -688,6 +712,12 @@ enumeration! {
 }
 
 enumeration! {
+    /// Opaque Data Type; the standard defines no value, so all are extensions (KMIP 1.0 §9.1.3.2.10).
+    OpaqueDataType "OpaqueDataType" {
+    }
+}
+
+enumeration! {
     /// Operation, as KMIP 1.0 introduced it.
     Operation "Operation" {
         CREATE                      0x0000_0001 "Create"                    [V1_0..];
@@ -1023,7 +1053,7 @@ enumeration! {
         QUERY_EXTENSION_LIST              0x0000_0005 "QueryExtensionList"             [V1_1..];
         QUERY_EXTENSION_MAP               0x0000_0006 "QueryExtensionMap"              [V1_1..];
         QUERY_ATTESTATION_TYPES           0x0000_0007 "QueryAttestationTypes"          [V1_2..];
-        QUERY_RN_GS                       0x0000_0008 "QueryRNGs"                      [V1_3..];
+        QUERY_RNGS                        0x0000_0008 "QueryRNGs"                      [V1_3..];
         QUERY_VALIDATIONS                 0x0000_0009 "QueryValidations"               [V1_3..];
         QUERY_PROFILES                    0x0000_000A "QueryProfiles"                  [V1_3..];
         QUERY_CAPABILITIES                0x0000_000B "QueryCapabilities"              [V1_3..];
@@ -1420,6 +1450,7 @@ pub const ENUMERATIONS: &[EnumTable] = &[
     EnumTable { name: "ObjectClass", rows: ObjectClass::ROWS },
     EnumTable { name: "ObjectGroupMember", rows: ObjectGroupMember::ROWS },
     EnumTable { name: "ObjectType", rows: ObjectType::ROWS },
+    EnumTable { name: "OpaqueDataType", rows: OpaqueDataType::ROWS },
     EnumTable { name: "Operation", rows: Operation::ROWS },
     EnumTable { name: "PKCS_11Function", rows: Pkcs11Function::ROWS },
     EnumTable { name: "PKCS_11ReturnCode", rows: Pkcs11ReturnCode::ROWS },

@@ -5,7 +5,12 @@
 use std::fmt;
 use std::ops::{BitAnd, BitOr};
 
+use crate::codec::Codec;
+use crate::error::DecodeError;
+use crate::fuzzing::{Sample, Seeds};
 use crate::spec::enums::{EnumRow, EnumTable};
+use crate::spec::tags::Tag;
+use crate::ttlv::{Context, Item, ItemType, Value, Writer, wrong_type};
 use crate::version::{ProtocolVersion, versions};
 
 macro_rules! mask {
@@ -50,6 +55,25 @@ macro_rules! mask {
             pub fn defined(self, version: ProtocolVersion) -> Self {
                 let known = Self::ROWS.iter().filter(|row| row.versions.contains(version)).map(|row| row.number);
                 Self(self.0 & known.fold(0, |all, bit| all | bit))
+            }
+        }
+
+        impl Codec for $type {
+            fn decode(item: &Item<'_>, _: Context) -> Result<Self, DecodeError> {
+                match item.value {
+                    Value::Integer(bits) => Ok(Self(bits.cast_unsigned())),
+                    _ => Err(wrong_type(item, ItemType::Integer)),
+                }
+            }
+
+            fn encode(&self, tag: Tag, writer: &mut Writer) {
+                writer.integer(tag, self.0.cast_signed());
+            }
+        }
+
+        impl Sample for $type {
+            fn sample(seeds: &mut Seeds, version: ProtocolVersion) -> Self {
+                Self(seeds.row(Self::ROWS, version) | seeds.row(Self::ROWS, version))
             }
         }
 

@@ -12,5 +12,6 @@ mod writer;
 pub use frame::{HEADER_BYTES, MessageKind, message_length};
 pub use item::{Item, ItemType, Value};
 pub use parse::parse;
+pub(crate) use reader::wrong_type;
 pub use reader::{Context, Reader};
 pub use writer::Writer;

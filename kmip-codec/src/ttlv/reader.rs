@@ -83,8 +83,13 @@ impl<'r, 'a> Reader<'r, 'a> {
     pub fn required(&mut self, tag: Tag) -> Result<&'r Item<'a>, DecodeError> {
         match self.optional(tag)? {
             Some(found) => Ok(found),
-            None => Err(self.error(self.structure.offset, DecodeErrorKind::MissingField(tag))),
+            None => Err(self.missing(tag)),
         }
+    }
+
+    /// Looks at the first field with this tag without taking it.
+    pub fn peek(&self, tag: Tag) -> Option<&'r Item<'a>> {
+        self.children.iter().find(|child| child.tag == tag)
     }
 
     /// Takes the next field with this tag; called until it returns `None` for fields that may repeat.
@@ -139,6 +144,11 @@ impl<'r, 'a> Reader<'r, 'a> {
             DecodeErrorKind::UnknownTag(child.tag)
         };
         Err(self.error(child.offset, kind))
+    }
+
+    /// The error of a field that this structure lacks.
+    pub fn missing(&self, tag: Tag) -> DecodeError {
+        self.error(self.structure.offset, DecodeErrorKind::MissingField(tag))
     }
 
     /// An error about this structure.

@@ -1,0 +1,108 @@
+//! Attributes as 2.0 and later write them: each a child of `Attributes` under its own tag (KMIP 2.0 §4, §5.1).
+//!
+//! Vendor attributes are `Attribute` structures of vendor, name and value. In 3.0 a link is an attribute of its own type;
+//! it becomes `Link` here, and goes back to the tag of its type when written.
+
+use super::{Attribute, AttributeKind, AttributeValue, Attributes, Link};
+use crate::codec::{Codec, text_of};
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::identifier::UniqueIdentifier;
+use crate::spec::attributes::{self as table, Shape};
+use crate::spec::tags::Tag;
+use crate::ttlv::{Context, Item, ItemType, Reader, Value, Writer, wrong_type};
+use crate::version::V3_0;
+
+pub(super) fn decode(item: &Item<'_>, context: Context) -> Result<Attributes, DecodeError> {
+    let mut reader = Reader::new(item, context)?;
+    let mut attributes = Attributes::default();
+    while let Some(child) = reader.any() {
+        attributes.items.extend(decode_attribute(child, context).map_err(|error| reader.within(error))?);
+    }
+    Ok(attributes)
+}
+
+pub(super) fn encode(attributes: &Attributes, tag: Tag, writer: &mut Writer) {
+    writer.structure(tag, |writer| attributes.items.iter().for_each(|attribute| encode_attribute(attribute, writer)));
+}
+
+/// Reads one child of `Attributes`; `None` when it is unknown and such are ignored.
+pub(super) fn decode_attribute(item: &Item<'_>, context: Context) -> Result<Option<Attribute>, DecodeError> {
+    if item.tag == Tag::ATTRIBUTE {
+        return decode_vendor(item, context).map(Some);
+    }
+    let Some(row) = table::by_tag(item.tag, context.version) else {
+        if context.ignore_unknown {
+            return Ok(None);
+        }
+        let kind = if item.tag.is_defined(context.version) {
+            DecodeErrorKind::UnknownAttribute
+        } else {
+            DecodeErrorKind::UnknownTag(item.tag)
+        };
+        return Err(DecodeError::new(item.offset, kind).within(item.tag));
+    };
+    if let (Shape::Link, Some(link_type)) = (row.shape, table::link_type(row.tag)) {
+        let target = UniqueIdentifier::decode(item, context)?;
+        return Ok(Some(Attribute::new(Tag::LINK, AttributeValue::Link(Link { link_type, target }))));
+    }
+    AttributeValue::decode(row.shape, item, context).map(|value| Some(Attribute::new(row.tag, value)))
+}
+
+/// Writes nothing when the version does not have the attribute or it has no value.
+pub(super) fn encode_attribute(attribute: &Attribute, writer: &mut Writer) {
+    let (Some(tag), Some(value)) = (attribute.tag(writer.version()), &attribute.value) else { return };
+    match (&attribute.kind, value) {
+        (AttributeKind::Vendor { vendor, name }, value) => writer.structure(tag, |writer| {
+            writer.text_string(Tag::VENDOR_IDENTIFICATION, vendor);
+            writer.text_string(Tag::ATTRIBUTE_NAME, name);
+            value.encode(Tag::ATTRIBUTE_VALUE, writer);
+        }),
+        (_, AttributeValue::Link(link)) if writer.version() >= V3_0 => link.target.encode_reference(tag, writer),
+        (_, value) => value.encode(tag, writer),
+    }
+}
+
+fn decode_vendor(item: &Item<'_>, context: Context) -> Result<Attribute, DecodeError> {
+    let mut reader = Reader::new(item, context)?;
+    let kind = take_vendor(&mut reader)?;
+    let value = reader.optional(Tag::ATTRIBUTE_VALUE)?;
+    let value = value.map(|value| AttributeValue::Other(value.value.clone().into_owned()));
+    reader.finish()?;
+    Ok(Attribute { kind, index: None, value })
+}
+
+fn take_vendor(reader: &mut Reader<'_, '_>) -> Result<AttributeKind, DecodeError> {
+    let vendor = reader.required(Tag::VENDOR_IDENTIFICATION)?;
+    let name = reader.required(Tag::ATTRIBUTE_NAME)?;
+    let text = |item| text_of(item).map(str::to_owned).map_err(|error| reader.within(error));
+    Ok(AttributeKind::Vendor { vendor: text(vendor)?, name: text(name)? })
+}
+
+pub(super) fn decode_reference(item: &Item<'_>, context: Context) -> Result<AttributeKind, DecodeError> {
+    match &item.value {
+        Value::Enumeration(number) => Ok(AttributeKind::Standard(Tag::from_number(*number))),
+        Value::Structure(_) => {
+            let mut reader = Reader::new(item, context)?;
+            let kind = take_vendor(&mut reader)?;
+            reader.finish()?;
+            Ok(kind)
+        }
+        // Key Wrapping Specification still names attributes as text in 2.x (KMIP 2.1 §7.19).
+        Value::TextString(name) => Ok(AttributeKind::Unknown(name.to_string())),
+        _ => Err(wrong_type(item, ItemType::Enumeration)),
+    }
+}
+
+pub(super) fn encode_reference(kind: &AttributeKind, tag: Tag, writer: &mut Writer) {
+    match kind {
+        AttributeKind::Standard(attribute) if table::by_tag(*attribute, writer.version()).is_some() => {
+            writer.enumeration(tag, attribute.number());
+        }
+        AttributeKind::Standard(_) => {}
+        AttributeKind::Vendor { vendor, name } => writer.structure(tag, |writer| {
+            writer.text_string(Tag::VENDOR_IDENTIFICATION, vendor);
+            writer.text_string(Tag::ATTRIBUTE_NAME, name);
+        }),
+        AttributeKind::Unknown(name) => writer.text_string(tag, name),
+    }
+}
