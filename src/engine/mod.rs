@@ -4,14 +4,17 @@
 //! [`Engine::execute`]; everything that must happen around a use case happens there, once.
 
 pub mod error;
+mod late;
 pub mod operation;
 pub mod ops;
 mod pipeline;
 pub mod ports;
 pub mod reconcile;
+pub mod testing;
 mod tools;
 
 pub use error::{Error, ErrorKind};
+pub use late::Late;
 pub use operation::{Operation, Target, Targets};
 pub use pipeline::{Caller, Engine, Observer};
 use tools::unexpected;

@@ -103,6 +103,18 @@ impl Engine {
         result
     }
 
+    /// Whether the target exists, as far as the caller's protocol tells anybody; nothing is permitted by it.
+    ///
+    /// For front ends that must say that something is missing before they say that a request for it is wrong.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, or the store's own.
+    pub async fn look_up(&self, caller: &Caller, target: Target) -> Result<(), Error> {
+        let mut event = self.event(caller, OperationKind::ReadAttributes);
+        self.fetch(caller, target, &mut event).await.map(drop)
+    }
+
     async fn perform<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Output, Error> {
         let mut event = self.event(caller, O::KIND);
         let result = match self.load(caller, O::KIND, operation.target(), &mut event).await {
@@ -165,6 +177,24 @@ impl Engine {
         target: Target,
         event: &mut AuditEvent,
     ) -> Result<Permitted<Targets>, Error> {
+        let targets = self.fetch(caller, target, event).await?;
+        let authorizer = self.authorizer.load();
+        let (objects, group) = (&targets.objects, &targets.group);
+        let resources: Vec<Resource<'_>> = objects
+            .iter()
+            .map(|it| object_resource(&it.record))
+            .chain(group.iter().map(|it| group_resource(&it.record)))
+            .collect();
+        let foreign = resources.iter().any(|resource| *resource.project != caller.principal.project);
+        match authorizer.permit(&caller.principal, kind, &resources, ()) {
+            Ok(permit) => Ok(permit.map(|()| targets)),
+            Err(Denied { visible: false }) => Err(Error::not_found()),
+            Err(Denied { visible: true }) if foreign => Err(Error::new(ErrorKind::Foreign, "not allowed")),
+            Err(Denied { visible: true }) => Err(Error::new(ErrorKind::Denied, "not allowed")),
+        }
+    }
+
+    async fn fetch(&self, caller: &Caller, target: Target, event: &mut AuditEvent) -> Result<Targets, Error> {
         let now = self.ports.clock.now();
         let mut targets = Targets::default();
         match target {
@@ -186,20 +216,7 @@ impl Engine {
                 targets.job = Some(own.ok_or_else(Error::not_found)?);
             }
         }
-        let authorizer = self.authorizer.load();
-        let (objects, group) = (&targets.objects, &targets.group);
-        let resources: Vec<Resource<'_>> = objects
-            .iter()
-            .map(|it| object_resource(&it.record))
-            .chain(group.iter().map(|it| group_resource(&it.record)))
-            .collect();
-        let foreign = resources.iter().any(|resource| *resource.project != caller.principal.project);
-        match authorizer.permit(&caller.principal, kind, &resources, ()) {
-            Ok(permit) => Ok(permit.map(|()| targets)),
-            Err(Denied { visible: false }) => Err(Error::not_found()),
-            Err(Denied { visible: true }) if foreign => Err(Error::new(ErrorKind::Foreign, "not allowed")),
-            Err(Denied { visible: true }) => Err(Error::new(ErrorKind::Denied, "not allowed")),
-        }
+        Ok(targets)
     }
 
     async fn object(

@@ -201,11 +201,26 @@ impl Tools {
     ///
     /// The store's own; then nothing has happened.
     pub async fn announce(&self, kind: IntentKind, places: Vec<Placement>) -> Result<Announced, Error> {
+        self.announce_with(kind, places, Vec::new()).await
+    }
+
+    /// Writes the intent together with guarded records, so that of several requests for one place only one goes on.
+    ///
+    /// # Errors
+    ///
+    /// The store's own; then nothing has happened.
+    pub async fn announce_with(
+        &self,
+        kind: IntentKind,
+        places: Vec<Placement>,
+        mut writes: Vec<Write>,
+    ) -> Result<Announced, Error> {
         let mut id = [0; 16];
         self.ports.chance.fill(&mut id);
         let (event, _) = self.finished(Outcome::Success);
         let intent = Intent { id, kind, places, event };
-        self.ports.store.commit(Batch(vec![Write::PutIntent(Box::new(intent.clone()))])).await?;
+        writes.push(Write::PutIntent(Box::new(intent.clone())));
+        self.ports.store.commit(Batch(writes)).await?;
         Ok(Announced { intent })
     }
 
@@ -215,15 +230,24 @@ impl Tools {
     /// # Errors
     ///
     /// The store's own.
-    pub async fn conclude(&self, announced: Announced, mut writes: Vec<Write>) -> Result<(), Error> {
-        writes.push(Write::RemoveIntent(announced.intent.id));
-        match self.commit(writes).await {
+    pub async fn conclude(&self, announced: Announced, writes: Vec<Write>) -> Result<(), Error> {
+        match self.settle(&announced, writes).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.withdraw(announced).await;
                 Err(error)
             }
         }
+    }
+
+    /// As [`Self::conclude`], but nothing is undone when the batch is refused: for acts that cannot be undone.
+    ///
+    /// # Errors
+    ///
+    /// The store's own; then the intent stands, and another try or `reconcile` comes back to it.
+    pub async fn settle(&self, announced: &Announced, mut writes: Vec<Write>) -> Result<(), Error> {
+        writes.push(Write::RemoveIntent(announced.intent.id));
+        self.commit(writes).await
     }
 
     /// Undoes what an announced creation left in the HSM and removes the intent. What cannot be undone now keeps its

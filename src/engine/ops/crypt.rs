@@ -321,7 +321,10 @@ fn cipher_parameters(
                 None => parameters.tag_length = Some(16),
                 Some(4 | 8 | 12..=16) => {}
                 Some(_) => {
-                    return Err(Error::new(ErrorKind::TagLength, "the length of the authentication tag is not allowed"));
+                    return Err(Error::new(
+                        ErrorKind::TagLength,
+                        "the length of the authentication tag is not allowed",
+                    ));
                 }
             }
         }

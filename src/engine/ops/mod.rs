@@ -1,14 +1,24 @@
 //! The use cases, one file each. Both front ends call the same ones; what only one protocol wants is a use case of its own.
 
 pub mod attributes;
+mod change;
+pub mod consumers;
 pub mod create;
 pub mod create_key_pair;
 pub mod crypt;
+pub mod grants;
+pub mod groups;
 pub mod lifecycle;
+pub mod list_secrets;
 pub mod locate;
+pub mod metadata;
+pub mod payload;
 pub mod register;
+pub mod retire;
 pub mod reveal;
 pub mod rng;
+pub mod secret_value;
+pub mod set_value;
 mod template;
 mod usage;
 

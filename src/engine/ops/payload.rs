@@ -1,0 +1,38 @@
+//! Barbican's payload read: [`Reveal`], with the refusals in the order that the API promises.
+
+use super::reveal::{Prefer, Reveal, Revealed};
+use crate::{
+    authz::Permitted,
+    domain::{OperationKind, UniqueIdentifier},
+    engine::{
+        error::Error,
+        operation::{Operation, Target, Targets},
+        tools::Tools,
+    },
+};
+
+/// Reads a payload.
+#[derive(Debug)]
+pub struct ReadPayload {
+    /// Of which secret.
+    pub secret: UniqueIdentifier,
+    /// Why the answer cannot be given in the form asked for, if so; said only after it is known that there is a value.
+    pub refusal: Option<Error>,
+}
+
+impl Operation for ReadPayload {
+    const KIND: OperationKind = OperationKind::Reveal;
+    type Output = Revealed;
+
+    fn target(&self) -> Target {
+        Target::Object(self.secret)
+    }
+
+    async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<Self::Output, Error> {
+        if let Some(refusal) = self.refusal {
+            tools.reference(&on.into_object()?.record)?;
+            return Err(refusal);
+        }
+        Reveal { object: self.secret, prefer: Prefer::AsGiven }.run(on, tools).await
+    }
+}
