@@ -1,5 +1,7 @@
 //! RSA, ECDSA and Ed25519 as `core` uses them: made, taken apart, put together, and every mechanism of theirs.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of a test may panic too")]
+
 use std::sync::LazyLock;
 
 use cryptoki_sys::*;

@@ -37,5 +37,5 @@ pub fn set_odd_parity(key: &mut [u8]) {
 
 /// Whether every byte has odd parity, which `C_CreateObject` may insist on.
 pub fn has_odd_parity(key: &[u8]) -> bool {
-    key.iter().fold(0, |even, byte| even | (byte.count_ones() + 1) % 2) == 0
+    !key.iter().fold(false, |even, byte| even | byte.count_ones().is_multiple_of(2))
 }

@@ -166,7 +166,8 @@ impl EcKey {
         unsafe {
             let signature = Owned::new(sys::ECDSA_SIG_new())?;
             ok(sys::ECDSA_SIG_set0(signature.as_mut_ptr(), r.as_mut_ptr(), s.as_mut_ptr()))?;
-            (r.release(), s.release());
+            r.release();
+            s.release();
             ok(sys::ECDSA_do_verify(digest.as_ptr(), digest.len(), signature.as_ptr(), self.key()))
         }
     }

@@ -137,7 +137,7 @@ mod tests {
         for (curve, _, names, _) in CURVES {
             assert_eq!(Curve::from_ec_params(&curve.to_ec_params()), Ok(*curve));
             for name in *names {
-                let mut der = vec![PRINTABLE_STRING, name.len() as u8];
+                let mut der = vec![PRINTABLE_STRING, u8::try_from(name.len()).unwrap()];
                 der.extend_from_slice(name.as_bytes());
                 assert_eq!(Curve::from_ec_params(&der), Ok(*curve));
             }
