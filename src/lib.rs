@@ -19,4 +19,5 @@ pub mod engine;
 pub mod store;
 
 // rank 5: everything meets
+pub mod config;
 pub mod tls;

@@ -1,0 +1,93 @@
+//! Rules between settings: what goes together, and what excludes what.
+
+use std::collections::BTreeMap;
+
+use super::{
+    reader::{Mistake, Origin},
+    sections::{AuthMode, Config, Module},
+};
+use crate::telemetry::logging;
+
+/// Every broken rule.
+pub(super) fn relations(config: &Config, origins: &BTreeMap<String, Origin>) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let mut refuse = |setting: &str, what: &str| {
+        let origin = origin(setting, origins);
+        mistakes.push(Mistake {
+            code: "PC-CONFIG-RELATION",
+            origin,
+            setting: setting.to_owned(),
+            what: what.to_owned(),
+        });
+    };
+
+    if config.rest.certificate.is_some() != config.rest.key.is_some() {
+        let given = if config.rest.certificate.is_some() { "rest.certificate" } else { "rest.key" };
+        refuse(given, "`certificate` and `key` go together: give both, or neither for plain HTTP");
+    }
+    match (config.rest.auth.mode, &config.rest.auth.keystone) {
+        (AuthMode::Keystone, None) => refuse(
+            "rest.auth",
+            "mode `keystone` needs a section [rest.auth.keystone] with url, username and password_file",
+        ),
+        (AuthMode::Unauthenticated, Some(_)) => {
+            refuse("rest.auth.keystone", "mode `unauthenticated` excludes a Keystone: remove one of them");
+        }
+        (AuthMode::Keystone, Some(_)) | (AuthMode::Unauthenticated, None) => {}
+    }
+    if config.kmip.versions.is_empty() {
+        refuse("kmip.versions", "must name at least one version");
+    }
+    for (index, client) in config.kmip.clients.iter().enumerate() {
+        let setting = format!("kmip.clients.[{index}]");
+        let earlier = config.kmip.clients.iter().take(index);
+        if earlier.clone().any(|other| other.name == client.name) {
+            refuse(&format!("{setting}.name"), "two clients have this name");
+        }
+        if earlier.clone().any(|other| other.spki_sha256 == client.spki_sha256) {
+            refuse(&format!("{setting}.spki_sha256"), "two clients have this key");
+        }
+    }
+    if config.hsm.is_empty() {
+        refuse("hsm", "no token: add a section such as [hsm.main] with module, token_label and pin_file");
+    }
+    for (name, hsm) in &config.hsm {
+        let setting = format!("hsm.{name}");
+        if hsm.token_label.is_none() && hsm.token_serial.is_none() && hsm.slot_id.is_none() {
+            refuse(&setting, "which token? give token_serial, token_label or slot_id");
+        }
+        if hsm.pin_file.is_some() == hsm.pin_env.is_some() {
+            refuse(&setting, "give the PIN by pin_file or by pin_env, one of them");
+        }
+        match (&hsm.module, &hsm.simulated_store) {
+            (Module::Embedded, None) => {
+                refuse(&setting, "module `embedded` needs simulated_store, the folder of its tokens")
+            }
+            (Module::File(_), Some(_)) => {
+                refuse(&format!("{setting}.simulated_store"), "is for module `embedded` only; use `env` or `reserved`");
+            }
+            (Module::Embedded, Some(_)) | (Module::File(_), None) => {}
+        }
+        if hsm.module == Module::Embedded && hsm.reserved.is_some() {
+            refuse(&format!("{setting}.reserved"), "is not for module `embedded`, which is given its simulated_store");
+        }
+    }
+    if let Err(error) = logging::check_filter(&config.log.level) {
+        refuse("log.level", &format!("is not a filter: {error}; such as info, or info,portcullis::hsm=debug"));
+    }
+    mistakes
+}
+
+/// Where a setting, or the nearest one around it, was given.
+fn origin(setting: &str, origins: &BTreeMap<String, Origin>) -> Origin {
+    let mut path = setting;
+    loop {
+        if let Some(found) = origins.get(path) {
+            return found.clone();
+        }
+        match path.rsplit_once('.') {
+            Some((outer, _)) => path = outer,
+            None => return Origin::Absent,
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Every section and key, with its type and default. `None` means that there is no default: the key is required, unless
+//! its type is an `Option`, a list or a section.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use super::{
+    reader::{Node, Reading, Setting},
+    setting::{section, words},
+};
+
+pub use super::setting::Within;
+
+/// Seconds, at least one, at most a day.
+pub type Seconds = Within<1, 86_400>;
+/// Bytes of a message or value.
+pub type Bytes = Within<1_024, 1_073_741_824>;
+/// How many of something there may be.
+pub type Quantity = Within<1, 1_000_000>;
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+words! {
+    /// How strictly wrapped keys leave (design decision 20).
+    Wrapping {
+        /// Sensitive objects leave under strong keys only.
+        Strict = "strict",
+        /// As the published cases need.
+        Standard = "standard",
+    }
+
+    /// Who Barbican clients are.
+    AuthMode {
+        /// Tokens are validated by Keystone.
+        Keystone = "keystone",
+        /// Headers are taken as given; loopback only.
+        Unauthenticated = "unauthenticated",
+    }
+
+    /// The built-in rules of the Barbican API (design decision 18).
+    Rules {
+        /// As Barbican 23.
+        Secure = "secure",
+        /// As older releases.
+        Legacy = "legacy",
+    }
+
+    /// When audit records of uses and reveals are on disk (design decision 14).
+    Durability {
+        /// Within 100 ms.
+        Normal = "normal",
+        /// Before the answer.
+        Strict = "strict",
+    }
+
+    /// How log lines look.
+    LogFormat {
+        /// One JSON object a line.
+        Json = "json",
+        /// For people.
+        Text = "text",
+    }
+
+    /// A KMIP version.
+    KmipVersion {
+        /// 1.0
+        V1_0 = "1.0",
+        /// 1.1
+        V1_1 = "1.1",
+        /// 1.2
+        V1_2 = "1.2",
+        /// 1.3
+        V1_3 = "1.3",
+        /// 1.4
+        V1_4 = "1.4",
+        /// 2.0
+        V2_0 = "2.0",
+        /// 2.1
+        V2_1 = "2.1",
+    }
+}
+
+impl KmipVersion {
+    /// All of them.
+    pub const ALL: [Self; 7] = [Self::V1_0, Self::V1_1, Self::V1_2, Self::V1_3, Self::V1_4, Self::V2_0, Self::V2_1];
+
+    /// Major and minor number.
+    #[must_use]
+    pub const fn numbers(self) -> (u32, u32) {
+        match self {
+            Self::V1_0 => (1, 0),
+            Self::V1_1 => (1, 1),
+            Self::V1_2 => (1, 2),
+            Self::V1_3 => (1, 3),
+            Self::V1_4 => (1, 4),
+            Self::V2_0 => (2, 0),
+            Self::V2_1 => (2, 1),
+        }
+    }
+}
+
+section! {
+    /// The whole configuration.
+    Config {
+        /// The KMIP listener.
+        kmip: Kmip = None;
+        /// The Barbican listener.
+        rest: Rest = None;
+        /// The listener for operators.
+        ops: Ops = None;
+        /// The metadata store.
+        store: Store = None;
+        /// The audit trail.
+        audit: Audit = None;
+        /// The tokens, by the name that records and metrics use.
+        hsm: BTreeMap<String, Hsm> = None;
+        /// Log lines.
+        log: Log = None;
+        /// Limits of the gateway as a whole.
+        limits: Limits = None;
+    }
+
+    /// The KMIP listener.
+    Kmip {
+        /// Where it listens.
+        listen: SocketAddr = Some(loopback(5696));
+        /// PEM chain of the server, leaf first.
+        certificate: PathBuf = None;
+        /// PEM private key of the server.
+        key: PathBuf = None;
+        /// PEM of the CAs that sign client certificates.
+        client_ca: PathBuf = None;
+        /// Protocol versions that are spoken.
+        versions: Vec<KmipVersion> = Some(KmipVersion::ALL.to_vec());
+        /// How strictly wrapped keys leave.
+        wrapping: Wrapping = Some(Wrapping::Strict);
+        /// Bytes of one message.
+        message_bytes_max: Bytes = Some(Bytes::new(16 << 20));
+        /// Batch items of one message.
+        batch_items_max: Within<1, 100_000> = Some(Within::new(1024));
+        /// Silence after which a connection is closed.
+        idle_seconds: Seconds = Some(Seconds::new(900));
+        /// From the first to the last byte of one message.
+        message_seconds: Seconds = Some(Seconds::new(30));
+        /// Open connections.
+        connections_max: Quantity = Some(Quantity::new(4096));
+        /// The enrolled clients.
+        clients: Vec<KmipClient> = None;
+    }
+
+    /// An enrolled KMIP client (design decision 13).
+    KmipClient {
+        /// Its name: creator of its objects, initiator in audit records.
+        name: String = None;
+        /// SHA-256 of its certificate's public key.
+        spki_sha256: KeyHash = None;
+        /// The project its objects belong to.
+        project: String = None;
+        /// Its roles.
+        roles: Vec<String> = Some(vec!["member".to_owned()]);
+    }
+
+    /// The Barbican listener.
+    Rest {
+        /// Where it listens.
+        listen: SocketAddr = Some(loopback(9311));
+        /// PEM chain of the server; without it the listener speaks plain HTTP.
+        certificate: Option<PathBuf> = None;
+        /// PEM private key of the server.
+        key: Option<PathBuf> = None;
+        /// Whether a proxy in front ends TLS.
+        behind_proxy: bool = Some(false);
+        /// What references begin with; absent: what the client called.
+        host_href: Option<String> = None;
+        /// Bytes of one request body.
+        body_bytes_max: Bytes = Some(Bytes::new(25_000));
+        /// Bytes of one payload.
+        payload_bytes_max: Bytes = Some(Bytes::new(20_000));
+        /// For one request, its body included.
+        request_seconds: Seconds = Some(Seconds::new(60));
+        /// Open connections.
+        connections_max: Quantity = Some(Quantity::new(4096));
+        /// Who clients are.
+        auth: RestAuth = None;
+        /// What they may do.
+        policy: RestPolicy = None;
+    }
+
+    /// Who Barbican clients are.
+    RestAuth {
+        /// The mode.
+        mode: AuthMode = Some(AuthMode::Keystone);
+        /// The Keystone service, for mode `keystone`.
+        keystone: Option<Keystone> = None;
+    }
+
+    /// A Keystone v3 service and our account there.
+    Keystone {
+        /// Its URL, up to `/v3` or without it.
+        url: String = None;
+        /// Our user, who may validate tokens.
+        username: String = None;
+        /// The user's domain.
+        user_domain: String = Some("Default".to_owned());
+        /// The file with the user's password.
+        password_file: PathBuf = None;
+        /// Our project.
+        project: String = Some("service".to_owned());
+        /// The project's domain.
+        project_domain: String = Some("Default".to_owned());
+        /// PEM of the CA of Keystone's certificate; absent: the system's.
+        ca: Option<PathBuf> = None;
+        /// What `WWW-Authenticate` names; absent: `url`.
+        public_url: Option<String> = None;
+        /// How long a validated token is believed.
+        cache_seconds: Within<0, 3_600> = Some(Within::new(60));
+        /// For one validation.
+        request_seconds: Seconds = Some(Seconds::new(5));
+    }
+
+    /// What Barbican clients may do.
+    RestPolicy {
+        /// The built-in rules.
+        defaults: Rules = Some(Rules::Secure);
+        /// An oslo.policy file that overrides single rules.
+        file: Option<PathBuf> = None;
+    }
+
+    /// The listener for operators: metrics, health, readiness.
+    Ops {
+        /// Where it listens.
+        listen: SocketAddr = Some(loopback(9380));
+    }
+
+    /// The metadata store.
+    Store {
+        /// Its folder.
+        path: PathBuf = None;
+    }
+
+    /// The audit trail.
+    Audit {
+        /// Its folder.
+        path: PathBuf = None;
+        /// When records of uses and reveals are on disk.
+        durability: Durability = Some(Durability::Normal);
+        /// How often the HSM signs the head of the chain.
+        checkpoint_seconds: Seconds = Some(Seconds::new(300));
+    }
+
+    /// One token of one module.
+    Hsm {
+        /// Path of the PKCS#11 module, or `embedded`.
+        module: Module = None;
+        /// The token by its label.
+        token_label: Option<String> = None;
+        /// The token by its serial.
+        token_serial: Option<String> = None;
+        /// The token by its slot.
+        slot_id: Option<Within<0, 18_446_744_073_709_551_615>> = None;
+        /// The file with the user PIN.
+        pin_file: Option<PathBuf> = None;
+        /// The environment variable with the user PIN.
+        pin_env: Option<String> = None;
+        /// Worker threads, each with a session; absent: what the token allows, at most 32.
+        workers: Option<Within<1, 1_024>> = None;
+        /// Requests that may wait for a session.
+        queue_max: Quantity = Some(Quantity::new(1024));
+        /// Longest value held as a generic secret; longer ones become data objects. Absent: what the token says.
+        generic_secret_bytes_max: Option<Quantity> = None;
+        /// What the module's initialisation is given as its reserved text.
+        reserved: Option<String> = None;
+        /// The folder of the simulator's tokens, for `embedded`.
+        simulated_store: Option<PathBuf> = None;
+        /// Whether a module that says it is a simulator may be used.
+        allow_simulated_hsm: bool = Some(false);
+        /// Environment variables that the module reads.
+        env: BTreeMap<String, String> = None;
+    }
+
+    /// Log lines.
+    Log {
+        /// How they look.
+        format: LogFormat = Some(LogFormat::Json);
+        /// Which ones: a level, or a list such as `info,portcullis::hsm=debug`.
+        level: String = Some("info".to_owned());
+    }
+
+    /// Limits of the gateway as a whole.
+    Limits {
+        /// For one HSM request, waiting included.
+        hsm_seconds: Seconds = Some(Seconds::new(10));
+        /// For the generation of a key pair.
+        keygen_seconds: Seconds = Some(Seconds::new(120));
+        /// Records that one list or Locate looks at.
+        walk_records_max: Within<100, 100_000_000> = Some(Within::new(10_000));
+        /// Random bytes of one request.
+        random_bytes_max: Within<1, 1_073_741_824> = Some(Within::new(1 << 20));
+        /// Seconds of a KMIP lease.
+        lease_seconds: Seconds = Some(Seconds::new(3_600));
+        /// For a TLS handshake.
+        handshake_seconds: Seconds = Some(Seconds::new(10));
+        /// From SIGTERM until open requests are cut off.
+        drain_seconds: Within<0, 8> = Some(Within::new(8));
+    }
+}
+
+/// A module: a file, or the simulator inside of this program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Module {
+    /// The simulator inside of this program.
+    Embedded,
+    /// A PKCS#11 module.
+    File(PathBuf),
+}
+
+impl Setting for Module {
+    fn read(node: Node, at: &mut Reading<'_>) -> Option<Self> {
+        let text = String::read(node, at)?;
+        Some(if text == "embedded" { Self::Embedded } else { Self::File(at.resolve(&text)) })
+    }
+}
+
+/// A SHA-256, written as 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyHash(pub [u8; 32]);
+
+impl Setting for KeyHash {
+    fn read(node: Node, at: &mut Reading<'_>) -> Option<Self> {
+        let origin = node.origin.clone();
+        let text = String::read(node, at)?;
+        match hex(&text) {
+            Some(hash) => Some(Self(hash)),
+            None => at.refuse(
+                origin,
+                "must be 64 hexadecimal digits: the SHA-256 of the certificate's SubjectPublicKeyInfo".to_owned(),
+            ),
+        }
+    }
+}
+
+fn hex(text: &str) -> Option<[u8; 32]> {
+    let mut digits = text.chars().filter(|digit| *digit != ':').map(|digit| digit.to_digit(16));
+    let mut bytes = [0; 32];
+    for byte in &mut bytes {
+        *byte = u8::try_from(digits.next()?? * 16 + digits.next()??).ok()?;
+    }
+    digits.next().is_none().then_some(bytes)
+}
