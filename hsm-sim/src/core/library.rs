@@ -1,9 +1,6 @@
 //! The initialised module: its store, slots and sessions.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use cryptoki_sys::*;
 use parking_lot::{Mutex, RwLock};
@@ -92,7 +89,7 @@ impl Library {
                         token.map(Arc::new).map_err(|_rv| StoreError::Corrupt("the token's keys cannot be made"));
                     Slot { id, serial, token }
                 }
-                Err(error) => Slot { id: StoreFolder::slot_id(&serial, &taken), serial, token: Err(error) },
+                Err(error) => Slot { id: StoreFolder::slot_id(&serial, &taken)?, serial, token: Err(error) },
             };
             let mut slots = self.slots.write();
             if !slots.iter().any(|known| known.serial == slot.serial) {
@@ -235,8 +232,7 @@ impl Library {
     /// Ends a session. Closing the last one of a token also logs out.
     pub(crate) fn close_session(&self, handle: CK_SESSION_HANDLE) -> Result<()> {
         let session = self.sessions.take(handle)?;
-        let had_objects = session.has_objects.load(Ordering::Acquire);
-        if session.token().remove_session(handle, session.read_write, had_objects) {
+        if session.token().remove_session(handle, session.read_write, session.had_objects()) {
             session.token().log_out();
         }
         Ok(())

@@ -6,18 +6,18 @@
 pub(crate) mod attributes;
 pub(crate) mod cache;
 pub(crate) mod clock;
-//create
-//find
-//generate
+pub(crate) mod create;
+pub(crate) mod find;
+pub(crate) mod generate;
 pub(crate) mod keys;
 pub(crate) mod library;
 pub(crate) mod login;
 pub(crate) mod names;
 pub(crate) mod object;
 pub(crate) mod operation;
-//permit
+pub(crate) mod permit;
 pub(crate) mod rules;
 pub(crate) mod rv;
 pub(crate) mod session;
 pub(crate) mod token;
-//wrap
+pub(crate) mod wrap;

@@ -84,6 +84,15 @@ impl Object {
         if let Some(value) = self.attributes.get(attribute) {
             return Reading::Value(Cow::Borrowed(value));
         }
+        // Computed on demand: few callers ask, and a digest of a low-entropy secret is better not kept.
+        let computed = match attribute {
+            CKA_CHECK_VALUE if self.key_type.is_some() => keys::check_value(self).ok(),
+            CKA_PUBLIC_KEY_INFO if self.key_type.is_some() => self.key().ok().and_then(|key| key.to_spki().ok()),
+            _ => None,
+        };
+        if let Some(value) = computed {
+            return Reading::Value(Cow::Owned(value));
+        }
         let value: &[u8] = match rule.fallback {
             Fallback::Absent => return Reading::Absent,
             Fallback::Empty => &[],

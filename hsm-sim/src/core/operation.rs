@@ -47,6 +47,17 @@ impl Output<'_> {
         }
     }
 
+    /// Fills the whole room.
+    pub(crate) fn fill_with(self, fill: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<Written> {
+        match self {
+            Self::Query => Ok(Written::Needed(0)),
+            Self::Buffer(buffer) => {
+                fill(buffer)?;
+                Ok(Written::Done(buffer.len()))
+            }
+        }
+    }
+
     /// The room for so many bytes, or what to answer instead.
     fn room(&mut self, bytes: usize) -> Result<&mut [u8], Written> {
         match self {

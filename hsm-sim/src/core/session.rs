@@ -25,7 +25,7 @@ pub(crate) struct Session {
     token: Arc<Token>,
     operations: Mutex<Operations>,
     /// Whether it ever made a session object, so that closing most sessions need not look.
-    pub(super) has_objects: AtomicBool,
+    has_objects: AtomicBool,
 }
 
 impl Session {
@@ -37,6 +37,16 @@ impl Session {
     /// The running operations; a session is one caller's at a time, so this seldom waits.
     pub(crate) fn operations(&self) -> MutexGuard<'_, Operations> {
         self.operations.lock()
+    }
+
+    /// Notes that the session has made a session object.
+    pub(super) fn note_objects(&self) {
+        self.has_objects.store(true, Ordering::Release);
+    }
+
+    /// Whether the session ever made a session object.
+    pub(super) fn had_objects(&self) -> bool {
+        self.has_objects.load(Ordering::Acquire)
     }
 
     /// `CK_STATE` (PKCS#11 3.1 §5.6.8)

@@ -222,7 +222,11 @@ impl Token {
         let class = attributes.ulong(CKA_CLASS).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?;
         let keys = self.seal_keys(private)?;
         let index = |attribute: CK_ATTRIBUTE_TYPE| {
-            attributes.get(attribute).filter(|value| !value.is_empty()).map(|value| keys.index(attribute, value))
+            attributes
+                .get(attribute)
+                .filter(|value| !value.is_empty())
+                .map(|value| keys.index(attribute, value))
+                .transpose()
         };
         Ok(NewRow {
             uid,
@@ -230,10 +234,10 @@ impl Token {
             class,
             version,
             indexes: Indexes {
-                class: keys.index(CKA_CLASS, &class.to_le_bytes()),
-                key_type: index(CKA_KEY_TYPE),
-                label: index(CKA_LABEL),
-                id: index(CKA_ID),
+                class: keys.index(CKA_CLASS, &class.to_le_bytes())?,
+                key_type: index(CKA_KEY_TYPE)?,
+                label: index(CKA_LABEL)?,
+                id: index(CKA_ID)?,
             },
             body: keys.seal(&uid, class, version, &attributes.encode())?,
         })
@@ -329,15 +333,16 @@ impl Token {
     }
 
     /// The two blind index values of an attribute; twice the public one while nobody is logged in.
-    pub(super) fn blind(&self, index: Index, value: &[u8]) -> [[u8; 16]; 2] {
+    pub(super) fn blind(&self, index: Index, value: &[u8]) -> Result<[[u8; 16]; 2]> {
         let attribute = match index {
             Index::Class => CKA_CLASS,
             Index::KeyType => CKA_KEY_TYPE,
             Index::Label => CKA_LABEL,
             Index::Id => CKA_ID,
         };
-        let public = self.public.index(attribute, value);
-        let private = self.login.read().private_keys().map_or(public, |keys| keys.index(attribute, value));
-        [private, public]
+        let public = self.public.index(attribute, value)?;
+        let keys = self.login.read().private_keys();
+        let private = keys.map_or(Ok(public), |keys| keys.index(attribute, value))?;
+        Ok([private, public])
     }
 }

@@ -14,5 +14,5 @@ mod plan;
 pub use config::{ActionConfig, DelayConfig, FaultsConfig, MatchConfig, RuleConfig};
 pub use plan::PlanError;
 
-pub(crate) use engine::{Engine, Verdict};
+pub(crate) use engine::Engine;
 pub(crate) use plan::{Action, Call, DropSessions, Phase};

@@ -10,7 +10,7 @@ use std::{
 use rustix::fs::FlockOperation;
 use zeroize::Zeroizing;
 
-use super::{DeviceKey, Result, StoreError, TokenStore, primitives, seal};
+use super::{DeviceKey, Result, StoreError, TokenStore, seal};
 use crate::{abi::SharedPage, config::Config, crypto};
 
 /// What the words of the store's page mean.
@@ -110,7 +110,7 @@ impl StoreFolder {
         let tokens = self.root.join("tokens");
         let making = tokens.join(format!(".making-{serial}"));
         make_folder(&making)?;
-        TokenStore::create(&making, &serial, Self::slot_id(&serial, taken_slots), config)?;
+        TokenStore::create(&making, &serial, Self::slot_id(&serial, taken_slots)?, config)?;
         let made = tokens.join(&serial);
         fs::rename(&making, &made).map_err(StoreError::io(&made))?;
         sync_folder(&tokens)?;
@@ -118,13 +118,13 @@ impl StoreFolder {
     }
 
     /// A slot id below 2^31 from the serial, stepping over those that are taken (`hsm-sim.md` §3).
-    pub(crate) fn slot_id(serial: &str, taken: &[u64]) -> u64 {
-        let [a, b, c, d, ..] = primitives::mac(&[0; 32], serial.as_bytes());
+    pub(crate) fn slot_id(serial: &str, taken: &[u64]) -> Result<u64> {
+        let [a, b, c, d, ..] = seal::mac(b"slot", &[serial.as_bytes()])?;
         let mut slot = u64::from(u32::from_be_bytes([a, b, c, d]) >> 1);
         while taken.contains(&slot) {
             slot = (slot + 1) & 0x7fff_ffff;
         }
-        slot
+        Ok(slot)
     }
 
     /// Takes the lock under which tokens are made; held until the file is dropped.

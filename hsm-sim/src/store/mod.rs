@@ -9,14 +9,12 @@ mod error;
 mod folder;
 mod lease;
 mod pins;
-mod primitives;
 mod seal;
 mod token;
 mod writer;
 
-pub use error::StoreError;
-
 pub(crate) use database::{Index, Indexes, NewRow, Query, Row};
+pub(crate) use error::StoreError;
 pub(crate) use folder::{StoreFolder, page};
 pub(crate) use lease::Lease;
 pub(crate) use pins::{PinState, Role};

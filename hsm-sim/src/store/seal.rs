@@ -7,8 +7,8 @@
 
 use zeroize::Zeroizing;
 
-use super::{Result, StoreError, primitives};
-use crate::crypto;
+use super::{Result, StoreError};
+use crate::crypto::{self, CryptoError, seal};
 
 /// An object's identity for its whole life; `CKA_UNIQUE_ID` is its UUID text.
 pub(crate) type Uid = [u8; 16];
@@ -36,11 +36,35 @@ pub(super) fn random_key() -> Result<StoreKey> {
     Ok(key)
 }
 
+fn derive(key: &[u8], salt: &[u8], info: &[&[u8]]) -> Result<StoreKey> {
+    let mut derived = Zeroizing::new([0; 32]);
+    seal::hkdf_sha256(key, salt, &info.concat(), derived.as_mut_slice())?;
+    Ok(derived)
+}
+
+/// HMAC-SHA-256, cut to 16 bytes.
+pub(super) fn mac(key: &[u8], parts: &[&[u8]]) -> Result<[u8; 16]> {
+    let mac = seal::hmac_sha256(key, parts)?;
+    let mut cut = [0; 16];
+    cut.iter_mut().zip(mac).for_each(|(cut, byte)| *cut = byte);
+    Ok(cut)
+}
+
+/// Tells what does not open from a library that fails.
+fn opened(plain: crypto::Result<Zeroizing<Vec<u8>>>) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    match plain {
+        Ok(plain) => Ok(Some(plain)),
+        Err(CryptoError::AeadDecryptFailed) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl DeviceKey {
     /// The key under which `role` keeps the token key: slow in the PIN, and useless without the device key.
     pub(super) fn pin_key(&self, serial: &str, role: &str, pin: &[u8], salt: &[u8], rounds: u32) -> Result<StoreKey> {
-        let mut key = primitives::pbkdf2_sha512(pin, salt, rounds)?;
-        let device = primitives::hkdf_sha256(self.0.as_slice(), salt, &[b"pin", serial.as_bytes(), role.as_bytes()])?;
+        let mut key = Zeroizing::new([0; 32]);
+        seal::pbkdf2_sha512(pin, salt, rounds, key.as_mut_slice())?;
+        let device = derive(self.0.as_slice(), salt, &[b"pin", serial.as_bytes(), role.as_bytes()])?;
         for (byte, mask) in key.iter_mut().zip(device.iter()) {
             *byte ^= mask;
         }
@@ -49,7 +73,7 @@ impl DeviceKey {
 
     /// The keys of a token's public objects.
     pub(crate) fn public_keys(&self, serial: &str) -> Result<SealKeys> {
-        let root = primitives::hkdf_sha256(self.0.as_slice(), serial.as_bytes(), &[b"public"])?;
+        let root = derive(self.0.as_slice(), serial.as_bytes(), &[b"public"])?;
         SealKeys::from_root(&root, serial)
     }
 }
@@ -63,8 +87,8 @@ impl SealKeys {
     fn from_root(root: &StoreKey, serial: &str) -> Result<Self> {
         Ok(Self {
             serial: serial.to_owned(),
-            body: primitives::hkdf_sha256(root.as_slice(), serial.as_bytes(), &[b"body"])?,
-            index: primitives::hkdf_sha256(root.as_slice(), serial.as_bytes(), &[b"index"])?,
+            body: derive(root.as_slice(), serial.as_bytes(), &[b"body"])?,
+            index: derive(root.as_slice(), serial.as_bytes(), &[b"index"])?,
         })
     }
 
@@ -80,34 +104,31 @@ impl SealKeys {
 
     /// Seals a body for one row version.
     pub(crate) fn seal(&self, uid: &Uid, class: u64, version: u64, body: &[u8]) -> Result<Vec<u8>> {
-        let key = primitives::hkdf_sha256(self.body.as_slice(), &[], &[b"obj", uid])?;
-        primitives::seal(&key, &self.context(uid, class, version), body)
+        let key = derive(self.body.as_slice(), &[], &[b"obj", uid])?;
+        Ok(seal::seal(&key, &self.context(uid, class, version), body)?)
     }
 
     /// Opens a body.
     pub(crate) fn open(&self, uid: &Uid, class: u64, version: u64, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let key = primitives::hkdf_sha256(self.body.as_slice(), &[], &[b"obj", uid])?;
-        primitives::open(&key, &self.context(uid, class, version), sealed)?
+        let key = derive(self.body.as_slice(), &[], &[b"obj", uid])?;
+        opened(seal::open(&key, &self.context(uid, class, version), sealed))?
             .ok_or(StoreError::Corrupt("an object's body does not open"))
     }
 
     /// The blind index of an attribute value.
-    pub(crate) fn index(&self, attribute: u64, value: &[u8]) -> [u8; 16] {
-        let mut message = Vec::with_capacity(8 + value.len());
-        message.extend_from_slice(&attribute.to_be_bytes());
-        message.extend_from_slice(value);
-        primitives::mac(&self.index, &message)
+    pub(crate) fn index(&self, attribute: u64, value: &[u8]) -> Result<[u8; 16]> {
+        mac(self.index.as_slice(), &[&attribute.to_be_bytes(), value])
     }
 }
 
 /// Seals the token key under a PIN's key.
 pub(super) fn wrap_token_key(key: &StoreKey, serial: &str, role: &str, token_key: &StoreKey) -> Result<Vec<u8>> {
-    primitives::seal(key, &context(serial, role), token_key.as_slice())
+    Ok(seal::seal(key, &context(serial, role), token_key.as_slice())?)
 }
 
 /// Opens the token key; failing is how a wrong PIN shows.
 pub(super) fn unwrap_token_key(key: &StoreKey, serial: &str, role: &str, blob: &[u8]) -> Result<StoreKey> {
-    let plain = primitives::open(key, &context(serial, role), blob)?.ok_or(StoreError::Pin)?;
+    let plain = opened(seal::open(key, &context(serial, role), blob))?.ok_or(StoreError::Pin)?;
     let mut token_key = Zeroizing::new([0; 32]);
     if plain.len() != token_key.len() {
         return Err(StoreError::Corrupt("a PIN record holds something else than a token key"));

@@ -1,0 +1,217 @@
+//! Slot and token management (PKCS#11 3.1 §5.5).
+
+use cryptoki_sys::*;
+
+use super::{Entry, call, pointer, session_call};
+use crate::{
+    core::{
+        names::Function,
+        rv::{Result, Rv},
+    },
+    crypto,
+    store::{PinState, TokenMeta},
+};
+
+/// Who made it: not a hardware vendor.
+pub(super) const MANUFACTURER: &str = "hsm-sim";
+/// The module's version.
+pub(super) const VERSION: CK_VERSION = CK_VERSION { major: 0, minor: 1 };
+
+/// # Safety
+///
+/// `count` is null or points to a `CK_ULONG`; `slots` is null or points to that many writable slot ids.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn C_GetSlotList(
+    with_token: CK_BBOOL,
+    slots: *mut CK_SLOT_ID,
+    count: *mut CK_ULONG,
+) -> CK_RV {
+    call(Entry::new(Function::GetSlotList), |library| {
+        if slots.is_null() {
+            // The list may only change when its length is asked for (PKCS#11 3.1 §5.5.1).
+            library.refresh_slots()?;
+        }
+        // SAFETY: as the caller promises.
+        unsafe { pointer::put_list(slots, count, &library.slot_ids(with_token != CK_FALSE)) }
+    })
+}
+
+/// # Safety
+///
+/// `info` is null or points to writable memory for a `CK_SLOT_INFO`.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn C_GetSlotInfo(slot: CK_SLOT_ID, info: *mut CK_SLOT_INFO) -> CK_RV {
+    call(Entry::slot(Function::GetSlotInfo, slot), |library| {
+        let is_present = library.slot(slot)?;
+        let value = CK_SLOT_INFO {
+            slotDescription: pointer::padded("hsm-sim simulated slot"),
+            manufacturerID: pointer::padded(MANUFACTURER),
+            flags: CKF_REMOVABLE_DEVICE | if is_present { CKF_TOKEN_PRESENT } else { 0 },
+            hardwareVersion: VERSION,
+            firmwareVersion: VERSION,
+        };
+        // SAFETY: as the caller promises.
+        unsafe { pointer::put(info, value) }
+    })
+}
+
+/// # Safety
+///
+/// `info` is null or points to writable memory for a `CK_TOKEN_INFO`.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO) -> CK_RV {
+    call(Entry::slot(Function::GetTokenInfo, slot), |library| {
+        let token = library.token(slot)?;
+        let meta = token.store.meta()?;
+        let (sessions, read_only) = token.session_counts();
+        let limits = &library.config.limits;
+        let value = CK_TOKEN_INFO {
+            label: pointer::padded(&meta.label),
+            manufacturerID: pointer::padded(MANUFACTURER),
+            model: pointer::padded("default"),
+            serialNumber: pointer::padded(token.store.serial()),
+            flags: token_flags(&meta),
+            // Zero is CK_EFFECTIVELY_INFINITE, and no limit in the options.
+            ulMaxSessionCount: limits.max_sessions.into(),
+            ulSessionCount: sessions.into(),
+            ulMaxRwSessionCount: limits.max_rw_sessions.into(),
+            ulRwSessionCount: sessions.saturating_sub(read_only).into(),
+            ulMaxPinLen: library.config.max_pin as CK_ULONG,
+            ulMinPinLen: library.config.min_pin as CK_ULONG,
+            ulTotalPublicMemory: CK_UNAVAILABLE_INFORMATION,
+            ulFreePublicMemory: CK_UNAVAILABLE_INFORMATION,
+            ulTotalPrivateMemory: CK_UNAVAILABLE_INFORMATION,
+            ulFreePrivateMemory: CK_UNAVAILABLE_INFORMATION,
+            hardwareVersion: VERSION,
+            firmwareVersion: VERSION,
+            utcTime: [b' '; 16],
+        };
+        // SAFETY: as the caller promises.
+        unsafe { pointer::put(info, value) }
+    })
+}
+
+fn token_flags(meta: &TokenMeta) -> CK_FLAGS {
+    let mut flags = CKF_RNG | CKF_LOGIN_REQUIRED;
+    if meta.is_initialised {
+        flags |= CKF_TOKEN_INITIALIZED;
+    }
+    if let Some(user) = meta.user {
+        flags |= CKF_USER_PIN_INITIALIZED;
+        flags |= pin_flags(user, [CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_LOCKED]);
+    }
+    if let Some(so) = meta.so {
+        flags |= pin_flags(so, [CKF_SO_PIN_COUNT_LOW, CKF_SO_PIN_FINAL_TRY, CKF_SO_PIN_LOCKED]);
+    }
+    flags
+}
+
+fn pin_flags(pin: PinState, [low, last, locked]: [CK_FLAGS; 3]) -> CK_FLAGS {
+    match pin.left {
+        0 => locked,
+        1 => low | last,
+        left if left < pin.max => low,
+        _ => 0,
+    }
+}
+
+/// # Safety
+///
+/// `count` is null or points to a `CK_ULONG`; `list` is null or points to that many writable mechanism types.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn C_GetMechanismList(
+    slot: CK_SLOT_ID,
+    list: *mut CK_MECHANISM_TYPE,
+    count: *mut CK_ULONG,
+) -> CK_RV {
+    call(Entry::slot(Function::GetMechanismList, slot), |library| {
+        library.token(slot)?;
+        let mechanisms: Vec<_> = crypto::mechanisms().iter().map(|info| info.mechanism).collect();
+        // SAFETY: as the caller promises.
+        unsafe { pointer::put_list(list, count, &mechanisms) }
+    })
+}
+
+/// # Safety
+///
+/// `info` is null or points to writable memory for a `CK_MECHANISM_INFO`.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn C_GetMechanismInfo(
+    slot: CK_SLOT_ID,
+    mechanism: CK_MECHANISM_TYPE,
+    info: *mut CK_MECHANISM_INFO,
+) -> CK_RV {
+    let entry = Entry { mechanism: Some(mechanism), ..Entry::slot(Function::GetMechanismInfo, slot) };
+    call(entry, |library| {
+        library.token(slot)?;
+        let known = crypto::mechanism(mechanism).ok_or(Rv(CKR_MECHANISM_INVALID))?;
+        let value = CK_MECHANISM_INFO { ulMinKeySize: known.min, ulMaxKeySize: known.max, flags: known.flags };
+        // SAFETY: as the caller promises.
+        unsafe { pointer::put(info, value) }
+    })
+}
+
+/// # Safety
+///
+/// `pin` is null or readable for its length; `label` is null or points to 32 bytes.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn C_InitToken(
+    slot: CK_SLOT_ID,
+    pin: *mut CK_UTF8CHAR,
+    pin_length: CK_ULONG,
+    label: *mut CK_UTF8CHAR,
+) -> CK_RV {
+    call(Entry::slot(Function::InitToken, slot), |library| {
+        // SAFETY: as the caller promises.
+        let pin = unsafe { pin_bytes(pin, pin_length) }?;
+        pointer::check(label)?;
+        // SAFETY: not null, and 32 bytes long as the caller promises.
+        let label = unsafe { pointer::bytes(label, 32) }?;
+        let label = str::from_utf8(label).map_err(|_not_text| Rv(CKR_ARGUMENTS_BAD))?;
+        library.init_token(slot, pin, label.trim_end_matches(' '))
+    })
+}
+
+/// A PIN; a null one would mean a protected authentication path, which this token does not have.
+///
+/// # Safety
+///
+/// As [`pointer::bytes`].
+pub(super) unsafe fn pin_bytes<'a>(pin: *const CK_UTF8CHAR, length: CK_ULONG) -> Result<&'a [u8]> {
+    pointer::check(pin)?;
+    // SAFETY: as the caller promises.
+    unsafe { pointer::bytes(pin, length) }
+}
+
+/// # Safety
+///
+/// `pin` is null or readable for its length.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn C_InitPIN(
+    session: CK_SESSION_HANDLE,
+    pin: *mut CK_UTF8CHAR,
+    pin_length: CK_ULONG,
+) -> CK_RV {
+    session_call(Function::InitPIN, session, |library, session| {
+        // SAFETY: as the caller promises.
+        library.init_pin(session, unsafe { pin_bytes(pin, pin_length) }?)
+    })
+}
+
+/// # Safety
+///
+/// Both PINs are null or readable for their lengths.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn C_SetPIN(
+    session: CK_SESSION_HANDLE,
+    old: *mut CK_UTF8CHAR,
+    old_length: CK_ULONG,
+    new: *mut CK_UTF8CHAR,
+    new_length: CK_ULONG,
+) -> CK_RV {
+    session_call(Function::SetPIN, session, |library, session| {
+        // SAFETY: as the caller promises.
+        let (old, new) = unsafe { (pin_bytes(old, old_length)?, pin_bytes(new, new_length)?) };
+        library.set_pin(session, old, new)
+    })
+}

@@ -1,0 +1,73 @@
+//! Searches: what matches is settled when a search begins.
+//!
+//! The most selective indexed attribute of the template asks the store; every candidate is then compared with the whole
+//! template, so the blind index only ever saves work.
+
+use cryptoki_sys::*;
+
+use super::{
+    attributes::Attributes,
+    operation::Search,
+    rv::{Result, Rv},
+    session::Session,
+    token::Token,
+};
+use crate::store::{Index, Query};
+
+impl Session {
+    /// `C_FindObjectsInit`
+    pub(crate) fn find(&self, template: &Attributes) -> Result<()> {
+        let mut operations = self.operations();
+        if operations.search.is_some() {
+            return Err(Rv(CKR_OPERATION_ACTIVE));
+        }
+        let token = self.token();
+        let mut found = token.store.handles(&token.query(template)?, token.is_user())?;
+        found.extend(token.session_object_handles());
+        if template.len() > 0 {
+            found.retain(|handle| token.object(*handle).is_ok_and(|object| object.matches(template)));
+        }
+        found.reverse();
+        operations.search = Some(Search(found));
+        Ok(())
+    }
+
+    /// `C_FindObjects`: objects that were destroyed meanwhile are passed over.
+    pub(crate) fn find_next(&self, most: usize) -> Result<Vec<CK_OBJECT_HANDLE>> {
+        let mut operations = self.operations();
+        let Search(left) = operations.search.as_mut().ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
+        let mut next = Vec::new();
+        while next.len() < most
+            && let Some(handle) = left.pop()
+        {
+            if self.token().object(handle).is_ok() {
+                next.push(handle);
+            }
+        }
+        Ok(next)
+    }
+
+    /// `C_FindObjectsFinal`
+    pub(crate) fn find_end(&self) -> Result<()> {
+        self.operations().search.take().map(drop).ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))
+    }
+}
+
+impl Token {
+    /// The store's part of a search, by the attribute that says most.
+    fn query(&self, template: &Attributes) -> Result<Query> {
+        if let Some(text) = template.get(CKA_UNIQUE_ID)
+            && let Ok(uid) = uuid::Uuid::try_parse_ascii(text)
+        {
+            return Ok(Query::Uid(*uid.as_bytes()));
+        }
+        let by_rank =
+            [(CKA_ID, Index::Id), (CKA_LABEL, Index::Label), (CKA_KEY_TYPE, Index::KeyType), (CKA_CLASS, Index::Class)];
+        for (attribute, index) in by_rank {
+            if let Some(value) = template.get(attribute).filter(|value| !value.is_empty()) {
+                return Ok(Query::Index(index, self.blind(index, value)?));
+            }
+        }
+        Ok(Query::All)
+    }
+}

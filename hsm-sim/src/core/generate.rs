@@ -1,0 +1,105 @@
+//! Keys made on the token.
+
+use cryptoki_sys::*;
+
+use super::{
+    attributes::Attributes,
+    create, keys, permit,
+    rules::given,
+    rv::{Result, Rv},
+    session::Session,
+};
+use crate::crypto::{self, Curve, Key, MechanismInfo, PairParams};
+
+/// Refuses a class or key type other than the mechanism makes, and sets both.
+fn settle_kind(attributes: &mut Attributes, class: CK_OBJECT_CLASS, info: &MechanismInfo) -> Result<CK_KEY_TYPE> {
+    if attributes.ulong(CKA_CLASS).is_some_and(|given| given != class) {
+        return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
+    }
+    let made = info.key_types.first().copied().ok_or(Rv(CKR_GENERAL_ERROR))?;
+    let key_type = attributes.ulong(CKA_KEY_TYPE).unwrap_or(made);
+    if !info.key_types.contains(&key_type) {
+        return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
+    }
+    attributes.set_ulong(CKA_CLASS, class);
+    attributes.set_ulong(CKA_KEY_TYPE, key_type);
+    Ok(key_type)
+}
+
+impl Session {
+    /// `C_GenerateKey`
+    pub(crate) fn generate_key(&self, number: CK_MECHANISM_TYPE, template: Attributes) -> Result<CK_OBJECT_HANDLE> {
+        let info = permit::mechanism(number, CKF_GENERATE)?;
+        let mut attributes = template;
+        let key_type = settle_kind(&mut attributes, CKO_SECRET_KEY, info)?;
+        create::check_given(self, &attributes, given::GENERATE, CKO_SECRET_KEY, Some(key_type))?;
+        create::place(self, &mut attributes, CKO_SECRET_KEY)?;
+        create::key_defaults(self, &mut attributes, CKO_SECRET_KEY, key_type, Some(number));
+        let length = attributes.ulong(CKA_VALUE_LEN).map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        let fixed = match key_type {
+            CKK_DES2 => Some(16),
+            CKK_DES3 => Some(24),
+            _ => None,
+        };
+        let bytes = match (fixed, length) {
+            (Some(fixed), Some(length)) if fixed != length => return Err(Rv(CKR_TEMPLATE_INCONSISTENT)),
+            (Some(bytes), _) | (None, Some(bytes)) => bytes,
+            (None, None) => return Err(Rv(CKR_TEMPLATE_INCOMPLETE)),
+        };
+        keys::check_secret_length(key_type, bytes)?;
+        let value = if fixed.is_some() { crypto::generate_des(bytes)? } else { crypto::generate_secret(bytes)? };
+        attributes.set(CKA_VALUE, value.as_slice());
+        attributes.set_ulong(CKA_VALUE_LEN, bytes as CK_ULONG);
+        create::add(self, create::finish(attributes)?)
+    }
+
+    /// `C_GenerateKeyPair`: answers with the public and the private key.
+    pub(crate) fn generate_key_pair(
+        &self,
+        number: CK_MECHANISM_TYPE,
+        public: Attributes,
+        private: Attributes,
+    ) -> Result<[CK_OBJECT_HANDLE; 2]> {
+        let info = permit::mechanism(number, CKF_GENERATE_KEY_PAIR)?;
+        let mut halves = [(public, CKO_PUBLIC_KEY), (private, CKO_PRIVATE_KEY)];
+        for (attributes, class) in &mut halves {
+            let key_type = settle_kind(attributes, *class, info)?;
+            create::check_given(self, attributes, given::GENERATE, *class, Some(key_type))?;
+            create::place(self, attributes, *class)?;
+            create::key_defaults(self, attributes, *class, key_type, Some(number));
+        }
+        let [(mut public, _), (mut private, _)] = halves;
+        let params = pair_params(&public, &private)?;
+        let key = crypto::generate_key_pair(number, &params)?;
+        // Both halves name the curve as the caller did.
+        if let Some(name) = public.get(CKA_EC_PARAMS).map(<[u8]>::to_vec) {
+            private.set(CKA_EC_PARAMS, name);
+        }
+        keys::to_attributes(&key.public()?, &mut public)?;
+        keys::to_attributes(&key, &mut private)?;
+        create::add_all(self, [create::finish(public)?, create::finish(private)?])
+    }
+}
+
+fn pair_params(public: &Attributes, private: &Attributes) -> Result<PairParams> {
+    if public.ulong(CKA_KEY_TYPE) == Some(CKK_RSA) {
+        let bits = public.ulong(CKA_MODULUS_BITS).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?;
+        return Ok(PairParams::Rsa {
+            modulus_bits: u32::try_from(bits).map_err(|_too_long| Rv(CKR_KEY_SIZE_RANGE))?,
+            public_exponent: public.get(CKA_PUBLIC_EXPONENT).unwrap_or_default().to_vec(),
+        });
+    }
+    let name = public.get(CKA_EC_PARAMS).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?;
+    if private.get(CKA_EC_PARAMS).is_some_and(|other| other != name) {
+        return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
+    }
+    Ok(PairParams::Curve(Curve::from_ec_params(name)?))
+}
+
+/// The plain form in which a key is wrapped: a secret's value, a private key's PKCS#8.
+pub(super) fn plain(key: &Key) -> Result<zeroize::Zeroizing<Vec<u8>>> {
+    match key {
+        Key::Secret(secret) => Ok(zeroize::Zeroizing::new(secret.value().to_vec())),
+        key => Ok(key.to_pkcs8()?),
+    }
+}

@@ -1,0 +1,133 @@
+//! Starting operations: the mechanism, the key and what the key may do.
+
+use std::sync::Arc;
+
+use cryptoki_sys::*;
+
+use super::{
+    object::Object,
+    operation::{Start, Verification},
+    rv::{Result, Rv},
+    session::Session,
+};
+use crate::crypto::{self, Key, MechanismInfo, Params};
+
+/// A mechanism's row, if the mechanism is for this use.
+pub(super) fn mechanism(number: CK_MECHANISM_TYPE, flag: CK_FLAGS) -> Result<&'static MechanismInfo> {
+    crypto::mechanism(number).filter(|info| info.allows(flag)).ok_or(Rv(CKR_MECHANISM_INVALID))
+}
+
+/// Whether a mechanism takes a key's type.
+pub(super) fn takes(info: &MechanismInfo, object: &Object) -> bool {
+    object.key_type.is_some_and(|key_type| info.key_types.contains(&key_type))
+}
+
+/// The key of an operation, if it may be used so.
+fn permitted(
+    session: &Session,
+    number: CK_MECHANISM_TYPE,
+    key: CK_OBJECT_HANDLE,
+    flag: CK_FLAGS,
+    usage: CK_ATTRIBUTE_TYPE,
+) -> Result<(Arc<Object>, Start)> {
+    let info = mechanism(number, flag)?;
+    let object = session.token().object(key).map_err(|_invalid| Rv(CKR_KEY_HANDLE_INVALID))?;
+    if !takes(info, &object) {
+        return Err(Rv(CKR_KEY_TYPE_INCONSISTENT));
+    }
+    if !object.flag(usage) {
+        return Err(Rv(CKR_KEY_FUNCTION_NOT_PERMITTED));
+    }
+    object.check_mechanism(number)?;
+    let start = Start {
+        mechanism: number,
+        is_multi_part: info.is_multi_part,
+        is_private: object.is_private,
+        wants_login: object.flag(CKA_ALWAYS_AUTHENTICATE),
+    };
+    Ok((object, start))
+}
+
+impl Session {
+    /// `C_EncryptInit`
+    pub(crate) fn encrypt_init(&self, number: CK_MECHANISM_TYPE, params: &Params, key: CK_OBJECT_HANDLE) -> Result<()> {
+        let mut operations = self.operations();
+        operations.encrypt.check_free()?;
+        let (object, start) = permitted(self, number, key, CKF_ENCRYPT, CKA_ENCRYPT)?;
+        operations.encrypt.start(crypto::encryptor(number, params, object.key()?)?, start);
+        Ok(())
+    }
+
+    /// `C_DecryptInit`
+    pub(crate) fn decrypt_init(&self, number: CK_MECHANISM_TYPE, params: &Params, key: CK_OBJECT_HANDLE) -> Result<()> {
+        let mut operations = self.operations();
+        operations.decrypt.check_free()?;
+        let (object, start) = permitted(self, number, key, CKF_DECRYPT, CKA_DECRYPT)?;
+        operations.decrypt.start(crypto::decryptor(number, params, object.key()?)?, start);
+        Ok(())
+    }
+
+    /// `C_SignInit`
+    pub(crate) fn sign_init(&self, number: CK_MECHANISM_TYPE, params: &Params, key: CK_OBJECT_HANDLE) -> Result<()> {
+        let mut operations = self.operations();
+        operations.sign.check_free()?;
+        let (object, start) = permitted(self, number, key, CKF_SIGN, CKA_SIGN)?;
+        operations.sign.start(crypto::signer(number, params, object.key()?)?, start);
+        Ok(())
+    }
+
+    /// `C_VerifyInit`
+    pub(crate) fn verify_init(&self, number: CK_MECHANISM_TYPE, params: &Params, key: CK_OBJECT_HANDLE) -> Result<()> {
+        let mut operations = self.operations();
+        operations.verify.check_free()?;
+        let (object, start) = permitted(self, number, key, CKF_VERIFY, CKA_VERIFY)?;
+        let operation = crypto::verifier(number, params, object.key()?)?;
+        operations.verify.start(Verification { operation, signature: None }, start);
+        Ok(())
+    }
+
+    /// `C_VerifySignatureInit`
+    pub(crate) fn verify_signature_init(
+        &self,
+        number: CK_MECHANISM_TYPE,
+        params: &Params,
+        key: CK_OBJECT_HANDLE,
+        signature: &[u8],
+    ) -> Result<()> {
+        let mut operations = self.operations();
+        operations.verify_signature.check_free()?;
+        let (object, start) = permitted(self, number, key, CKF_VERIFY, CKA_VERIFY)?;
+        let operation = crypto::verifier(number, params, object.key()?)?;
+        operations.verify_signature.start(Verification { operation, signature: Some(signature.to_vec()) }, start);
+        Ok(())
+    }
+
+    /// `C_DigestInit`
+    pub(crate) fn digest_init(&self, number: CK_MECHANISM_TYPE) -> Result<()> {
+        let mut operations = self.operations();
+        operations.digest.check_free()?;
+        mechanism(number, CKF_DIGEST)?;
+        let start = Start { mechanism: number, is_multi_part: true, is_private: false, wants_login: false };
+        operations.digest.start(crypto::digester(number)?, start);
+        Ok(())
+    }
+
+    /// `C_DigestKey`: only of secrets that could be read anyway.
+    pub(crate) fn digest_key(&self, key: CK_OBJECT_HANDLE) -> Result<()> {
+        let mut operations = self.operations();
+        if operations.digest.mechanism().is_none() {
+            return Err(Rv(CKR_OPERATION_NOT_INITIALIZED));
+        }
+        let object = self.token().object(key).map_err(|_invalid| Rv(CKR_KEY_HANDLE_INVALID));
+        let outcome = object.and_then(|object| match object.key()? {
+            Key::Secret(secret) if object.flag(CKA_EXTRACTABLE) && !object.flag(CKA_SENSITIVE) => {
+                operations.digest.update(secret.value())
+            }
+            _ => Err(Rv(CKR_KEY_INDIGESTIBLE)),
+        });
+        if outcome.is_err() {
+            operations.digest.end();
+        }
+        outcome
+    }
+}
