@@ -50,6 +50,26 @@ impl Principal {
     }
 }
 
+/// Which role brings which other, as Keystone implies them by default.
+const IMPLIED: &[(&str, &str)] = &[("admin", "member"), ("member", "reader")];
+
+/// Role names in lower case, each once, with the roles they imply: admin ⇒ member ⇒ reader.
+#[must_use]
+pub fn expand_roles<'r>(roles: impl IntoIterator<Item = &'r str>) -> Vec<String> {
+    let mut expanded: Vec<String> = Vec::new();
+    for role in roles.into_iter().map(|role| role.trim().to_lowercase()).filter(|role| !role.is_empty()) {
+        if !expanded.contains(&role) {
+            expanded.push(role);
+        }
+    }
+    for (role, implied) in IMPLIED {
+        if expanded.iter().any(|have| have == role) && !expanded.iter().any(|have| have == implied) {
+            expanded.push((*implied).to_owned());
+        }
+    }
+    expanded
+}
+
 /// An access list of a secret or container: who may read beside the project (Barbican ACL, operation `read`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grants {
@@ -76,4 +96,17 @@ pub struct Consumer {
     pub resource_id: String,
     /// When it was registered.
     pub created: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_bring_what_they_imply_once() {
+        assert_eq!(expand_roles(["Admin"]), ["admin", "member", "reader"]);
+        assert_eq!(expand_roles([" reader ", "member", "MEMBER", ""]), ["reader", "member"]);
+        assert_eq!(expand_roles(["creator"]), ["creator"]);
+        assert!(expand_roles([]).is_empty());
+    }
 }
