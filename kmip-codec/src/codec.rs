@@ -342,13 +342,14 @@ impl Codec for crate::secret::BigInteger {
     }
 }
 
-impl Codec for Item<'static> {
+/// A value of whatever type, where the standard leaves the type open.
+impl Codec for Value<'static> {
     fn decode(item: &Item<'_>, _: Context) -> Result<Self, DecodeError> {
-        Ok(item.clone().into_owned())
+        Ok(item.value.clone().into_owned())
     }
 
     fn encode(&self, tag: Tag, writer: &mut Writer) {
-        writer.value(tag, &self.value);
+        writer.value(tag, self);
     }
 }
 

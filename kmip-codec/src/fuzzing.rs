@@ -3,11 +3,17 @@
 //! The first half are whole entry points that must not panic on any bytes. The second half makes samples: every
 //! structure can build a random value of itself for a version, from the same table that encodes it.
 
+use crate::attribute::{self, Attribute};
 use crate::codec::{DateTime, DateTimeExtended, Interval, Tags};
+use crate::error::DecodeError;
 use crate::limits::Limits;
+use crate::message::{Payload, RequestMessage, ResponseMessage, peek_version};
+use crate::payload::{Request, Response};
 use crate::secret::{BigInteger, SecretBytes, SecretText};
+use crate::spec::attributes::AttributeRow;
 use crate::spec::enums::EnumRow;
-use crate::ttlv::{self, MessageKind, Writer, message_length};
+use crate::spec::tags::Tag;
+use crate::ttlv::{self, Item, MessageKind, Value, Writer, message_length};
 use crate::version::{ProtocolVersion, V3_0};
 
 /// Decodes bytes to items.
@@ -39,6 +45,50 @@ pub fn framing(bytes: &[u8]) {
             }
         }
     }
+}
+
+/// Decodes a message through the typed layer; every payload that can be read must survive being written.
+///
+/// # Panics
+///
+/// When one does not: that is the finding.
+pub fn message(bytes: &[u8]) {
+    let limits = Limits::BEFORE_AUTHENTICATION;
+    let _ = peek_version(bytes);
+    if let Ok(request) = RequestMessage::decode(bytes, &limits) {
+        let version = request.header.protocol_version;
+        for item in &request.items {
+            let Ok(first) = Request::decode(item.operation, version, &item.payload) else { continue };
+            let second = write_and_read(&first, version, |item| Request::decode(first.operation(), version, item));
+            assert!(first == second, "a request changed on its way");
+        }
+    }
+    if let Ok(response) = ResponseMessage::decode(bytes, &limits) {
+        let version = response.header.protocol_version;
+        for item in &response.items {
+            let (Some(operation), Some(payload)) = (item.operation, &item.payload) else { continue };
+            let Ok(first) = Response::decode(operation, version, payload) else { continue };
+            let second = write_and_read(&first, version, |item| Response::decode(operation, version, item));
+            assert!(first == second, "a response changed on its way");
+        }
+    }
+}
+
+fn write_and_read<P: Payload>(
+    payload: &P,
+    version: ProtocolVersion,
+    read: impl FnOnce(&Item<'_>) -> Result<P, DecodeError>,
+) -> P {
+    let mut writer = Writer::new(version.nearest().expect("what was decoded has a known version"));
+    payload.encode_payload(Tag::REQUEST_PAYLOAD, &mut writer);
+    let bytes = writer.finish().expect("what was read can be written");
+    let item = ttlv::parse(&bytes, &Limits::AUTHENTICATED).expect("what was written can be parsed");
+    read(&item).expect("what was written can be read")
+}
+
+/// A random attribute of one row, for tests that walk the table.
+pub fn attribute_of_row(row: &AttributeRow, seeds: &mut Seeds, version: ProtocolVersion) -> Attribute {
+    attribute::sample_of_row(row, seeds, version)
 }
 
 /// A value that can make a random one of itself.
@@ -129,5 +179,10 @@ samples! {
     Interval, |seeds| Self(u32::from_le_bytes(*seeds.next().to_le_bytes().first_chunk().expect("eight bytes hold four")));
     SecretBytes, |seeds| seeds.bytes().into();
     SecretText, |seeds| Self::copy_of(&format!("secret {}", seeds.below(1000)));
+    Value<'static>, |seeds| Value::Structure(vec![Item::new(
+        Tag::from_number(0x54_0001),
+        Value::TextString(format!("vendor's {}", seeds.below(1000)).into()),
+    )]);
+    Item<'static>, |seeds| Item::new(Tag::from_number(0x54_0002), Value::ByteString(seeds.bytes().into()));
     BigInteger, |seeds| Self::from_magnitude(&seeds.bytes());
 }

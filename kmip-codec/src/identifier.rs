@@ -32,6 +32,16 @@ impl UniqueIdentifier {
         }
     }
 
+    /// Tells whether `version` can express it; a name counts as text before 3.0.
+    pub fn is_defined(&self, version: ProtocolVersion) -> bool {
+        match self {
+            Self::Text(_) => true,
+            Self::Enumeration(value) => value.is_defined(version),
+            Self::Integer(_) => version >= V2_0,
+            Self::Name(_) => version >= V3_0,
+        }
+    }
+
     /// Writes the identifier where another object is meant: a Reference in 3.0.
     pub fn encode_reference(&self, tag: Tag, writer: &mut Writer) {
         match self {

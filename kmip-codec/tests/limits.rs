@@ -2,7 +2,9 @@
 
 use kmip_codec::error::DecodeErrorKind::{self, *};
 use kmip_codec::limits::Limits;
-use kmip_codec::ttlv::{self, Writer};
+use kmip_codec::message::{RequestHeader, RequestItem, RequestMessage};
+use kmip_codec::spec::enums::Operation;
+use kmip_codec::ttlv::{self, Item, Value, Writer};
 use kmip_codec::{Tag, version::V1_0};
 
 const LIMITS: Limits =
@@ -55,4 +57,18 @@ fn message() {
 fn a_structure_of_many_megabytes_of_length_allocates_nothing() {
     let bytes = [0x42, 0x00, 0x78, 0x01, 0xFF, 0xFF, 0xFF, 0xF8];
     assert_eq!(ttlv::parse(&bytes, &LIMITS).map_err(|error| error.kind), Err(Truncated));
+}
+
+#[test]
+fn batch_items() {
+    let decode = |count| {
+        let header = RequestHeader::new(V1_0);
+        let payload = || Item::new(Tag::REQUEST_PAYLOAD, Value::Structure(Vec::new()));
+        let items = (0..count).map(|_| RequestItem::new(Operation::QUERY, payload())).collect();
+        let bytes = RequestMessage { header, items }.encode().expect("short");
+        let limits = Limits { message_bytes_max: 4096, items_max: 100, ..LIMITS };
+        RequestMessage::decode(&bytes, &limits).map(|message| message.items.len()).map_err(|error| error.kind)
+    };
+    assert_eq!(decode(4), Ok(4));
+    assert_eq!(decode(5), Err(TooMany));
 }

@@ -21,6 +21,7 @@ mod structured;
 mod template;
 mod values;
 
+pub(crate) use sample::of_row as sample_of_row;
 pub use values::{
     AlternativeName, ApplicationSpecificInformation, CertificateIdentifier, CertificateIssuer, CertificateSubject,
     CryptographicDomainParameters, CryptographicParameters, DeactivationReason, Digest, KeyValueLocation, Link, Name,
@@ -260,7 +261,7 @@ impl Attribute {
         }
     }
 
-    /// Tells whether `version` defines the attribute and, for an enumeration, its value.
+    /// Tells whether `version` defines the attribute and, for enumerations and identifiers, its value.
     ///
     /// Extension values (8xxxxxxx) are nobody's business but the peers', so they pass.
     pub fn is_defined(&self, version: ProtocolVersion) -> bool {
@@ -271,7 +272,12 @@ impl Attribute {
         kind_is_known
             && match (&self.value, self.kind.row().map(|row| row.shape)) {
                 (Some(AttributeValue::Enumeration(number)), Some(Shape::Enumeration(rows))) => known(rows, *number),
-                (Some(AttributeValue::Link(link)), _) if version < V3_0 => link.link_type.is_defined(version),
+                (Some(AttributeValue::Link(link)), _) => {
+                    link.target.is_defined(version) && (version >= V3_0 || link.link_type.is_defined(version))
+                }
+                (Some(AttributeValue::Identifier(identifier) | AttributeValue::Reference(identifier)), _) => {
+                    identifier.is_defined(version)
+                }
                 _ => true,
             }
     }

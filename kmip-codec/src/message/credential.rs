@@ -7,7 +7,7 @@ use crate::fuzzing::{Sample, Seeds};
 use crate::secret::{SecretBytes, SecretText};
 use crate::spec::enums::{AttestationType, CredentialType, HashingAlgorithm, TicketType};
 use crate::spec::tags::Tag;
-use crate::ttlv::{Context, Item, Reader, Writer};
+use crate::ttlv::{Context, Item, Reader, Value, Writer};
 use crate::version::{ProtocolVersion, VersionRange, versions};
 
 fields! {
@@ -73,7 +73,7 @@ macro_rules! credentials {
                 $variant($type),
             )+
             /// A type this version does not define; the value is kept as it is.
-            Other(CredentialType, Item<'static>),
+            Other(CredentialType, Value<'static>),
         }
 
         impl Credential {
@@ -102,7 +102,7 @@ macro_rules! credentials {
                             Codec::decode(value, context).map(Self::$variant)
                         }
                     )+
-                    other => Ok(Self::Other(other, value.clone().into_owned())),
+                    other => Codec::decode(value, context).map(|value| Self::Other(other, value)),
                 });
                 let credential = credential.map_err(|error| reader.within(error))?;
                 reader.finish()?;

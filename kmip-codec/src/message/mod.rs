@@ -17,7 +17,6 @@ use zeroize::Zeroizing;
 
 use crate::codec::{Codec, Structure, fields};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
-use crate::fuzzing::{Sample, Seeds};
 use crate::limits::Limits;
 use crate::spec::enums::{Operation, ResultReason, ResultStatus};
 use crate::spec::tags::Tag;
@@ -134,7 +133,7 @@ fields! {
         vendor_identification: required String, [VENDOR_IDENTIFICATION V1_0..];
         /// An item with a critical extension must not be executed by who does not know the extension.
         criticality_indicator: required bool, [CRITICALITY_INDICATOR V1_0..];
-        vendor_extension: required Item<'static>, [VENDOR_EXTENSION V1_0..];
+        vendor_extension: required Value<'static>, [VENDOR_EXTENSION V1_0..];
     }
 
     /// The fields of a request's batch item before and after its payload.
@@ -154,13 +153,6 @@ fields! {
         message: optional String, [RESULT_MESSAGE V1_0..];
         asynchronous_correlation_value: optional Vec<u8>, [ASYNCHRONOUS_CORRELATION_VALUE V1_0..];
         extensions: repeated MessageExtension, [MESSAGE_EXTENSION V1_0..];
-    }
-}
-
-impl Sample for Item<'static> {
-    fn sample(seeds: &mut Seeds, version: ProtocolVersion) -> Self {
-        let text = Value::TextString(String::sample(seeds, version).into());
-        Item::new(Tag::VENDOR_EXTENSION, Value::Structure(vec![Item::new(Tag::from_number(0x54_0001), text)]))
     }
 }
 

@@ -4,7 +4,7 @@ use crate::attribute::AttributeKind;
 use crate::codec::fields;
 use crate::identifier::UniqueIdentifier;
 use crate::spec::enums::AdjustmentType;
-use crate::ttlv::Item;
+use crate::ttlv::Value;
 
 fields! {
     /// The request payload of AdjustAttribute.
@@ -14,7 +14,7 @@ fields! {
         attribute_reference: required AttributeKind, [ATTRIBUTE_REFERENCE V2_0..];
         adjustment_type: required AdjustmentType, [ADJUSTMENT_TYPE V2_0..];
         /// Of the item type that suits the attribute; 1 when absent.
-        adjustment_value: optional Item<'static>, [ADJUSTMENT_VALUE V2_0..];
+        adjustment_value: optional Value<'static>, [ADJUSTMENT_VALUE V2_0..];
     }
 
     /// The response payload of AdjustAttribute.

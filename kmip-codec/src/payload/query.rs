@@ -7,7 +7,7 @@ use crate::spec::enums::{
     AttestationType, ClientRegistrationMethod, DestroyAction, ObjectType, Operation, ProfileName, QueryFunction,
     RngMode, ShreddingAlgorithm, UnwrapMode, ValidationAuthorityType, ValidationType,
 };
-use crate::ttlv::Item;
+use crate::ttlv::Value;
 
 fields! {
     /// The request payload of Query.
@@ -58,7 +58,7 @@ fields! {
         extension_name: required String, [EXTENSION_NAME V1_1..];
         extension_tag: optional i32, [EXTENSION_TAG V1_1..];
         /// The item type: an Integer in 1.x and an Enumeration from 2.0.
-        extension_type: optional Item<'static>, [EXTENSION_TYPE V1_1..];
+        extension_type: optional Value<'static>, [EXTENSION_TYPE V1_1..];
         extension_enumeration: optional i32, [EXTENSION_ENUMERATION V2_0..];
         extension_attribute: optional bool, [EXTENSION_ATTRIBUTE V2_0..];
         extension_parent_structure_tag: optional i32, [EXTENSION_PARENT_STRUCTURE_TAG V2_0..];

@@ -7,4 +7,5 @@ pub mod attributes;
 pub mod enums;
 pub mod masks;
 pub mod operations;
+pub mod reasons;
 pub mod tags;
