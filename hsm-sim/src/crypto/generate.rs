@@ -43,6 +43,15 @@ pub(super) const MECHANISMS: &[MechanismInfo] = &[
         ParamKind::None,
     )
     .flags(CKF_GENERATE_KEY_PAIR | eddsa::CURVE_FLAGS),
+    MechanismInfo::new(
+        CKM_EC_MONTGOMERY_KEY_PAIR_GEN,
+        "EC_MONTGOMERY_KEY_PAIR_GEN",
+        &[CKK_EC_MONTGOMERY],
+        eddsa::SIZES,
+        ParamKind::None,
+    )
+    .flags(CKF_GENERATE_KEY_PAIR | eddsa::CURVE_FLAGS),
+    MechanismInfo::new(CKM_HKDF_KEY_GEN, "HKDF_KEY_GEN", &[CKK_HKDF], (1, 4096), ParamKind::None).flags(CKF_GENERATE),
 ];
 
 /// Fills `output` with random bytes.
@@ -99,7 +108,10 @@ pub fn generate_key_pair(mechanism: CK_MECHANISM_TYPE, params: &PairParams) -> R
         (CKM_EC_EDWARDS_KEY_PAIR_GEN, PairParams::Curve(curve @ Curve::Ed25519)) => {
             RawPrivateKey::new(*curve, &generate_secret(32)?).map(Key::Ed25519Private)
         }
-        (CKM_EC_KEY_PAIR_GEN | CKM_EC_EDWARDS_KEY_PAIR_GEN, PairParams::Curve(_)) => {
+        (CKM_EC_MONTGOMERY_KEY_PAIR_GEN, PairParams::Curve(curve @ Curve::X25519)) => {
+            RawPrivateKey::new(*curve, &generate_secret(32)?).map(Key::X25519Private)
+        }
+        (CKM_EC_KEY_PAIR_GEN | CKM_EC_EDWARDS_KEY_PAIR_GEN | CKM_EC_MONTGOMERY_KEY_PAIR_GEN, PairParams::Curve(_)) => {
             Err(CryptoError::CurveNotSupported)
         }
         _ => Err(CryptoError::MechanismInvalid),

@@ -9,9 +9,9 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::{
-    aes, des, digest, ecdsa, eddsa,
+    aes, des, digest, ecdh, ecdsa, eddsa,
     error::{CryptoError, Result},
-    gcm, generate,
+    gcm, generate, hkdf,
     key::Key,
     keywrap, mac,
     operation::{CipherOperation, Digester, Direction, SignOperation, VerifyOperation},
@@ -24,6 +24,7 @@ pub(super) type SignFn = fn(&Params, &Key) -> Result<Box<dyn SignOperation>>;
 pub(super) type VerifyFn = fn(&Params, &Key) -> Result<Box<dyn VerifyOperation>>;
 pub(super) type WrapFn = fn(&Params, &Key, &[u8]) -> Result<Vec<u8>>;
 pub(super) type UnwrapFn = fn(&Params, &Key, &[u8]) -> Result<Zeroizing<Vec<u8>>>;
+pub(super) type DeriveFn = fn(&Params, &Key, Option<usize>) -> Result<Zeroizing<Vec<u8>>>;
 
 /// What the token offers under one mechanism number.
 #[derive(Clone, Copy)]
@@ -50,6 +51,7 @@ pub struct MechanismInfo {
     pub(super) digest: Option<Hash>,
     pub(super) wrap: Option<WrapFn>,
     pub(super) unwrap: Option<UnwrapFn>,
+    pub(super) derive: Option<DeriveFn>,
 }
 
 impl MechanismInfo {
@@ -80,6 +82,7 @@ impl MechanismInfo {
             digest: None,
             wrap: None,
             unwrap: None,
+            derive: None,
         }
     }
 
@@ -114,6 +117,11 @@ impl MechanismInfo {
         self.unwrap = Some(unwrap);
         self.flags(CKF_WRAP | CKF_UNWRAP)
     }
+
+    pub(super) const fn derives(mut self, derive: DeriveFn) -> Self {
+        self.derive = Some(derive);
+        self.flags(CKF_DERIVE)
+    }
 }
 
 impl std::fmt::Debug for MechanismInfo {
@@ -135,6 +143,8 @@ const FAMILIES: &[&[MechanismInfo]] = &[
     rsa_cipher::MECHANISMS,
     ecdsa::MECHANISMS,
     eddsa::MECHANISMS,
+    ecdh::MECHANISMS,
+    hkdf::MECHANISMS,
     aes::MECHANISMS,
     gcm::MECHANISMS,
     mac::CMAC_MECHANISMS,
@@ -204,4 +214,16 @@ pub fn wrap(mechanism: CK_MECHANISM_TYPE, params: &Params, key: &Key, plain: &[u
 pub fn unwrap(mechanism: CK_MECHANISM_TYPE, params: &Params, key: &Key, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     let unwrap = offered(mechanism)?.unwrap.ok_or(CryptoError::MechanismInvalid)?;
     unwrap(params, key, wrapped)
+}
+
+/// Derives the value of a secret key of so many bytes (`CKA_VALUE_LEN`, or the key type's only length), or, without a
+/// length, of the length the mechanism gives by itself. More than the mechanism can give is `KeySizeRange`.
+pub fn derive(
+    mechanism: CK_MECHANISM_TYPE,
+    params: &Params,
+    key: &Key,
+    bytes: Option<usize>,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let derive = offered(mechanism)?.derive.ok_or(CryptoError::MechanismInvalid)?;
+    derive(params, key, bytes)
 }

@@ -9,12 +9,14 @@ mod aes;
 mod block;
 mod des;
 mod digest;
+mod ecdh;
 mod ecdsa;
 mod eddsa;
 mod error;
 mod ffi;
 mod gcm;
 mod generate;
+mod hkdf;
 mod key;
 mod keywrap;
 mod mac;
@@ -35,7 +37,7 @@ pub use key::{
     SecretKey, to_octet_string,
 };
 pub use mechanism::{
-    MechanismInfo, decryptor, digester, encryptor, mechanism, mechanisms, signer, unwrap, verifier, wrap,
+    MechanismInfo, decryptor, derive, digester, encryptor, mechanism, mechanisms, signer, unwrap, verifier, wrap,
 };
 pub use operation::{CipherOperation, Digester, Direction, SignOperation, VerifyOperation};
-pub use params::{Hash, Oaep, ParamKind, Params};
+pub use params::{EcKdf, Hash, HkdfSalt, Oaep, ParamKind, Params};

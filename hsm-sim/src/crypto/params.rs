@@ -6,6 +6,8 @@
 
 use cryptoki_sys::*;
 
+use super::key::SecretKey;
+
 /// A hash function, wherever a mechanism or a parameter names one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hash {
@@ -140,6 +142,76 @@ pub enum Params {
     },
     /// `CK_MAC_GENERAL_PARAMS`: length of a truncated MAC in bytes.
     MacLength(usize),
+    /// `CK_ECDH1_DERIVE_PARAMS`.
+    Ecdh {
+        /// What is made of the shared secret.
+        kdf: EcKdf,
+        /// The other party's public key, bare or as a DER OCTET STRING.
+        public: Vec<u8>,
+        /// Shared information that enters the derivation.
+        shared: Vec<u8>,
+    },
+    /// `CK_HKDF_PARAMS`.
+    Hkdf {
+        /// Hash of the HMAC.
+        hash: Hash,
+        /// The salt to extract with; none when the base key is already pseudo-random.
+        extract: Option<HkdfSalt>,
+        /// The information to expand with; none when the extracted key is the result.
+        expand: Option<Vec<u8>>,
+    },
+}
+
+/// The salt of HKDF.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HkdfSalt {
+    /// `CKF_HKDF_SALT_NULL`.
+    None,
+    /// `CKF_HKDF_SALT_DATA`.
+    Data(Vec<u8>),
+    /// `CKF_HKDF_SALT_KEY`: the value of a key, which `core` has looked up.
+    Key(SecretKey),
+}
+
+/// What an elliptic curve key agreement makes of the shared secret (`CK_EC_KDF_TYPE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EcKdf {
+    /// The secret itself, cut at its front.
+    Null,
+    /// ANSI X9.63.
+    X963(Hash),
+    /// The one-step derivation of SP 800-56C.
+    Sp800(Hash),
+}
+
+/// PKCS#11 3.1 table 80, the derivations we offer.
+const EC_KDFS: &[(CK_EC_KDF_TYPE, EcKdf)] = &[
+    (CKD_NULL, EcKdf::Null),
+    (CKD_SHA1_KDF, EcKdf::X963(Hash::Sha1)),
+    (CKD_SHA224_KDF, EcKdf::X963(Hash::Sha224)),
+    (CKD_SHA256_KDF, EcKdf::X963(Hash::Sha256)),
+    (CKD_SHA384_KDF, EcKdf::X963(Hash::Sha384)),
+    (CKD_SHA512_KDF, EcKdf::X963(Hash::Sha512)),
+    (CKD_SHA3_224_KDF, EcKdf::X963(Hash::Sha3_224)),
+    (CKD_SHA3_256_KDF, EcKdf::X963(Hash::Sha3_256)),
+    (CKD_SHA3_384_KDF, EcKdf::X963(Hash::Sha3_384)),
+    (CKD_SHA3_512_KDF, EcKdf::X963(Hash::Sha3_512)),
+    (CKD_SHA1_KDF_SP800, EcKdf::Sp800(Hash::Sha1)),
+    (CKD_SHA224_KDF_SP800, EcKdf::Sp800(Hash::Sha224)),
+    (CKD_SHA256_KDF_SP800, EcKdf::Sp800(Hash::Sha256)),
+    (CKD_SHA384_KDF_SP800, EcKdf::Sp800(Hash::Sha384)),
+    (CKD_SHA512_KDF_SP800, EcKdf::Sp800(Hash::Sha512)),
+    (CKD_SHA3_224_KDF_SP800, EcKdf::Sp800(Hash::Sha3_224)),
+    (CKD_SHA3_256_KDF_SP800, EcKdf::Sp800(Hash::Sha3_256)),
+    (CKD_SHA3_384_KDF_SP800, EcKdf::Sp800(Hash::Sha3_384)),
+    (CKD_SHA3_512_KDF_SP800, EcKdf::Sp800(Hash::Sha3_512)),
+];
+
+impl EcKdf {
+    /// The derivation of a `CKD_…` number.
+    pub fn from_kdf(kdf: CK_EC_KDF_TYPE) -> Option<Self> {
+        EC_KDFS.iter().find(|row| row.0 == kdf).map(|row| row.1)
+    }
 }
 
 /// How OAEP pads: `CK_RSA_PKCS_OAEP_PARAMS`.
@@ -180,4 +252,8 @@ pub enum ParamKind {
     OptionalEddsa,
     /// `CK_MAC_GENERAL_PARAMS`.
     MacLength,
+    /// `CK_ECDH1_DERIVE_PARAMS`.
+    Ecdh,
+    /// `CK_HKDF_PARAMS`.
+    Hkdf,
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::Prepared;
@@ -105,6 +106,14 @@ impl SecretKey {
         if value.len() == 24 { Ok(value) } else { Err(CryptoError::KeySizeRange) }
     }
 }
+
+impl PartialEq for SecretKey {
+    fn eq(&self, other: &Self) -> bool {
+        bool::from(self.value().ct_eq(other.value()))
+    }
+}
+
+impl Eq for SecretKey {}
 
 impl std::fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
