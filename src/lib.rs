@@ -16,6 +16,7 @@ pub mod authz;
 pub mod engine;
 
 // rank 3: what the engine needs from outside
+pub mod audit;
 pub mod store;
 
 // rank 5: everything meets

@@ -1,5 +1,7 @@
 //! What every storage engine must do, run on each: sled on disk and the engine in memory.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+
 use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader, Write as _},

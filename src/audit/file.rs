@@ -1,0 +1,537 @@
+//! The trail in a file: append-only, one writer thread, its own group commit.
+//!
+//! Records that wait together get one `write` and, if one of them asks for it, one `fdatasync`; those that do not ask are on
+//! disk within 100 ms. After an error every later record fails, so that nothing happens unrecorded. The chain goes on over
+//! restarts and rotations: the file in use is `audit.log`, older ones are `audit.<number of their first line>.log`.
+//! What a crash left after the last whole line is moved to a file beside it and noted by a line of its own.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    fs::{self, File},
+    io::{self, Read, Seek, SeekFrom, Write as _},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::{
+    record::{BEGINNING, Checkpoint, Entry, LineHash, ReadLine, Repair, event_id, hash, hex, line, signed_message},
+    verify::Chain,
+};
+use crate::{
+    domain::audit::AuditEvent,
+    engine::ports::{Answer, AuditError, AuditSink, Clock, Durability},
+};
+
+/// Signs a SHA-256 digest with the trail's P-256 key in an HSM; the signature is DER.
+pub type Signer = Arc<dyn Fn([u8; 32]) -> Answer<'static, Result<Vec<u8>, String>> + Send + Sync>;
+
+/// Called with the seconds of a sync and the number of records that it made durable.
+pub type Observer = Arc<dyn Fn(Duration, usize) + Send + Sync>;
+
+/// How the trail is kept.
+#[derive(Clone)]
+pub struct AuditOptions {
+    /// Who writes it, as the lines name it.
+    pub observer_id: String,
+    /// A new file is begun when the current one is longer.
+    pub file_bytes_max: u64,
+    /// Told about each sync.
+    pub on_sync: Option<Observer>,
+}
+
+impl Default for AuditOptions {
+    fn default() -> Self {
+        Self { observer_id: "portcullis".to_owned(), file_bytes_max: 256 << 20, on_sync: None }
+    }
+}
+
+/// The sink.
+pub struct FileSink {
+    queue: Option<flume::Sender<Task>>,
+    writer: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+}
+
+struct Shared {
+    recent: Mutex<Recent>,
+    failed: Mutex<Option<String>>,
+}
+
+/// The identifiers of the latest records.
+#[derive(Default)]
+struct Recent {
+    order: VecDeque<[u8; 16]>,
+    known: HashSet<[u8; 16]>,
+}
+
+enum Task {
+    Append(Entry, Durability, oneshot::Sender<Result<(), AuditError>>),
+    /// Asks for the head of the chain and whether a record came after the last checkpoint.
+    Head(oneshot::Sender<Head>),
+}
+
+/// The end of the chain.
+#[derive(Clone, Copy)]
+struct Head {
+    seq: u64,
+    hash: LineHash,
+    is_signed: bool,
+}
+
+/// How many identifiers are kept for [`AuditSink::holds`].
+pub const RECENT_RECORDS: usize = 10_000;
+/// Records that are handed to the kernel are on disk within 100 ms; the rest of that time is the disk's.
+const SYNC_WITHIN: Duration = Duration::from_millis(60);
+/// Waiting records that are taken into one group.
+const GROUP_MAX: usize = 512;
+/// How much of a file's end is read at start: more than 10 000 records take.
+const TAIL_BYTES: u64 = 16 << 20;
+
+const CURRENT: &str = "audit.log";
+
+impl FileSink {
+    /// Opens the trail in `folder`, makes it when it is missing, and repairs what a crash left.
+    ///
+    /// # Errors
+    ///
+    /// When the folder is in use, cannot be written, or the chain's end does not hold.
+    pub fn open(folder: &Path, options: AuditOptions, clock: Arc<dyn Clock>) -> Result<Self, AuditError> {
+        let failed = |error: io::Error| AuditError(format!("{}: {error}", folder.display()));
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        let lock = File::open(folder).map_err(failed)?;
+        lock.try_lock().map_err(|_locked| {
+            AuditError(format!(
+                "{} is in use by another process: stop it, or give this one a folder of its own",
+                folder.display()
+            ))
+        })?;
+        let found = Found::read(folder)?;
+        let file = append_to(&folder.join(CURRENT)).map_err(failed)?;
+        let shared = Arc::new(Shared { recent: Mutex::new(found.recent), failed: Mutex::new(None) });
+        let mut writer = Writer {
+            folder: folder.to_path_buf(),
+            length: file.metadata().map_err(failed)?.len(),
+            file,
+            lock,
+            head: found.head,
+            first_of_file: found.first_of_file,
+            options,
+            shared: Arc::clone(&shared),
+            unsynced: Unsynced::default(),
+        };
+        // What a process that was killed had handed to the kernel counts as held: it must be on disk.
+        writer.file.sync_all().and_then(|()| writer.lock.sync_all()).map_err(failed)?;
+        if let Some(repair) = found.repair {
+            tracing::warn!(bytes = repair.bytes, file = %repair.file, "the audit trail ended in an unfinished line, which was moved away");
+            writer
+                .write(&[Entry::Repair(clock.now(), repair)])
+                .and_then(|()| writer.file.sync_data())
+                .map_err(failed)?;
+        }
+        let (queue, tasks) = flume::unbounded();
+        let thread = thread::Builder::new().name("audit-writer".to_owned()).spawn(move || writer.run(&tasks));
+        Ok(Self { queue: Some(queue), writer: Some(thread.map_err(failed)?), shared, clock })
+    }
+
+    /// Whether records are still taken.
+    ///
+    /// # Errors
+    ///
+    /// Why they are not.
+    pub fn health(&self) -> Result<(), AuditError> {
+        self.shared.check()
+    }
+
+    /// Signs the head of the chain, unless nothing was recorded since the last time. To be called at intervals and at
+    /// shutdown.
+    ///
+    /// # Errors
+    ///
+    /// The signer's, and those of [`AuditSink::record`].
+    pub async fn checkpoint(&self, signer: &Signer) -> Result<(), AuditError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Task::Head(answer))?;
+        let head = answered.await.map_err(|_dropped| ended())?;
+        if head.is_signed {
+            return Ok(());
+        }
+        let signature = signer(hash(&signed_message(head.seq, &head.hash))).await;
+        let signature = signature.map_err(|error| AuditError(format!("the head cannot be signed: {error}")))?;
+        let checkpoint = Checkpoint {
+            seq: head.seq,
+            head: hex(&head.hash),
+            algorithm: "ecdsa-p256-sha256".to_owned(),
+            signature: STANDARD.encode(signature),
+        };
+        self.append(Entry::Checkpoint(self.clock.now(), checkpoint), Durability::Synced).await
+    }
+
+    /// Signs the head at intervals, for as long as it is polled. A signer that fails is tried again the next time.
+    pub async fn checkpoints(&self, signer: &Signer, every: Duration) {
+        loop {
+            tokio::time::sleep(every).await;
+            if let Err(error) = self.checkpoint(signer).await {
+                tracing::warn!(%error, "the audit trail's head is not signed");
+            }
+        }
+    }
+
+    async fn append(&self, entry: Entry, durability: Durability) -> Result<(), AuditError> {
+        self.shared.check()?;
+        let (answer, answered) = oneshot::channel();
+        self.send(Task::Append(entry, durability, answer))?;
+        answered.await.map_err(|_dropped| ended())?
+    }
+
+    fn send(&self, task: Task) -> Result<(), AuditError> {
+        self.queue.as_ref().ok_or_else(ended)?.send(task).map_err(|_closed| ended())
+    }
+}
+
+fn ended() -> AuditError {
+    AuditError("the writer thread has ended".to_owned())
+}
+
+impl AuditSink for FileSink {
+    fn record(&self, event: AuditEvent, durability: Durability) -> Answer<'_, Result<(), AuditError>> {
+        Box::pin(self.append(Entry::Event(Box::new(event)), durability))
+    }
+
+    fn holds(&self, event: [u8; 16]) -> bool {
+        self.shared.recent.lock().known.contains(&event)
+    }
+}
+
+impl Drop for FileSink {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the audit writer thread panicked");
+        }
+    }
+}
+
+impl Shared {
+    fn check(&self) -> Result<(), AuditError> {
+        match &*self.failed.lock() {
+            Some(reason) => Err(AuditError(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// No record is taken any more; the first reason stays.
+    fn fail(&self, error: &io::Error) -> AuditError {
+        let mut failed = self.failed.lock();
+        let reason = failed.get_or_insert_with(|| {
+            tracing::error!(%error, "the audit trail cannot be written: requests will fail until a restart");
+            error.to_string()
+        });
+        AuditError(reason.clone())
+    }
+}
+
+impl Recent {
+    fn push(&mut self, id: [u8; 16]) {
+        if self.known.insert(id) {
+            self.order.push_back(id);
+        }
+        if self.order.len() > RECENT_RECORDS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}
+
+/// The only thread that writes.
+struct Writer {
+    folder: PathBuf,
+    file: File,
+    /// The folder: locked, and synced when a file appears.
+    lock: File,
+    length: u64,
+    head: Head,
+    /// The number of the current file's first line.
+    first_of_file: u64,
+    options: AuditOptions,
+    shared: Arc<Shared>,
+    unsynced: Unsynced,
+}
+
+/// What was written and not synced.
+#[derive(Default)]
+struct Unsynced {
+    records: usize,
+    since: Option<Instant>,
+}
+
+impl Writer {
+    fn run(&mut self, tasks: &flume::Receiver<Task>) {
+        loop {
+            let first = match self.unsynced.since {
+                None => tasks.recv().map_err(|_ended| flume::RecvTimeoutError::Disconnected),
+                Some(since) => tasks.recv_timeout(SYNC_WITHIN.saturating_sub(since.elapsed())),
+            };
+            match first {
+                Ok(first) => self.group(std::iter::once(first).chain(tasks.try_iter()).take(GROUP_MAX)),
+                // The error, if there is one, is kept in `failed` and answers every later record.
+                Err(flume::RecvTimeoutError::Timeout) => drop(self.sync()),
+                Err(flume::RecvTimeoutError::Disconnected) => return drop(self.sync()),
+            }
+        }
+    }
+
+    fn group(&mut self, tasks: impl Iterator<Item = Task>) {
+        let (mut entries, mut handed, mut synced) = (Vec::new(), Vec::new(), Vec::new());
+        let mut heads = Vec::new();
+        for task in tasks {
+            match task {
+                Task::Head(answer) => heads.push(answer),
+                Task::Append(entry, durability, answer) => {
+                    entries.push(entry);
+                    match durability {
+                        Durability::Handed => handed.push(answer),
+                        Durability::Synced => synced.push(answer),
+                    }
+                }
+            }
+        }
+        let result = self.shared.check().and_then(|()| self.write(&entries).map_err(|error| self.shared.fail(&error)));
+        // Askers that went away need no answer.
+        handed.into_iter().for_each(|answer| drop(answer.send(result.clone())));
+        heads.into_iter().for_each(|answer| drop(answer.send(self.head)));
+        let overdue = self.unsynced.since.is_some_and(|since| since.elapsed() >= SYNC_WITHIN);
+        let result = match result {
+            Ok(()) if !synced.is_empty() || overdue => self.sync(),
+            result => result,
+        };
+        synced.into_iter().for_each(|answer| drop(answer.send(result.clone())));
+    }
+
+    /// Appends lines with one `write`.
+    fn write(&mut self, entries: &[Entry]) -> io::Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        if self.length > self.options.file_bytes_max {
+            self.rotate()?;
+        }
+        let mut bytes = Vec::with_capacity(entries.len() * 1024);
+        let mut head = self.head;
+        for entry in entries {
+            let seq = head.seq + 1;
+            let line = line(entry, seq, &head.hash, &self.options.observer_id)?;
+            head = Head { seq, hash: hash(&line), is_signed: matches!(entry, Entry::Checkpoint(..)) };
+            bytes.extend_from_slice(&line);
+            bytes.push(b'\n');
+        }
+        self.file.write_all(&bytes)?;
+        self.head = head;
+        self.length += bytes.len() as u64;
+        self.unsynced.records += entries.len();
+        self.unsynced.since.get_or_insert_with(Instant::now);
+        let mut recent = self.shared.recent.lock();
+        for entry in entries {
+            if let Entry::Event(event) = entry {
+                recent.push(event.id);
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), AuditError> {
+        self.shared.check()?;
+        let unsynced = std::mem::take(&mut self.unsynced);
+        if unsynced.since.is_none() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        self.file.sync_data().map_err(|error| self.shared.fail(&error))?;
+        if let Some(on_sync) = &self.options.on_sync {
+            on_sync(started.elapsed(), unsynced.records);
+        }
+        Ok(())
+    }
+
+    /// Puts the current file aside, whole and synced, and begins a new one.
+    fn rotate(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        let current = self.folder.join(CURRENT);
+        fs::rename(&current, self.folder.join(format!("audit.{:020}.log", self.first_of_file)))?;
+        self.file = append_to(&current)?;
+        self.lock.sync_all()?;
+        self.length = 0;
+        self.first_of_file = self.head.seq + 1;
+        self.unsynced = Unsynced::default();
+        Ok(())
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    File::options().append(true).create(true).mode(0o600).open(path)
+}
+
+/// What the folder holds at start.
+struct Found {
+    head: Head,
+    first_of_file: u64,
+    recent: Recent,
+    repair: Option<Repair>,
+}
+
+impl Found {
+    fn read(folder: &Path) -> Result<Self, AuditError> {
+        let failed = |error: io::Error| AuditError(format!("{}: {error}", folder.display()));
+        let current = folder.join(CURRENT);
+        let older = rotated_files(folder).map_err(failed)?;
+        let mut found = Self {
+            head: Head { seq: 0, hash: BEGINNING, is_signed: true },
+            first_of_file: 1,
+            recent: Recent::default(),
+            repair: None,
+        };
+        let end = match current.try_exists().map_err(failed)? {
+            true => Tail::read(&current)?,
+            false => Tail::default(),
+        };
+        // The files before are needed for the chain's head when the current one has no line yet, and for recent records.
+        if end.records.len() < RECENT_RECORDS
+            && let Some(before) = older.last()
+        {
+            let tail = Tail::read(before)?;
+            if tail.torn.is_some() {
+                return Err(AuditError(format!("{} does not end with a whole line", before.display())));
+            }
+            tail.records.into_iter().for_each(|id| found.recent.push(id));
+            if let Some(head) = tail.head {
+                found.head = head;
+                found.first_of_file = head.seq + 1;
+            }
+        }
+        end.records.into_iter().for_each(|id| found.recent.push(id));
+        if let Some(first) = end.first {
+            found.first_of_file = first;
+        }
+        if let Some(head) = end.head {
+            found.head = head;
+        }
+        if let Some(torn) = end.torn {
+            found.repair = Some(torn.move_away(folder, &current, found.head.seq + 1).map_err(failed)?);
+        }
+        Ok(found)
+    }
+}
+
+/// Files put aside by rotation, oldest first: their numbers have a fixed width.
+pub fn rotated_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let number = name.strip_prefix("audit.").and_then(|rest| rest.strip_suffix(".log"));
+        if number.is_some_and(|number| number.len() == 20 && number.bytes().all(|byte| byte.is_ascii_digit())) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The end of a file.
+#[derive(Default)]
+struct Tail {
+    /// The number of the file's very first line.
+    first: Option<u64>,
+    head: Option<Head>,
+    records: Vec<[u8; 16]>,
+    torn: Option<Torn>,
+}
+
+/// Bytes after the last whole line.
+struct Torn {
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl Tail {
+    fn read(path: &Path) -> Result<Self, AuditError> {
+        let failed = |error: io::Error| AuditError(format!("{}: {error}", path.display()));
+        let mut file = File::open(path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        let mut tail = Self { first: first_number(&mut file).map_err(failed)?, ..Self::default() };
+        let start = length.saturating_sub(TAIL_BYTES);
+        file.seek(SeekFrom::Start(start)).map_err(failed)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        // Unless the whole file was read, the first line is likely half of one.
+        let skipped =
+            if start == 0 { 0 } else { bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1) };
+        let mut rest = bytes.get(skipped..).unwrap_or_default();
+        let mut chain = Chain::default();
+        let mut is_signed = false;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let (line, after) = rest.split_at(end);
+            match chain.step(line, None) {
+                Ok(read) => {
+                    is_signed = read.checkpoint.is_some();
+                    tail.records.extend(read.id.as_deref().and_then(event_id));
+                }
+                Err(why) if is_audit_line(rest) => {
+                    let after =
+                        chain.report.last.map_or_else(|| "the beginning".to_owned(), |last| format!("line {last}"));
+                    return Err(AuditError(format!(
+                        "{}: the chain breaks after {after}: {why}; see `audit verify`",
+                        path.display()
+                    )));
+                }
+                Err(_unreadable) => break,
+            }
+            rest = after.get(1..).unwrap_or_default();
+        }
+        if let (Some(seq), Some(hash)) = (chain.report.last, chain.report.head) {
+            tail.head = Some(Head { seq, hash, is_signed });
+        }
+        if !rest.is_empty() {
+            tail.torn = Some(Torn { at: length - rest.len() as u64, bytes: rest.to_vec() });
+        }
+        Ok(tail)
+    }
+}
+
+/// Whether any whole line in there is one of ours: then it is no litter of a crash.
+fn is_audit_line(bytes: &[u8]) -> bool {
+    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    lines.any(|line| serde_json::from_slice::<ReadLine>(line).is_ok())
+}
+
+fn first_number(file: &mut File) -> io::Result<Option<u64>> {
+    let mut line = Vec::new();
+    let mut reader = io::BufReader::new(file.take(super::verify::LINE_BYTES_MAX));
+    io::BufRead::read_until(&mut reader, b'\n', &mut line)?;
+    Ok(serde_json::from_slice::<ReadLine>(&line).ok().map(|line| line.seq))
+}
+
+impl Torn {
+    /// Copies the bytes to a file of their own before the trail is cut.
+    fn move_away(&self, folder: &Path, trail: &Path, next: u64) -> io::Result<Repair> {
+        let name = format!("audit.torn-before-{next}");
+        let mut copy = File::options().write(true).create(true).truncate(true).mode(0o600).open(folder.join(&name))?;
+        copy.write_all(&self.bytes)?;
+        copy.sync_all()?;
+        File::open(folder)?.sync_all()?;
+        let trail = File::options().write(true).open(trail)?;
+        trail.set_len(self.at)?;
+        trail.sync_all()?;
+        Ok(Repair { bytes: self.bytes.len() as u64, file: name })
+    }
+}
