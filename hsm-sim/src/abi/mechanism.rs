@@ -8,7 +8,7 @@ use cryptoki_sys::*;
 use super::pointer;
 use crate::{
     core::rv::{Result, Rv},
-    crypto::{self, Hash, Oaep, ParamKind, Params},
+    crypto::{self, EcKdf, Hash, HkdfSalt, Oaep, ParamKind, Params},
 };
 
 const INVALID: Rv = Rv(CKR_MECHANISM_PARAM_INVALID);
@@ -171,6 +171,32 @@ unsafe fn params(kind: ParamKind, block: &Block) -> Result<Params> {
         ParamKind::MacLength => {
             // SAFETY: as above.
             Params::MacLength(number(unsafe { block.structure::<CK_MAC_GENERAL_PARAMS>() }?)?)
+        }
+        ParamKind::Ecdh => {
+            // SAFETY: as above.
+            let ecdh = unsafe { block.structure::<CK_ECDH1_DERIVE_PARAMS>() }?;
+            // SAFETY: as above.
+            let (public, shared) = unsafe {
+                (field(ecdh.pPublicData, ecdh.ulPublicDataLen)?, field(ecdh.pSharedData, ecdh.ulSharedDataLen)?)
+            };
+            Params::Ecdh { kdf: EcKdf::from_kdf(ecdh.kdf).ok_or(INVALID)?, public, shared }
+        }
+        ParamKind::Hkdf => {
+            // SAFETY: as above.
+            let hkdf = unsafe { block.structure::<CK_HKDF_PARAMS>() }?;
+            // SAFETY: as above.
+            let (salt, info) = unsafe { (field(hkdf.pSalt, hkdf.ulSaltLen)?, field(hkdf.pInfo, hkdf.ulInfoLen)?) };
+            let salt = match hkdf.ulSaltType {
+                CKF_HKDF_SALT_NULL => HkdfSalt::None,
+                CKF_HKDF_SALT_DATA => HkdfSalt::Data(salt),
+                // A salt key would have to be looked up in the session, which is not known here.
+                _ => return Err(INVALID),
+            };
+            Params::Hkdf {
+                hash: Hash::from_mechanism(hkdf.prfHashMechanism).ok_or(INVALID)?,
+                extract: (hkdf.bExtract != CK_FALSE).then_some(salt),
+                expand: (hkdf.bExpand != CK_FALSE).then_some(info),
+            }
         }
     })
 }

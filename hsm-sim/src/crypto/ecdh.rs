@@ -74,7 +74,7 @@ fn expand(
     bytes: Option<usize>,
     hash_block: impl Fn(&mut Digester, &[u8]) -> Result<()>,
 ) -> Result<Zeroizing<Vec<u8>>> {
-    let bytes = bytes.unwrap_or(hash.output_bytes());
+    let bytes = bytes.unwrap_or_else(|| hash.output_bytes());
     if bytes > BYTES_MAX {
         return Err(CryptoError::KeySizeRange);
     }

@@ -46,7 +46,7 @@ fn derive(params: &Params, key: &Key, bytes: Option<usize>) -> Result<Zeroizing<
             Ok(extracted)
         }
         (extracted, Some(info)) => {
-            let bytes = bytes.unwrap_or(hash.output_bytes());
+            let bytes = bytes.unwrap_or_else(|| hash.output_bytes());
             if bytes > 255 * hash.output_bytes() {
                 return Err(CryptoError::KeySizeRange);
             }
