@@ -309,7 +309,7 @@ impl Writer {
         let result = self.shared.check().and_then(|()| self.write(&entries).map_err(|error| self.shared.fail(&error)));
         // Askers that went away need no answer.
         handed.into_iter().for_each(|answer| drop(answer.send(result.clone())));
-        heads.into_iter().for_each(|answer| drop(answer.send(self.head)));
+        heads.into_iter().filter_map(|answer| answer.send(self.head).err()).for_each(|_unread| {});
         let overdue = self.unsynced.since.is_some_and(|since| since.elapsed() >= SYNC_WITHIN);
         let result = match result {
             Ok(()) if !synced.is_empty() || overdue => self.sync(),

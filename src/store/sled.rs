@@ -17,6 +17,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
+use rustix::fs::FallocateFlags;
 use sled::{Db, IVec};
 
 use super::{
@@ -38,13 +39,16 @@ pub struct SledOptions {
     pub cache_bytes: u64,
     /// No commits are taken when less than this is free on the file system.
     pub free_bytes_min: u64,
+    /// The file is made longer by this much ahead of what is written, so that a commit need not wait for the file system to
+    /// find room; 0 for never.
+    pub reserve_bytes: u64,
     /// Told about each group commit.
     pub observer: Option<Observer>,
 }
 
 impl Default for SledOptions {
     fn default() -> Self {
-        Self { cache_bytes: 128 << 20, free_bytes_min: 64 << 20, observer: None }
+        Self { cache_bytes: 128 << 20, free_bytes_min: 64 << 20, reserve_bytes: 4 << 20, observer: None }
     }
 }
 
@@ -97,9 +101,11 @@ impl SledBackend {
             state: Arc::clone(&state),
             free_bytes_min: options.free_bytes_min,
             free_checked: None,
+            reserve: Reserve { bytes: options.reserve_bytes, end: 0 },
             observer: options.observer,
             removals: Vec::new(),
         };
+        writer.reserve.renew(&writer.barrier);
         let writer = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(&tasks))
@@ -191,8 +197,35 @@ struct Writer {
     state: Arc<State>,
     free_bytes_min: u64,
     free_checked: Option<(Instant, Result<(), StoreError>)>,
+    reserve: Reserve,
     observer: Option<Observer>,
     removals: Vec<Key>,
+}
+
+/// Room in the file ahead of what sled has written. sled takes a tail of zeros for unused segments.
+struct Reserve {
+    bytes: u64,
+    /// The length the file was given last.
+    end: u64,
+}
+
+impl Reserve {
+    /// Makes room again when sled has written past it, or has cut it off while it cleaned up.
+    fn renew(&mut self, file: &File) {
+        let renewed = match file.metadata() {
+            _ if self.bytes == 0 => return,
+            Ok(metadata) if metadata.len() == self.end => return,
+            // Never `set_len`: sled writes meanwhile, and `fallocate` cannot make a file shorter.
+            Ok(metadata) => rustix::fs::fallocate(file, FallocateFlags::empty(), metadata.len(), self.bytes)
+                .map(|()| self.end = metadata.len().saturating_add(self.bytes))
+                .map_err(io::Error::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = renewed {
+            tracing::debug!(%error, "no room is kept ahead of the store's file: commits may take longer");
+            self.bytes = 0;
+        }
+    }
 }
 
 /// Tells the world when the writer ends by a panic: nobody may believe that commits still happen.
@@ -301,6 +334,7 @@ impl Writer {
         for done in applied {
             done(result.clone());
         }
+        self.reserve.renew(&self.barrier);
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
