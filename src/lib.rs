@@ -22,3 +22,5 @@ pub mod store;
 // rank 5: everything meets
 pub mod config;
 pub mod tls;
+// rank 4: front ends
+pub mod kmip;

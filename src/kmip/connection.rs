@@ -1,0 +1,109 @@
+//! One client connection: whole messages in, answers out, in the order of the requests.
+//!
+//! A stream whose next message cannot be delimited is closed without an answer (contract §1). The client's identity was
+//! settled when the connection was accepted; nothing a message says changes it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use kmip_codec::ttlv::{HEADER_BYTES, MessageKind, message_length};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use super::message::Service;
+use crate::domain::Principal;
+
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The enrolled client that the certificate proves.
+    pub principal: Principal,
+    /// Its address without port.
+    pub address: String,
+}
+
+/// Bytes of messages that may be in flight at once, over all connections; readers wait for room.
+const IN_FLIGHT_BYTES: usize = 128 << 20;
+static IN_FLIGHT: Semaphore = Semaphore::const_new(IN_FLIGHT_BYTES);
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// How long a client may take to read an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Serves one connection until the client leaves, is idle for too long, breaks the framing, or the gateway drains.
+pub async fn serve<S>(mut stream: S, peer: Peer, service: Arc<Service>, drain: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let connection = NEXT.fetch_add(1, Ordering::Relaxed);
+    let mut count = 0_u64;
+    loop {
+        let message = tokio::select! {
+            () = drain.cancelled() => break,
+            message = next(&mut stream, &service) => message,
+        };
+        let Some((message, _room)) = message else { break };
+        count += 1;
+        let request = format!("kmip-{connection}-{count}");
+        let answer = service.answer(&peer, &request, &message).await;
+        if answer.is_empty() {
+            break;
+        }
+        match timeout(WRITE_TIMEOUT, write(&mut stream, &answer)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => break,
+        }
+    }
+    let _ = timeout(Duration::from_secs(1), stream.shutdown()).await;
+}
+
+async fn write<S: AsyncWrite + Unpin>(stream: &mut S, answer: &[u8]) -> std::io::Result<()> {
+    stream.write_all(answer).await?;
+    stream.flush().await
+}
+
+type Room = tokio::sync::SemaphorePermit<'static>;
+
+/// The next whole message; `None` when the stream ends or cannot be followed any further.
+async fn next<S: AsyncRead + Unpin>(stream: &mut S, service: &Service) -> Option<(Zeroizing<Vec<u8>>, Room)> {
+    let settings = &service.settings;
+    let mut header = [0; HEADER_BYTES];
+    let (first, rest) = header.split_at_mut(1);
+    timeout(settings.idle, stream.read_exact(first)).await.ok()?.ok()?;
+    timeout(settings.message_timeout, stream.read_exact(rest)).await.ok()?.ok()?;
+    let length = match message_length(&header, MessageKind::Request, &settings.limits) {
+        Ok(length) => length,
+        Err(error) => {
+            tracing::info!(%error, "a KMIP connection is closed: its next message cannot be delimited");
+            return None;
+        }
+    };
+    let permits = u32::try_from(length).ok()?;
+    let room = timeout(settings.message_timeout, IN_FLIGHT.acquire_many(permits)).await.ok()?.ok()?;
+    let mut message = Zeroizing::new(Vec::with_capacity(length.min(1 << 16)));
+    message.extend_from_slice(&header);
+    let body = async {
+        // Grows with what arrives, in steps: a length alone makes nobody allocate.
+        let mut taken = HEADER_BYTES;
+        while taken < length {
+            let step = (length - taken).min(1 << 16);
+            message.resize(taken + step, 0);
+            let room = message.get_mut(taken..)?;
+            stream.read_exact(room).await.ok()?;
+            taken += step;
+        }
+        Some(())
+    };
+    timeout(settings.message_timeout, body).await.ok()??;
+    Some((message, room))
+}

@@ -1,0 +1,104 @@
+//! The routes: operation → handler. Query is answered from this table, so nothing is announced that does not work.
+
+use std::{future::Future, pin::Pin};
+
+use kmip_codec::{
+    ProtocolVersion,
+    payload::{Request, Response},
+    spec::{
+        enums::{Operation, ResultReason},
+        operations,
+    },
+    ttlv::Item,
+};
+
+use super::{batch::Exchange, error::Refusal, message::Settings, ops};
+
+type Outcome<'a> = Pin<Box<dyn Future<Output = Result<Response, Refusal>> + Send + 'a>>;
+
+/// One operation that is answered.
+pub(super) struct Route {
+    /// Which.
+    pub(super) operation: Operation,
+    /// Whether a switch must be on for it.
+    pub(super) enabled: fn(&Settings) -> bool,
+    run: for<'a> fn(&'a mut Exchange<'_>, Request) -> Outcome<'a>,
+}
+
+macro_rules! routes {
+    ($($variant:ident $operation:ident => $handler:path $(, if $enabled:expr)?;)+) => {
+        /// Every operation that is answered, in the order of the codes.
+        pub(super) const ROUTES: &[Route] = &[$(
+            Route {
+                operation: Operation::$operation,
+                enabled: routes!(@enabled $($enabled)?),
+                run: |exchange, request| Box::pin(async move {
+                    match request {
+                        Request::$variant(payload) => $handler(exchange, *payload).await.map(|it| Response::$variant(Box::new(it))),
+                        _ => Err(Refusal::new(ResultReason::INVALID_MESSAGE, "the payload is another operation's")),
+                    }
+                }),
+            },
+        )+];
+    };
+    (@enabled) => { |_| true };
+    (@enabled $enabled:expr) => { $enabled };
+}
+
+routes! {
+    Create CREATE => ops::create::create;
+    CreateKeyPair CREATE_KEY_PAIR => ops::create::create_key_pair;
+    Register REGISTER => ops::register::register;
+    Locate LOCATE => ops::locate::locate;
+    Check CHECK => ops::lifecycle::check;
+    Get GET => ops::get::get;
+    GetAttributes GET_ATTRIBUTES => ops::attributes::get_attributes;
+    GetAttributeList GET_ATTRIBUTE_LIST => ops::attributes::get_attribute_list;
+    AddAttribute ADD_ATTRIBUTE => ops::attributes::add_attribute;
+    ModifyAttribute MODIFY_ATTRIBUTE => ops::attributes::modify_attribute;
+    DeleteAttribute DELETE_ATTRIBUTE => ops::attributes::delete_attribute;
+    Activate ACTIVATE => ops::lifecycle::activate;
+    Revoke REVOKE => ops::lifecycle::revoke;
+    Destroy DESTROY => ops::lifecycle::destroy;
+    Query QUERY => ops::query::query;
+    DiscoverVersions DISCOVER_VERSIONS => ops::query::discover_versions;
+    Encrypt ENCRYPT => ops::crypt::encrypt;
+    Decrypt DECRYPT => ops::crypt::decrypt;
+    Sign SIGN => ops::crypt::sign;
+    SignatureVerify SIGNATURE_VERIFY => ops::crypt::signature_verify;
+    Mac MAC => ops::crypt::mac;
+    MacVerify MAC_VERIFY => ops::crypt::mac_verify;
+    RngRetrieve RNG_RETRIEVE => ops::crypt::rng_retrieve;
+    RngSeed RNG_SEED => ops::crypt::rng_seed;
+    Hash HASH => ops::crypt::hash;
+    Log LOG => ops::query::log;
+    SetAttribute SET_ATTRIBUTE => ops::attributes::set_attribute;
+    Interop INTEROP => ops::query::interop, if |settings| settings.interop;
+    Ping PING => ops::query::ping;
+}
+
+/// The operations that a version offers.
+pub(super) fn offered(settings: &Settings, version: ProtocolVersion) -> impl Iterator<Item = Operation> {
+    ROUTES
+        .iter()
+        .filter(move |route| (route.enabled)(settings) && operations::exists(route.operation, version))
+        .map(|route| route.operation)
+}
+
+/// Decodes a payload and runs its handler.
+pub(super) async fn run(
+    exchange: &mut Exchange<'_>,
+    operation: Operation,
+    payload: &Item<'_>,
+) -> Result<Response, Refusal> {
+    let settings = &exchange.service.settings;
+    let route = ROUTES
+        .iter()
+        .find(|route| {
+            route.operation == operation && (route.enabled)(settings) && operations::exists(operation, exchange.version)
+        })
+        .ok_or_else(|| Refusal::new(ResultReason::OPERATION_NOT_SUPPORTED, "the operation is not offered"))?;
+    let request = Request::decode(operation, exchange.version, payload)
+        .map_err(|error| Refusal::malformed(&error, exchange.version))?;
+    (route.run)(exchange, request).await
+}

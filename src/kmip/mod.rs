@@ -1,0 +1,16 @@
+//! The KMIP front end: bytes of a TLS stream become use cases of the engine, and their results become bytes.
+//!
+//! It knows nothing of the HSM or the store. [`dispatch::ROUTES`] is the one list of operations: Query answers from it, so
+//! what is announced is what works. Attribute values and reasons are translated to the version of each request.
+
+mod attributes;
+mod batch;
+mod connection;
+mod dispatch;
+mod error;
+mod message;
+mod ops;
+mod values;
+
+pub use connection::{Peer, serve};
+pub use message::{Service, Settings};

@@ -1,0 +1,18 @@
+//! The adapters: a payload becomes a use case, its result a payload.
+
+pub(super) mod attributes;
+pub(super) mod create;
+pub(super) mod crypt;
+pub(super) mod get;
+pub(super) mod lifecycle;
+pub(super) mod locate;
+pub(super) mod query;
+pub(super) mod register;
+
+use kmip_codec::UniqueIdentifier as WireId;
+
+use crate::domain::UniqueIdentifier;
+
+fn wire(id: UniqueIdentifier) -> WireId {
+    WireId::Text(id.to_string())
+}

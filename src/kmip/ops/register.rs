@@ -1,0 +1,64 @@
+//! Register.
+
+use kmip_codec::{
+    payload::{RegisterRequest, RegisterResponse},
+    spec::enums::{Operation, ResultReason},
+};
+
+use super::{create::algorithm_and_length, wire};
+use crate::{
+    domain::{Attribute, AttributeKind, AttributeValue, ObjectType, Origin, secret::SecretFacet},
+    engine::ops::register::Register,
+    kmip::{attributes, batch::Exchange, error::Refusal, values},
+};
+
+pub(in crate::kmip) async fn register(
+    on: &mut Exchange<'_>,
+    request: RegisterRequest,
+) -> Result<RegisterResponse, Refusal> {
+    let object_type = super::create::object_type(request.object_type)?;
+    let mut attributes = on.attributes(request.attributes).await?;
+    let (algorithm, bits) = algorithm_and_length(&mut attributes)?;
+    let mut incoming = match request.object {
+        Some(kmip_codec::object::ManagedObject::Template(template)) => {
+            // A template's attributes stand in the object; the request's own are the template's, its name above all.
+            let mut inside = attributes::all(template.attributes.0, on.version)?;
+            inside.retain(|inner| !attributes.iter().any(|outer| outer.kind == inner.kind));
+            attributes.extend(inside);
+            values::Incoming { object_type, subtype: None, format: None, value: None, derived: Vec::new() }
+        }
+        Some(object) => values::incoming(object, on.version, algorithm, bits)?,
+        None => values::Incoming { object_type, subtype: None, format: None, value: None, derived: Vec::new() },
+    };
+    if incoming.object_type != object_type {
+        return Err(Refusal::new(ResultReason::INVALID_FIELD, "the object is of another type than the request says"));
+    }
+    for (kind, value) in [
+        (AttributeKind::CryptographicAlgorithm, algorithm.map(|it| AttributeValue::Enumeration(it.0))),
+        (AttributeKind::CryptographicLength, bits.map(|bits| AttributeValue::Integer(bits.cast_signed()))),
+    ] {
+        if let Some(value) = value
+            && !incoming.derived.iter().any(|known| known.kind == kind)
+        {
+            incoming.derived.push(Attribute::new(kind, value));
+        }
+    }
+    incoming.derived.retain(|known| !attributes.iter().any(|given| given.kind == known.kind));
+    let value_present = incoming.value.is_some();
+    let object = on
+        .run(Register {
+            identifier: None,
+            object_type: incoming.object_type,
+            subtype: incoming.subtype,
+            origin: Origin::Kmip,
+            format: incoming.format,
+            value: incoming.value,
+            derived: incoming.derived,
+            attributes,
+            secret: SecretFacet::default(),
+        })
+        .await?;
+    tracing::debug!(object = %object.identifier, value_present, is_template = (object_type == ObjectType::Template), "registered");
+    on.made(Operation::REGISTER, &[object.identifier]);
+    Ok(RegisterResponse { unique_identifier: wire(object.identifier), template_attribute: None })
+}
