@@ -292,7 +292,7 @@ fn errors_and_messages_show_no_values() {
 fn mutated_messages_do_no_harm() {
     let mut seeds = Seeds::new(0xC0DEC);
     for (name, original) in support::own() {
-        for _ in 0..4000 {
+        for _ in 0..1500 {
             let mut bytes = original.clone();
             for _ in 0..=seeds.below(3) {
                 let at = seeds.below(bytes.len());

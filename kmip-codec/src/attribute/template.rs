@@ -7,7 +7,6 @@
 use super::{Attribute, AttributeKind, AttributeValue, Attributes, Name};
 use crate::codec::{Codec, text_of};
 use crate::error::DecodeError;
-use crate::spec::attributes as table;
 use crate::spec::tags::Tag;
 use crate::ttlv::{Context, Item, Reader, Writer};
 
@@ -26,7 +25,7 @@ pub(super) fn decode_attribute(item: &Item<'_>, context: Context) -> Result<Attr
         Some(index) => Some(i32::decode(index, context).map_err(|error| reader.within(error))?),
         None => None,
     };
-    let value = match (reader.optional(Tag::ATTRIBUTE_VALUE)?, table::by_name(name, context.version)) {
+    let value = match (reader.optional(Tag::ATTRIBUTE_VALUE)?, kind.row()) {
         (None, _) => None,
         (Some(value), Some(row)) => {
             Some(AttributeValue::decode(row.shape, value, context).map_err(|error| reader.within(error))?)

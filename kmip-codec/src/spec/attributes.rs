@@ -104,12 +104,14 @@ pub fn by_tag(tag: Tag, version: ProtocolVersion) -> Option<&'static AttributeRo
 
 /// The row of the attribute with this tag, in whatever version.
 pub fn any_by_tag(tag: Tag) -> Option<&'static AttributeRow> {
-    ATTRIBUTES.iter().find(|row| row.tag == tag)
+    let position = BY_TAG.get(usize::try_from(tag.number().checked_sub(FIRST_TAG)?).ok()?)?;
+    ATTRIBUTES.get(usize::from(*position))
 }
 
 /// The row of the attribute with this 1.x name, if `version` has it. Names are compared exactly.
 pub fn by_name(name: &str, version: ProtocolVersion) -> Option<&'static AttributeRow> {
-    ATTRIBUTES.iter().find(|row| row.name == name && row.versions.contains(version))
+    let position = ATTRIBUTES.binary_search_by(|row| row.name.cmp(name)).ok()?;
+    ATTRIBUTES.get(position).filter(|row| row.versions.contains(version))
 }
 
 /// The 3.0 attribute for a kind of link.
@@ -139,6 +141,24 @@ pub const LINKS: &[(LinkType, Tag)] = &[
     (LinkType::PKCS_12_PASSWORD_LINK, Tag::PKCS_12_PASSWORD_LINK),
     (LinkType::WRAPPING_KEY_LINK, Tag::WRAPPING_KEY_LINK),
 ];
+
+/// The number of the first standard tag.
+const FIRST_TAG: u32 = Tag::ACTIVATION_DATE.number();
+
+/// No attribute.
+const NONE: u8 = u8::MAX;
+
+/// Positions in [`ATTRIBUTES`], by tag; attributes are looked up for every field of an `Attributes` structure.
+#[expect(clippy::indexing_slicing, reason = "evaluated while compiling, where a wrong index stops the build")]
+const BY_TAG: [u8; 512] = {
+    let mut positions = [NONE; 512];
+    let mut position: u8 = 0;
+    while (position as usize) < ATTRIBUTES.len() {
+        positions[(ATTRIBUTES[position as usize].tag.number() - FIRST_TAG) as usize] = position;
+        position += 1;
+    }
+    positions
+};
 
 macro_rules! shape {
     (Enumeration $type:ident) => {
@@ -184,8 +204,8 @@ attributes! {
     CERTIFICATE_ISSUER_L              "Certificate Issuer L"              Many [V2_0..]      Text;
     CERTIFICATE_ISSUER_O              "Certificate Issuer O"              Many [V2_0..]      Text;
     CERTIFICATE_ISSUER_OU             "Certificate Issuer OU"             Many [V2_0..]      Text;
-    CERTIFICATE_ISSUER_SERIAL_NUMBER  "Certificate Issuer Serial Number"  Many [V2_0..]      Text;
     CERTIFICATE_ISSUER_ST             "Certificate Issuer ST"             Many [V2_0..]      Text;
+    CERTIFICATE_ISSUER_SERIAL_NUMBER  "Certificate Issuer Serial Number"  Many [V2_0..]      Text;
     CERTIFICATE_ISSUER_TITLE          "Certificate Issuer Title"          Many [V2_0..]      Text;
     CERTIFICATE_ISSUER_UID            "Certificate Issuer UID"            Many [V2_0..]      Text;
     CERTIFICATE_LENGTH                "Certificate Length"                One  [V1_1..]      Integer;
@@ -201,8 +221,8 @@ attributes! {
     CERTIFICATE_SUBJECT_L             "Certificate Subject L"             Many [V2_0..]      Text;
     CERTIFICATE_SUBJECT_O             "Certificate Subject O"             Many [V2_0..]      Text;
     CERTIFICATE_SUBJECT_OU            "Certificate Subject OU"            Many [V2_0..]      Text;
-    CERTIFICATE_SUBJECT_SERIAL_NUMBER "Certificate Subject Serial Number" Many [V2_0..]      Text;
     CERTIFICATE_SUBJECT_ST            "Certificate Subject ST"            Many [V2_0..]      Text;
+    CERTIFICATE_SUBJECT_SERIAL_NUMBER "Certificate Subject Serial Number" Many [V2_0..]      Text;
     CERTIFICATE_SUBJECT_TITLE         "Certificate Subject Title"         Many [V2_0..]      Text;
     CERTIFICATE_SUBJECT_UID           "Certificate Subject UID"           Many [V2_0..]      Text;
     CERTIFICATE_TYPE                  "Certificate Type"                  One  [V1_0..]      Enumeration CertificateType;
@@ -241,23 +261,23 @@ attributes! {
     LAST_CHANGE_DATE                  "Last Change Date"                  One  [V1_0..]      DateTime;
     LEASE_TIME                        "Lease Time"                        One  [V1_0..]      Interval;
     LINK                              "Link"                              Many [V1_0..=V2_1] Link;
+    NIST_KEY_TYPE                     "NIST Key Type"                     Many [V2_0..]      Enumeration NistKeyType;
+    NIST_SECURITY_CATEGORY            "NIST Security Category"            One  [V3_0..]      Integer;
     NAME                              "Name"                              Many [V1_0..]      Name;
     NEVER_EXTRACTABLE                 "Never Extractable"                 One  [V1_4..]      Boolean;
     NEXT_LINK                         "Next Link"                         Many [V3_0..]      Link;
-    NIST_KEY_TYPE                     "NIST Key Type"                     Many [V2_0..]      Enumeration NistKeyType;
-    NIST_SECURITY_CATEGORY            "NIST Security Category"            One  [V3_0..]      Integer;
+    OTP_COUNTER                       "OTP Counter"                       One  [V3_0..]      LongInteger;
     OBJECT_CLASS                      "Object Class"                      One  [V3_0..]      Enumeration ObjectClass;
     OBJECT_GROUP                      "Object Group"                      Many [V1_0..=V2_1] Text;
     OBJECT_TYPE                       "Object Type"                       One  [V1_0..]      Enumeration ObjectType;
     OPAQUE_DATA_TYPE                  "Opaque Data Type"                  One  [V2_0..]      Enumeration OpaqueDataType;
     OPERATION_POLICY_NAME             "Operation Policy Name"             One  [V1_0..=V1_4] Text;
     ORIGINAL_CREATION_DATE            "Original Creation Date"            One  [V1_2..]      DateTime;
-    OTP_COUNTER                       "OTP Counter"                       One  [V3_0..]      LongInteger;
-    PARENT_LINK                       "Parent Link"                       Many [V3_0..]      Link;
-    PASSWORD_LINK                     "Password Link"                     Many [V3_0..]      Reference;
     PKCS_12_CERTIFICATE_LINK          "PKCS#12 Certificate Link"          Many [V3_0..]      Link;
     PKCS_12_FRIENDLY_NAME             "PKCS#12 Friendly Name"             One  [V1_4..]      Text;
     PKCS_12_PASSWORD_LINK             "PKCS#12 Password Link"             Many [V3_0..]      Link;
+    PARENT_LINK                       "Parent Link"                       Many [V3_0..]      Link;
+    PASSWORD_LINK                     "Password Link"                     Many [V3_0..]      Reference;
     PREVIOUS_LINK                     "Previous Link"                     Many [V3_0..]      Link;
     PRIVATE_KEY_LINK                  "Private Key Link"                  Many [V3_0..]      Link;
     PROCESS_START_DATE                "Process Start Date"                One  [V1_0..]      DateTime;
@@ -306,6 +326,20 @@ mod tests {
             for version in row.versions.versions() {
                 assert!(row.tag.is_defined(version), "{} {version}", row.name);
             }
+        }
+    }
+
+    #[test]
+    fn rows_are_found_by_tag_and_by_name() {
+        assert!(ATTRIBUTES.is_sorted_by(|one, next| one.name < next.name) && ATTRIBUTES.len() < usize::from(NONE));
+        for row in ATTRIBUTES {
+            assert_eq!(any_by_tag(row.tag).map(|found| found.name), Some(row.name));
+            for version in row.versions.versions() {
+                assert_eq!(by_name(row.name, version).map(|found| found.tag), Some(row.tag));
+            }
+        }
+        for number in [0, 0x42_0000, 0x42_0007, 0x42_0200, 0x42_0201, 0x54_0001] {
+            assert!(any_by_tag(Tag::from_number(number)).is_none(), "{number:06X}");
         }
     }
 

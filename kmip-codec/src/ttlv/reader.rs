@@ -37,6 +37,8 @@ pub struct Reader<'r, 'a> {
     children: &'r [Item<'a>],
     /// Where the next field is expected.
     next: usize,
+    /// Everything before this has been taken.
+    first_left: usize,
     /// Which children have been taken; the first 64 without allocating.
     taken: u64,
     taken_further: Vec<bool>,
@@ -54,7 +56,7 @@ impl<'r, 'a> Reader<'r, 'a> {
             return Err(wrong_type(structure, ItemType::Structure));
         };
         let taken_further = vec![false; children.len().saturating_sub(64)];
-        Ok(Self { structure, children, next: 0, taken: 0, taken_further, context })
+        Ok(Self { structure, children, next: 0, first_left: 0, taken: 0, taken_further, context })
     }
 
     /// The version whose tables apply, and how strict to be.
@@ -120,11 +122,14 @@ impl<'r, 'a> Reader<'r, 'a> {
         found
     }
 
-    /// Takes the next field whatever its tag, for structures whose fields are found by their tags.
+    /// Takes the first field that is left, whatever its tag, for structures whose fields are found by their tags.
     pub fn any(&mut self) -> Option<&'r Item<'a>> {
-        let position = (self.next..self.children.len()).find(|&at| !self.is_taken(at))?;
-        self.mark(position);
-        self.children.get(position)
+        while self.first_left < self.children.len() && self.is_taken(self.first_left) {
+            self.first_left += 1;
+        }
+        let found = self.children.get(self.first_left)?;
+        self.mark(self.first_left);
+        Some(found)
     }
 
     /// Ends the structure.
@@ -185,4 +190,37 @@ impl<'r, 'a> Reader<'r, 'a> {
 pub(crate) fn wrong_type(item: &Item<'_>, expected: ItemType) -> DecodeError {
     let found = item.value.item_type();
     DecodeError::new(item.offset, DecodeErrorKind::WrongType { expected, found }).within(item.tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::version::V1_0;
+
+    #[test]
+    fn fields_far_beyond_the_first_64_are_taken_once_each() {
+        let children: Vec<_> = (0..200).map(|at| Item::new(Tag::D, Value::Integer(at))).collect();
+        let structure = Item::new(Tag::ATTRIBUTE, Value::Structure(children));
+        let context = Context::new(V1_0).expect("supported");
+        let mut reader = Reader::new(&structure, context).expect("a structure");
+        assert_eq!(reader.repeated(Tag::D).len(), 200);
+        assert!(reader.take(Tag::D).is_none() && reader.any().is_none());
+        assert_eq!(reader.finish(), Ok(()));
+
+        let mut reader = Reader::new(&structure, context).expect("a structure");
+        let count = std::iter::from_fn(|| reader.any()).count();
+        assert_eq!(count, 200);
+        assert_eq!(reader.finish(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_left_is_found_before_and_after_what_was_taken() {
+        let tags = [Tag::P, Tag::Q, Tag::G];
+        let children = tags.map(|tag| Item::new(tag, Value::Integer(0))).to_vec();
+        let structure = Item::new(Tag::ATTRIBUTE, Value::Structure(children));
+        let mut reader = Reader::new(&structure, Context::new(V1_0).expect("supported")).expect("a structure");
+        assert!(reader.take(Tag::Q).is_some());
+        let left: Vec<_> = std::iter::from_fn(|| reader.any()).map(|item| item.tag).collect();
+        assert_eq!(left, [Tag::P, Tag::G]);
+    }
 }
