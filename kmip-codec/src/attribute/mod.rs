@@ -41,7 +41,7 @@ pub enum AttributeKind {
         /// The name.
         name: String,
     },
-    /// A 1.x name that the version does not define.
+    /// What the version does not define: a name in 1.x, from 2.0 the tag of a reference in hex.
     Unknown(String),
 }
 

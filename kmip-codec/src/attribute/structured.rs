@@ -80,15 +80,24 @@ fn take_vendor(reader: &mut Reader<'_, '_>) -> Result<AttributeKind, DecodeError
 
 pub(super) fn decode_reference(item: &Item<'_>, context: Context) -> Result<AttributeKind, DecodeError> {
     match &item.value {
-        Value::Enumeration(number) => Ok(AttributeKind::Standard(Tag::from_number(*number))),
+        Value::Enumeration(number) => {
+            let tag = Tag::from_number(*number);
+            // The upper byte must not be cut off: 0142008D is not a reference to State.
+            if tag.number() != *number || !tag.is_legal() {
+                let kind = DecodeErrorKind::UnknownEnumeration(*number);
+                return Err(DecodeError::new(item.offset, kind).within(item.tag));
+            }
+            Ok(match table::by_tag(tag, context.version) {
+                Some(row) => AttributeKind::Standard(row.tag),
+                None => AttributeKind::Unknown(format!("{number:06X}")),
+            })
+        }
         Value::Structure(_) => {
             let mut reader = Reader::new(item, context)?;
             let kind = take_vendor(&mut reader)?;
             reader.finish()?;
             Ok(kind)
         }
-        // Key Wrapping Specification still names attributes as text in 2.x (KMIP 2.1 §7.19).
-        Value::TextString(name) => Ok(AttributeKind::Unknown(name.to_string())),
         _ => Err(wrong_type(item, ItemType::Enumeration)),
     }
 }
@@ -103,6 +112,46 @@ pub(super) fn encode_reference(kind: &AttributeKind, tag: Tag, writer: &mut Writ
             writer.text_string(Tag::VENDOR_IDENTIFICATION, vendor);
             writer.text_string(Tag::ATTRIBUTE_NAME, name);
         }),
-        AttributeKind::Unknown(name) => writer.text_string(tag, name),
+        AttributeKind::Unknown(number) => {
+            // What decoding made of a tag that is no attribute here goes back as it came; a 1.x name has no form here.
+            if let Ok(number) = u32::from_str_radix(number, 16) {
+                writer.enumeration(tag, number);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::ttlv;
+    use crate::version::{ProtocolVersion, V2_1, V3_0};
+
+    fn reference(number: u32, version: ProtocolVersion) -> Result<AttributeKind, DecodeErrorKind> {
+        let item = Item::new(Tag::ATTRIBUTE_REFERENCE, Value::Enumeration(number));
+        let context = Context::new(version).expect("supported");
+        decode_reference(&item, context).map_err(|error| error.kind)
+    }
+
+    #[test]
+    fn a_reference_is_not_cut_to_three_bytes() {
+        assert_eq!(reference(0x0042_008D, V2_1), Ok(Tag::STATE.into()));
+        assert_eq!(reference(0x0142_008D, V2_1), Err(DecodeErrorKind::UnknownEnumeration(0x0142_008D)));
+        assert_eq!(reference(0x0043_008D, V2_1), Err(DecodeErrorKind::UnknownEnumeration(0x0043_008D)));
+    }
+
+    #[test]
+    fn a_reference_to_no_attribute_of_the_version_comes_back_unchanged() {
+        // A tag that is no attribute, an attribute of 3.0 only, one of 1.x only, an extension.
+        for (number, version) in [(0x42_000D, V2_1), (0x42_01B3, V2_1), (0x42_005D, V3_0), (0x54_0001, V3_0)] {
+            let kind = reference(number, version).expect("a legal tag");
+            assert_eq!(kind, AttributeKind::Unknown(format!("{number:06X}")));
+            let mut writer = Writer::new(version);
+            encode_reference(&kind, Tag::ATTRIBUTE_REFERENCE, &mut writer);
+            let bytes = writer.finish().expect("short");
+            let item = ttlv::parse(&bytes, &Limits::default()).expect("our own encoding");
+            assert_eq!(item.value, Value::Enumeration(number));
+        }
     }
 }
