@@ -450,6 +450,50 @@ fn whatever_was_acknowledged_before_a_kill_is_in_the_chain() {
     println!("{} acknowledged records over 4 kills, none lost", acknowledged.len());
 }
 
+/// What the process runs whose files may not grow: records until it is refused.
+const LIMITED: &str = "PORTCULLIS_TEST_AUDIT_LIMITED";
+
+#[test]
+fn the_process_that_may_not_write() {
+    let Some(folder) = std::env::var_os(LIMITED) else { return };
+    let sink = open(Path::new(&folder));
+    runtime().block_on(async {
+        let mut number = 0;
+        while sink.record(event(number), Durability::Synced).await.is_ok() {
+            println!("acknowledged {number}");
+            number += 1;
+        }
+        for durability in [Durability::Handed, Durability::Synced] {
+            assert!(sink.record(event(number + 1), durability).await.is_err());
+        }
+        assert!(sink.health().is_err());
+        assert!(!sink.holds(event(number).id));
+    });
+    println!("refused");
+}
+
+#[test]
+fn a_disk_error_fails_the_record_and_every_later_one() {
+    let folder = tempfile::tempdir().unwrap();
+    // An ignored SIGXFSZ stays ignored over exec: then a write beyond the limit is an error and not the end.
+    let child = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "the_process_that_may_not_write", "--nocapture", "--test-threads=1"])
+        .env(LIMITED, folder.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && text.contains("refused"), "{}", String::from_utf8_lossy(&child.stderr));
+    let acknowledged = text.lines().filter(|line| line.contains("acknowledged")).count() as u64;
+    assert!(acknowledged > 20, "{acknowledged}");
+    // The line that did not fit was written in part; the next start notes that and goes on.
+    assert!(!verify(folder.path(), None).holds());
+    write(folder.path(), 1000..1001);
+    let report = verify(folder.path(), None);
+    assert_eq!((report.lines, report.bad), (acknowledged + 2, None));
+}
+
 /// Prints what records cost here; asserts only that they all arrived.
 #[test]
 fn records_a_second() {

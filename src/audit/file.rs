@@ -286,8 +286,12 @@ impl Writer {
                 Ok(first) => self.group(std::iter::once(first).chain(tasks.try_iter()).take(GROUP_MAX)),
                 // The error, if there is one, is kept in `failed` and answers every later record.
                 Err(flume::RecvTimeoutError::Timeout) => drop(self.sync()),
-                Err(flume::RecvTimeoutError::Disconnected) => return drop(self.sync()),
+                Err(flume::RecvTimeoutError::Disconnected) => break drop(self.sync()),
             }
+        }
+        // Closing would do, were it not for a child process that is just being started and still has the descriptor.
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "the lock of the audit folder");
         }
     }
 

@@ -55,9 +55,11 @@ pub(super) fn plan(shared: &Shared, batch: Batch) -> Result<Plan, StoreError> {
             Write::PutOwed(event) => plan.put_volatile(shared, &*event)?,
             Write::RemoveIntent(id) => {
                 let head = head_key::<Intent>(id);
-                let keys = shared.known.volatile_keys(head.clone());
+                let planned = plan.raw.writes.range(head.clone()..).take_while(|(key, _)| key.starts_with(&head));
+                let mut keys: Vec<Key> = planned.map(|(key, _)| key.clone()).collect();
+                keys.extend(shared.known.volatile_keys(&head));
                 plan.raw.writes.extend(keys.into_iter().map(|key| (key, None)));
-                plan.effects.push(Box::new(move |known| known.forget_pieces(&head)));
+                plan.effects.push(Box::new(move |known| known.forget_volatile(&head)));
             }
         }
     }
@@ -126,10 +128,9 @@ impl Plan {
     fn put_volatile<R: Record>(&mut self, shared: &Shared, record: &R) -> Result<(), StoreError> {
         let key = head_key::<R>(record.id());
         let encoded = shared.mac.encode(record, Revision(1))?;
-        if !encoded.pieces.is_empty() {
-            let count = u16::try_from(encoded.pieces.len()).map_err(|_too_many| StoreError::TooLarge)?;
-            shared.known.sprawling.lock().insert(key.clone(), count);
-        }
+        let pieces = u16::try_from(encoded.pieces.len()).map_err(|_too_many| StoreError::TooLarge)?;
+        let head = key.clone();
+        self.effects.push(Box::new(move |known| known.note_volatile(head, pieces)));
         self.put(key, encoded);
         Ok(())
     }

@@ -47,6 +47,10 @@ pub struct Stats {
     pub groups: u64,
     /// Jobs.
     pub jobs: u64,
+    /// Intents: requests that run, or that a crash cut short.
+    pub intents: u64,
+    /// Owed audit records.
+    pub owed: u64,
     /// Bytes of the store's files.
     pub bytes_on_disk: u64,
 }

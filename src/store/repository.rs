@@ -45,8 +45,8 @@ pub(super) struct Known {
     pub(super) objects: Cache<ManagedObject>,
     pub(super) groups: Cache<Group>,
     pub(super) jobs: Cache<Job>,
-    /// Pieces of the few intents and owed records that are longer than one value.
-    pub(super) sprawling: Mutex<HashMap<Key, u16>>,
+    /// The intents and owed records that are stored, with the number of their pieces.
+    volatile: Mutex<HashMap<Key, u16>>,
     counts: Mutex<BTreeMap<Vec<u8>, i64>>,
 }
 
@@ -88,7 +88,7 @@ impl Repository {
             objects: Cache::new(OBJECTS_CACHED),
             groups: Cache::new(GROUPS_CACHED),
             jobs: Cache::new(JOBS_CACHED),
-            sprawling: Mutex::default(),
+            volatile: Mutex::default(),
             counts: Mutex::default(),
         };
         let shared = Shared { backend, mac, known: Arc::new(known) };
@@ -110,6 +110,12 @@ impl Repository {
                     *stats.objects.entry((kind, *flags & 1 != 0, *flags & 2 != 0)).or_default() += count;
                 }
                 _ => {}
+            }
+        }
+        for head in self.shared.known.volatile.lock().keys() {
+            match head.first() {
+                Some(table) if *table == Table::Intent as u8 => stats.intents += 1,
+                _ => stats.owed += 1,
             }
         }
         stats
@@ -253,7 +259,7 @@ impl Shared {
         Ok(records)
     }
 
-    /// Counts what is there and finds the intents and owed records that sprawl.
+    /// Counts what is there and notes the intents and owed records.
     fn count_all(&self) -> Result<(), StoreError> {
         let mut counts = BTreeMap::<Vec<u8>, i64>::new();
         let tables = [
@@ -267,12 +273,11 @@ impl Shared {
             })?;
         }
         *self.known.counts.lock() = counts;
-        let mut sprawling = self.known.sprawling.lock();
+        let mut volatile = self.known.volatile.lock();
         for table in [Table::Intent, Table::Owed] {
             self.each(&table.key(&[]), |(key, _)| {
-                if let Some((head, [_, _])) = key.split_at_checked(HEAD_KEY_BYTES) {
-                    *sprawling.entry(head.to_vec()).or_default() += 1;
-                }
+                let (head, piece) = key.split_at_checked(HEAD_KEY_BYTES).unwrap_or((&key, &[]));
+                *volatile.entry(head.to_vec()).or_default() += u16::from(!piece.is_empty());
             })?;
         }
         Ok(())
@@ -293,16 +298,21 @@ impl Shared {
 
 impl Known {
     /// The keys of an intent or owed record.
-    pub(super) fn volatile_keys(&self, head: Key) -> Vec<Key> {
-        let pieces = self.sprawling.lock().get(&head).copied().unwrap_or(0);
-        let mut keys: Vec<Key> = (0..pieces).map(|at| piece_key(&head, at)).collect();
-        keys.push(head);
+    pub(super) fn volatile_keys(&self, head: &[u8]) -> Vec<Key> {
+        let pieces = self.volatile.lock().get(head).copied().unwrap_or(0);
+        let mut keys: Vec<Key> = (0..pieces).map(|at| piece_key(head, at)).collect();
+        keys.push(head.to_vec());
         keys
     }
 
-    /// The record is gone, with its pieces.
-    pub(super) fn forget_pieces(&self, head: &[u8]) {
-        self.sprawling.lock().remove(head);
+    /// An intent or owed record is stored.
+    pub(super) fn note_volatile(&self, head: Key, pieces: u16) {
+        self.volatile.lock().insert(head, pieces);
+    }
+
+    /// An intent or owed record is gone, or soon will be.
+    pub(super) fn forget_volatile(&self, head: &[u8]) {
+        self.volatile.lock().remove(head);
     }
 
     /// Follows a durable change of one record.
@@ -418,9 +428,9 @@ impl MetadataStore for Repository {
 
     fn forget_owed(&self, event: [u8; 16]) {
         let head = head_key::<AuditEvent>(event);
-        for key in self.shared.known.volatile_keys(head.clone()) {
+        for key in self.shared.known.volatile_keys(&head) {
             self.shared.backend.remove_lazily(key);
         }
-        self.shared.known.forget_pieces(&head);
+        self.shared.known.forget_volatile(&head);
     }
 }

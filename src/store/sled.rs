@@ -39,6 +39,8 @@ pub struct SledOptions {
     pub cache_bytes: u64,
     /// No commits are taken when less than this is free on the file system.
     pub free_bytes_min: u64,
+    /// Takes a network file system too, where a sync may promise more than it keeps.
+    pub any_file_system: bool,
     /// The file is made longer by this much ahead of what is written, so that a commit need not wait for the file system to
     /// find room; 0 for never.
     pub reserve_bytes: u64,
@@ -48,7 +50,13 @@ pub struct SledOptions {
 
 impl Default for SledOptions {
     fn default() -> Self {
-        Self { cache_bytes: 128 << 20, free_bytes_min: 64 << 20, reserve_bytes: 4 << 20, observer: None }
+        Self {
+            cache_bytes: 128 << 20,
+            free_bytes_min: 64 << 20,
+            any_file_system: false,
+            reserve_bytes: 4 << 20,
+            observer: None,
+        }
     }
 }
 
@@ -77,6 +85,8 @@ const GROUP_MAX: usize = 256;
 const IDLE: Duration = Duration::from_secs(1);
 /// How often the free space is looked at.
 const SPACE_EVERY: Duration = Duration::from_secs(1);
+/// How long the end of another process is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// sled's segment: a tree node of 17 values of 4 KiB must fit into a quarter of it.
 const SEGMENT_BYTES: usize = 512 * 1024;
 
@@ -88,6 +98,9 @@ impl SledBackend {
     /// `Unavailable` with what to do when the folder is in use or cannot be opened.
     pub fn open(path: &Path, options: SledOptions, on_fatal: OnFatal) -> Result<Self, StoreError> {
         make_private_folder(path).map_err(|error| cannot_open(path, &error))?;
+        if !options.any_file_system {
+            check_file_system(path)?;
+        }
         let db = open_or_repair(path, options.cache_bytes)?;
         let file = path.join("db");
         let barrier = File::options().read(true).write(true).open(&file).map_err(|error| cannot_open(&file, &error))?;
@@ -347,6 +360,35 @@ impl Writer {
     }
 }
 
+/// File systems of other machines, by `f_type` of statfs(2).
+const NETWORK_FILE_SYSTEMS: &[(u32, &str)] = &[
+    (0x0000_517B, "SMB"),
+    (0x0000_564C, "NCP"),
+    (0x0000_6969, "NFS"),
+    (0x00C3_6400, "Ceph"),
+    (0x5346_414F, "AFS"),
+    (0x7375_7245, "Coda"),
+    (0xFE53_4D42, "SMB2"),
+    (0xFF53_4D42, "CIFS"),
+];
+
+fn check_file_system(path: &Path) -> Result<(), StoreError> {
+    let kind = rustix::fs::statfs(path).map_err(|error| cannot_open(path, &error))?.f_type;
+    match network_file_system(i128::from(kind)) {
+        Some(name) => Err(StoreError::Unavailable(format!(
+            "{} is on a network file system ({name}), where a sync does not reach a disk for sure: use a local one",
+            path.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The kernel's number is 32 bits wide, whatever the type is and its sign.
+fn network_file_system(kind: i128) -> Option<&'static str> {
+    let number = u32::try_from(kind & 0xFFFF_FFFF).ok()?;
+    NETWORK_FILE_SYSTEMS.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
+}
+
 fn free_bytes(file: &File) -> io::Result<u64> {
     let space = rustix::fs::fstatvfs(file)?;
     Ok(space.f_bavail.saturating_mul(space.f_frsize))
@@ -360,16 +402,21 @@ fn open_or_repair(path: &Path, cache_bytes: u64) -> Result<Db, StoreError> {
         .segment_size(SEGMENT_BYTES)
         .flush_every_ms(Some(200))
         .mode(sled::Mode::LowSpace);
-    let error = match config.open() {
-        Ok(db) => return Ok(db),
-        Err(error) => error,
+    let started = Instant::now();
+    let error = loop {
+        match config.open() {
+            Ok(db) => return Ok(db),
+            Err(error) if !error.to_string().contains("could not acquire lock") => break error,
+            // The process that was stopped for this one may not have ended yet.
+            Err(_locked) if started.elapsed() < LOCK_PATIENCE => thread::sleep(Duration::from_millis(50)),
+            Err(_locked) => {
+                return Err(StoreError::Unavailable(format!(
+                    "the store folder {} is in use by another process: stop that process, or give this one a folder of its own",
+                    path.display()
+                )));
+            }
+        }
     };
-    if error.to_string().contains("could not acquire lock") {
-        return Err(StoreError::Unavailable(format!(
-            "the store folder {} is in use by another process: stop that process, or give this one a folder of its own",
-            path.display()
-        )));
-    }
     let unfinished = unfinished_snapshots(path).map_err(|error| cannot_open(path, &error))?;
     if unfinished.is_empty() {
         return Err(cannot_open(path, &error));
@@ -453,6 +500,14 @@ mod tests {
         assert!(text.contains("in use by another process: stop"), "{text}");
         drop(first);
         SledBackend::open(folder.path(), SledOptions::default(), Box::new(|_| {})).unwrap();
+    }
+
+    #[test]
+    fn network_file_systems_are_known() {
+        assert_eq!(network_file_system(0x6969), Some("NFS"));
+        assert_eq!(network_file_system(0xFF53_4D42), Some("CIFS"));
+        assert_eq!(network_file_system(i128::from(0xFF53_4D42_u32.cast_signed())), Some("CIFS"));
+        assert_eq!(network_file_system(0xEF53), None, "ext4");
     }
 
     #[test]
