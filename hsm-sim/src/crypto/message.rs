@@ -53,7 +53,7 @@ impl Message {
 }
 
 /// Appends without leaving the old allocation behind unwiped.
-fn append(data: &mut Zeroizing<Vec<u8>>, input: &[u8]) {
+pub(super) fn append(data: &mut Zeroizing<Vec<u8>>, input: &[u8]) {
     if data.capacity() - data.len() < input.len() {
         let mut larger = Zeroizing::new(Vec::with_capacity((data.len() + input.len()).max(2 * data.capacity())));
         larger.extend_from_slice(data);

@@ -7,6 +7,8 @@
 
 mod aes;
 mod block;
+mod ccm;
+mod chacha20;
 mod des;
 mod digest;
 mod ecdh;
@@ -27,6 +29,8 @@ mod params;
 mod rsa_cipher;
 mod rsa_sign;
 pub mod seal;
+mod whole;
+mod xts;
 
 pub use des::{has_odd_parity, set_odd_parity};
 pub use digest::digest;

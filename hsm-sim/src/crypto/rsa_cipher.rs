@@ -21,6 +21,7 @@ use super::{
     mechanism::MechanismInfo,
     operation::{CipherOperation, Direction},
     params::{Hash, Oaep, ParamKind, Params},
+    whole::{OneShot, Whole},
 };
 
 /// The key type of RSA.
@@ -87,7 +88,7 @@ fn open(scheme: Scheme, direction: Direction, _checked: (), key: &Key) -> Result
     if let Scheme::Oaep(oaep) = &scheme {
         oaep_message_bytes(key, oaep)?;
     }
-    Ok(Box::new(RsaOperation { key: Arc::clone(key), scheme, direction, input: Zeroizing::default() }))
+    Ok(Box::new(Whole::new(RsaOperation { key: Arc::clone(key), scheme, direction })))
 }
 
 fn wrap(scheme: Scheme, _checked: (), key: &Key, plain: &[u8]) -> Result<Vec<u8>> {
@@ -134,15 +135,14 @@ struct RsaOperation {
     key: Arc<RsaKey>,
     scheme: Scheme,
     direction: Direction,
-    input: Zeroizing<Vec<u8>>,
 }
 
-impl CipherOperation for RsaOperation {
-    fn update_bound(&self, _input_bytes: usize) -> usize {
-        0
+impl OneShot for RsaOperation {
+    fn input_bytes_max(&self) -> usize {
+        self.key.modulus_bytes()
     }
 
-    fn finish_bound(&self) -> usize {
+    fn output_bound(&self, _input_bytes: usize) -> usize {
         let modulus = self.key.modulus_bytes();
         match (self.direction, &self.scheme) {
             (Direction::Encrypt, _) | (Direction::Decrypt, Scheme::Raw) => modulus,
@@ -151,42 +151,17 @@ impl CipherOperation for RsaOperation {
         }
     }
 
-    fn output_bound(&self, _input_bytes: usize) -> usize {
-        self.finish_bound()
+    fn direction(&self) -> Direction {
+        self.direction
     }
 
-    fn update(&mut self, input: &[u8], _output: &mut [u8]) -> Result<usize> {
-        let modulus = self.key.modulus_bytes();
-        if input.len() > modulus - self.input.len() {
-            return Err(self.length_error());
-        }
-        // Room for the longest input at once: growing would leave copies behind.
-        self.input.reserve_exact(modulus);
-        self.input.extend_from_slice(input);
-        Ok(0)
-    }
-
-    fn finish(&mut self, output: &mut [u8]) -> Result<usize> {
-        let input = std::mem::take(&mut self.input);
-        self.process(&input, output)
-    }
-
-    fn process(&mut self, input: &[u8], output: &mut [u8]) -> Result<usize> {
+    fn run(&self, input: &[u8], output: &mut [u8]) -> Result<usize> {
         let result = match self.direction {
             Direction::Encrypt => Zeroizing::new(encrypt(&self.key, &self.scheme, input)?),
             Direction::Decrypt => decrypt(&self.key, &self.scheme, input)?,
         };
         output.get_mut(..result.len()).ok_or(CryptoError::GeneralError)?.copy_from_slice(&result);
         Ok(result.len())
-    }
-}
-
-impl RsaOperation {
-    const fn length_error(&self) -> CryptoError {
-        match self.direction {
-            Direction::Encrypt => CryptoError::DataLenRange,
-            Direction::Decrypt => CryptoError::EncryptedDataLenRange,
-        }
     }
 }
 

@@ -14,6 +14,7 @@ pub(in crate::crypto) const TAG_BYTES: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::crypto) enum Aead {
     AesGcm,
+    ChaCha20Poly1305,
 }
 
 /// A prepared AEAD key.
@@ -27,6 +28,7 @@ impl AeadKey {
                 (Aead::AesGcm, 16) => sys::EVP_aead_aes_128_gcm(),
                 (Aead::AesGcm, 24) => sys::EVP_aead_aes_192_gcm(),
                 (Aead::AesGcm, 32) => sys::EVP_aead_aes_256_gcm(),
+                (Aead::ChaCha20Poly1305, 32) => sys::EVP_aead_chacha20_poly1305(),
                 _ => return Err(CryptoError::KeySizeRange),
             }
         };

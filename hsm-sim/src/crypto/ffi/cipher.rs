@@ -19,6 +19,7 @@ pub(in crate::crypto) enum Cipher {
     AesCfb128,
     AesOfb,
     AesGcm,
+    AesCcm,
     Des3Ecb,
     Des3Cbc,
 }
@@ -47,6 +48,9 @@ impl Cipher {
                 (Self::AesGcm, 16) => sys::EVP_aes_128_gcm(),
                 (Self::AesGcm, 24) => sys::EVP_aes_192_gcm(),
                 (Self::AesGcm, 32) => sys::EVP_aes_256_gcm(),
+                (Self::AesCcm, 16) => sys::EVP_aes_128_ccm(),
+                (Self::AesCcm, 24) => sys::EVP_aes_192_ccm(),
+                (Self::AesCcm, 32) => sys::EVP_aes_256_ccm(),
                 (Self::Des3Ecb, 24) => sys::EVP_des_ede3_ecb(),
                 (Self::Des3Cbc, 24) => sys::EVP_des_ede3_cbc(),
                 _ => ptr::null(),
@@ -59,9 +63,15 @@ impl Cipher {
             Self::AesEcb | Self::Des3Ecb => 0,
             Self::Des3Cbc => 8,
             Self::AesCbc | Self::AesCtr | Self::AesCfb128 | Self::AesOfb => 16,
-            Self::AesGcm => 12,
+            Self::AesGcm | Self::AesCcm => 12,
         }
     }
+}
+
+/// What a CCM message authenticates besides its text.
+pub(in crate::crypto) struct Ccm<'a> {
+    pub(in crate::crypto) nonce: &'a [u8],
+    pub(in crate::crypto) aad: &'a [u8],
 }
 
 /// A cipher context. One that was only keyed serves as a template, from which operations are started cheaply.
@@ -212,6 +222,54 @@ impl CipherContext {
             )
         })?;
         self.end()
+    }
+
+    /// Does a whole CCM message, with the nonce's and the tag's lengths as given: CCM needs all lengths in advance. Answers
+    /// with the tag when encrypting; when decrypting, `tag` is checked before anything is released.
+    pub(in crate::crypto) fn ccm(
+        &self,
+        direction: Direction,
+        message: &Ccm<'_>,
+        input: &[u8],
+        output: &mut [u8],
+        tag: &mut [u8],
+    ) -> Result<()> {
+        if self.cipher != Cipher::AesCcm || output.len() < input.len() || input.len() > CHUNK_BYTES {
+            return Err(CryptoError::GeneralError);
+        }
+        let length = |bytes: &[u8]| c_int::try_from(bytes.len()).map_err(|_wide| CryptoError::DataLenRange);
+        let given = match direction {
+            Direction::Encrypt => ptr::null_mut(),
+            Direction::Decrypt => tag.as_mut_ptr().cast(),
+        };
+        let started = Self::blank(self.cipher)?;
+        let context = started.context.as_mut_ptr();
+        let mut written = 0;
+        // SAFETY: both contexts are live. The library checks the nonce's and the tag's lengths as they are set and then
+        // reads exactly these. Null for output and input announces the length; null for output alone marks additional
+        // data. The output takes as many bytes as the input has, checked above.
+        unsafe {
+            ok(sys::EVP_CIPHER_CTX_copy(context, self.context.as_ptr()))?;
+            let (null, engine) = (ptr::null(), ptr::null_mut());
+            ok(sys::EVP_CipherInit_ex(context, ptr::null(), engine, null, null, encrypting(direction)))?;
+            let nonce = length(message.nonce)?;
+            ok(sys::EVP_CIPHER_CTX_ctrl(context, sys::EVP_CTRL_AEAD_SET_IVLEN, nonce, ptr::null_mut()))?;
+            ok(sys::EVP_CIPHER_CTX_ctrl(context, sys::EVP_CTRL_AEAD_SET_TAG, length(tag)?, given))?;
+            let nonce = message.nonce.as_ptr();
+            ok(sys::EVP_CipherInit_ex(context, ptr::null(), engine, null, nonce, encrypting(direction)))?;
+            ok(sys::EVP_CipherUpdate(context, ptr::null_mut(), &raw mut written, null, length(input)?))?;
+            if !message.aad.is_empty() {
+                let aad = message.aad.as_ptr();
+                ok(sys::EVP_CipherUpdate(context, ptr::null_mut(), &raw mut written, aad, length(message.aad)?))?;
+            }
+            let (data, target) = (input.as_ptr(), output.as_mut_ptr());
+            ok(sys::EVP_CipherUpdate(context, target, &raw mut written, data, length(input)?))?;
+            if direction == Direction::Encrypt {
+                let target = tag.as_mut_ptr().cast();
+                ok(sys::EVP_CIPHER_CTX_ctrl(context, sys::EVP_CTRL_AEAD_GET_TAG, length(tag)?, target))?;
+            }
+        }
+        Ok(())
     }
 
     fn end(&mut self) -> Result<()> {

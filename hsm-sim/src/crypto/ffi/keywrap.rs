@@ -1,7 +1,5 @@
 //! AES key wrap, RFC 3394 and RFC 5649, on an expanded AES key.
 
-use std::mem::MaybeUninit;
-
 use aws_lc_sys as sys;
 use zeroize::Zeroize;
 
@@ -13,7 +11,7 @@ use crate::crypto::{
 
 /// An expanded AES key for one direction of key wrap.
 pub(in crate::crypto) struct WrapKey {
-    key: sys::AES_KEY,
+    key: Box<sys::AES_KEY>,
 }
 
 impl WrapKey {
@@ -24,19 +22,16 @@ impl WrapKey {
             32 => 256,
             _ => return Err(CryptoError::KeySizeRange),
         };
-        let mut expanded = MaybeUninit::<sys::AES_KEY>::zeroed();
+        // Expanded in place, so that no copy stays on the stack.
+        let mut expanded = Box::new(sys::AES_KEY { rd_key: [0; 60], rounds: 0 });
         // SAFETY: the key has `bits` bits; the target is a whole `AES_KEY`.
         let answer = unsafe {
             match direction {
-                Direction::Encrypt => sys::AES_set_encrypt_key(key.as_ptr(), bits, expanded.as_mut_ptr()),
-                Direction::Decrypt => sys::AES_set_decrypt_key(key.as_ptr(), bits, expanded.as_mut_ptr()),
+                Direction::Encrypt => sys::AES_set_encrypt_key(key.as_ptr(), bits, &raw mut *expanded),
+                Direction::Decrypt => sys::AES_set_decrypt_key(key.as_ptr(), bits, &raw mut *expanded),
             }
         };
-        if answer != 0 {
-            return Err(failure());
-        }
-        // SAFETY: zeroed integers are valid, and the library filled them.
-        Ok(Self { key: unsafe { expanded.assume_init() } })
+        if answer == 0 { Ok(Self { key: expanded }) } else { Err(failure()) }
     }
 
     /// RFC 3394: `input` is a multiple of 8 bytes, at least 16; `output` is 8 bytes longer.
@@ -47,7 +42,7 @@ impl WrapKey {
         // SAFETY: the IV is null or 8 bytes; the output has the length the library writes.
         let written = unsafe {
             sys::AES_wrap_key(
-                &raw const self.key,
+                &raw const *self.key,
                 pointer_or_null(iv.map(<[u8; 8]>::as_slice)),
                 output.as_mut_ptr(),
                 input.as_ptr(),
@@ -65,7 +60,7 @@ impl WrapKey {
         // SAFETY: as in `wrap`.
         let written = unsafe {
             sys::AES_unwrap_key(
-                &raw const self.key,
+                &raw const *self.key,
                 pointer_or_null(iv.map(<[u8; 8]>::as_slice)),
                 output.as_mut_ptr(),
                 input.as_ptr(),
@@ -81,7 +76,7 @@ impl WrapKey {
         // SAFETY: pointers and lengths belong together; the library checks `max_out`.
         let answer = unsafe {
             sys::AES_wrap_key_padded(
-                &raw const self.key,
+                &raw const *self.key,
                 output.as_mut_ptr(),
                 &raw mut written,
                 output.len(),
@@ -101,7 +96,7 @@ impl WrapKey {
         // SAFETY: as in `wrap_padded`; the library relies on the multiple of 8 checked above.
         let answer = unsafe {
             sys::AES_unwrap_key_padded(
-                &raw const self.key,
+                &raw const *self.key,
                 output.as_mut_ptr(),
                 &raw mut written,
                 output.len(),

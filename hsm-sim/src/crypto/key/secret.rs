@@ -26,8 +26,11 @@ struct Shared {
     value: Zeroizing<Vec<u8>>,
     templates: [Prepared<CipherContext>; TEMPLATES],
     gcm: Prepared<AeadKey>,
-    wrap: Prepared<Box<WrapKey>>,
-    unwrap: Prepared<Box<WrapKey>>,
+    chacha20: Prepared<AeadKey>,
+    /// The two AES keys of XTS.
+    halves: Prepared<[SecretKey; 2]>,
+    wrap: Prepared<WrapKey>,
+    unwrap: Prepared<WrapKey>,
     cmac: Prepared<Cmac>,
     /// Of the first hash it was asked for: a key is hardly ever used with two.
     hmac: Prepared<(Hash, Hmac)>,
@@ -40,6 +43,8 @@ impl SecretKey {
             value,
             templates: [const { Prepared::new() }; TEMPLATES],
             gcm: Prepared::new(),
+            chacha20: Prepared::new(),
+            halves: Prepared::new(),
             wrap: Prepared::new(),
             unwrap: Prepared::new(),
             cmac: Prepared::new(),
@@ -75,12 +80,30 @@ impl SecretKey {
         self.0.gcm.get_or_try(|| AeadKey::new(Aead::AesGcm, &self.0.value))
     }
 
+    pub(in crate::crypto) fn chacha20_poly1305(&self) -> Result<&AeadKey> {
+        self.0.chacha20.get_or_try(|| AeadKey::new(Aead::ChaCha20Poly1305, &self.0.value))
+    }
+
+    /// The data key and the tweak key of XTS, which must differ (FIPS 140 IG C.I).
+    pub(in crate::crypto) fn halves(&self) -> Result<&[Self; 2]> {
+        self.0.halves.get_or_try(|| {
+            if self.len() != 32 && self.len() != 64 {
+                return Err(CryptoError::KeySizeRange);
+            }
+            let (data, tweak) = self.0.value.split_at(self.len() / 2);
+            if bool::from(data.ct_eq(tweak)) {
+                return Err(CryptoError::AttributeValueInvalid);
+            }
+            Ok([data, tweak].map(|half| Self::new(Zeroizing::new(half.to_vec()))))
+        })
+    }
+
     pub(in crate::crypto) fn wrap_key(&self, direction: Direction) -> Result<&WrapKey> {
         let slot = match direction {
             Direction::Encrypt => &self.0.wrap,
             Direction::Decrypt => &self.0.unwrap,
         };
-        slot.get_or_try(|| WrapKey::new(&self.0.value, direction).map(Box::new)).map(|boxed| &**boxed)
+        slot.get_or_try(|| WrapKey::new(&self.0.value, direction))
     }
 
     pub(in crate::crypto) fn cmac(&self) -> Result<&Cmac> {
@@ -133,7 +156,8 @@ const fn slot(cipher: Cipher, direction: Direction) -> usize {
         Cipher::AesCfb128 => 9,
         Cipher::AesOfb => 10,
         Cipher::AesGcm => 11,
+        Cipher::AesCcm => 12,
     }
 }
 
-const TEMPLATES: usize = 12;
+const TEMPLATES: usize = 13;
