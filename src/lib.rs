@@ -19,6 +19,9 @@ pub mod engine;
 pub mod audit;
 pub mod store;
 
+// rank 4: front ends
+pub mod barbican;
+
 // rank 5: everything meets
 pub mod config;
 pub mod tls;

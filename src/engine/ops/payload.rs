@@ -3,7 +3,7 @@
 use super::reveal::{Prefer, Reveal, Revealed};
 use crate::{
     authz::Permitted,
-    domain::{OperationKind, UniqueIdentifier},
+    domain::{OperationKind, Origin, UniqueIdentifier},
     engine::{
         error::Error,
         operation::{Operation, Target, Targets},
@@ -33,6 +33,9 @@ impl Operation for ReadPayload {
             tools.reference(&on.into_object()?.record)?;
             return Err(refusal);
         }
-        Reveal { object: self.secret, prefer: Prefer::AsGiven }.run(on, tools).await
+        // What a KMIP client gave may be in an encoding of KMIP's own; the API shows keys in one form.
+        let through_kmip = on.get().objects.iter().any(|it| it.record.origin == Origin::Kmip);
+        let prefer = if through_kmip { Prefer::Canonical } else { Prefer::AsGiven };
+        Reveal { object: self.secret, prefer }.run(on, tools).await
     }
 }

@@ -1,0 +1,234 @@
+//! What a request says about itself: who asks, which microversion, which base its links have, what it accepts.
+
+use std::{fmt, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, StatusCode, Uri, header},
+};
+use http_body_util::BodyExt;
+use zeroize::Zeroizing;
+
+use super::{Settings, error::Refusal};
+use crate::{domain::Principal, engine::ports::Answer};
+
+/// Why nobody is asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthRefusal {
+    /// No token, or one that is not valid; the text goes into `WWW-Authenticate`.
+    Unauthenticated {
+        /// The whole header value, if there is one.
+        challenge: Option<String>,
+    },
+    /// Whoever could tell cannot be reached.
+    Unavailable,
+    /// The development context without `X-Project-Id`.
+    ProjectMissing,
+}
+
+/// Turns a request's headers into a principal: Keystone, or the development context.
+pub trait Authenticate: Send + Sync {
+    /// Who asks.
+    fn authenticate<'a>(&'a self, headers: &'a HeaderMap) -> Answer<'a, Result<Principal, AuthRefusal>>;
+}
+
+/// An API microversion, 1.0 to 1.2 (contract §1.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Microversion(u8);
+
+impl Microversion {
+    pub(super) const V1_0: Self = Self(0);
+    pub(super) const V1_1: Self = Self(1);
+    pub(super) const V1_2: Self = Self(2);
+    pub(super) const HEADER: &'static str = "openstack-api-version";
+
+    /// From the header, which may stand several times and name several services.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, (StatusCode, String)> {
+        let mut version = Self::V1_0;
+        for line in headers.get_all(Self::HEADER) {
+            for element in line.to_str().unwrap_or_default().split(',') {
+                let mut words = element.split_ascii_whitespace();
+                if let (Some(service), Some(text)) = (words.next(), words.next())
+                    && service.eq_ignore_ascii_case("key-manager")
+                {
+                    version = Self::parse(text)?;
+                }
+            }
+        }
+        Ok(version)
+    }
+
+    fn parse(text: &str) -> Result<Self, (StatusCode, String)> {
+        if text.eq_ignore_ascii_case("latest") {
+            return Ok(Self::V1_2);
+        }
+        let invalid = || {
+            let text =
+                format!("Invalid microversion: invalid version string: {text}; the form is major.minor or latest");
+            (StatusCode::BAD_REQUEST, text)
+        };
+        let number = |digits: &str| {
+            let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            if plain { Ok(digits.parse::<u32>().unwrap_or(u32::MAX)) } else { Err(invalid()) }
+        };
+        let (major, minor) = text.split_once('.').ok_or_else(invalid)?;
+        match (number(major)?, number(minor)?) {
+            (1, 0) => Ok(Self::V1_0),
+            (1, 1) => Ok(Self::V1_1),
+            (1, 2) => Ok(Self::V1_2),
+            _ => {
+                let text = format!("Invalid microversion: Unacceptable version header: {text}");
+                Err((StatusCode::NOT_ACCEPTABLE, text))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Microversion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "1.{}", self.0)
+    }
+}
+
+/// The one value of a header; `None` when it is absent. Several lines are one list.
+pub(super) fn header_text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
+    let lines: Vec<&str> = headers.get_all(name).iter().map(|line| line.to_str().unwrap_or("\u{fffd}")).collect();
+    if lines.is_empty() { None } else { Some(lines.join(", ")) }
+}
+
+/// Whether JSON answers the `Accept` header (contract §1.5). What cannot be read accepts everything.
+pub(super) fn accepts_json(accept: Option<&str>) -> bool {
+    let Some(accept) = accept.map(str::trim).filter(|accept| !accept.is_empty()) else { return true };
+    let mut unreadable = true;
+    for element in accept.split(',') {
+        let media = element.split(';').next().unwrap_or_default().trim();
+        let Some((kind, subtype)) = media.split_once('/') else { continue };
+        if kind.is_empty() || subtype.is_empty() {
+            continue;
+        }
+        unreadable = false;
+        if matches!((kind, subtype), ("*" | "application", "*") | ("application", "json")) {
+            return true;
+        }
+    }
+    unreadable
+}
+
+/// The root of the links of an answer, without a trailing slash (contract §1.10).
+pub(super) fn base(settings: &Settings, headers: &HeaderMap, uri: &Uri) -> String {
+    if let Some(href) = settings.host_href.as_deref().map(str::trim).filter(|href| !href.is_empty()) {
+        return href.trim_end_matches('/').to_owned();
+    }
+    let trusted = |name: &str| {
+        let value = settings.behind_proxy.then(|| headers.get(name)).flatten()?.to_str().ok()?;
+        value.split(',').next().map(|first| first.trim().to_owned())
+    };
+    let scheme = match trusted("x-forwarded-proto") {
+        Some(scheme) if matches!(scheme.as_str(), "http" | "https") => scheme,
+        _ if settings.https => "https".to_owned(),
+        _ => "http".to_owned(),
+    };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
+    let authority = trusted("x-forwarded-host").or_else(|| uri.authority().map(ToString::to_string)).or(host);
+    let authority = authority.filter(|it| is_authority(it)).unwrap_or_else(|| "localhost".to_owned());
+    format!("{scheme}://{authority}")
+}
+
+/// Letters that a host and port have; anything else would come back in our answers as the peer wrote it.
+fn is_authority(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 255
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b':' | b'-' | b'_' | b'[' | b']'))
+}
+
+/// How long a peer may take to send a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Reads a body of at most `limit` bytes into zeroised memory; `None` when it is longer.
+pub(super) async fn read(body: &mut Body, limit: usize) -> Result<Option<Zeroizing<Vec<u8>>>, Refusal> {
+    // One allocation for the whole limit: growing would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(limit));
+    let all = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_broken| Refusal::bad_request("The body of the request is incomplete."))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if data.len() > limit.saturating_sub(bytes.len()) {
+                return Ok(false);
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(true)
+    };
+    match tokio::time::timeout(BODY_TIMEOUT, all).await {
+        Ok(Ok(true)) => Ok(Some(bytes)),
+        Ok(Ok(false)) => Ok(None),
+        Ok(Err(refusal)) => Err(refusal),
+        Err(_elapsed) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "The body of the request came too slowly.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(value: &str) -> Result<String, (u16, String)> {
+        let mut headers = HeaderMap::new();
+        headers.insert(Microversion::HEADER, value.parse().unwrap());
+        Microversion::of(&headers).map(|it| it.to_string()).map_err(|(status, text)| (status.as_u16(), text))
+    }
+
+    #[test]
+    fn microversions_are_read_as_the_contract_lists_them() {
+        for (value, expected) in [
+            ("key-manager 1.0", "1.0"),
+            ("key-manager 1.2", "1.2"),
+            ("key-manager latest", "1.2"),
+            ("compute 2.1", "1.0"),
+            ("compute 2.1, key-manager 1.2", "1.2"),
+            ("1.1", "1.0"),
+        ] {
+            assert_eq!(version(value).as_deref(), Ok(expected), "{value}");
+        }
+        let (status, text) = version("key-manager 1.9").unwrap_err();
+        assert_eq!((status, text.as_str()), (406, "Invalid microversion: Unacceptable version header: 1.9"));
+        let (status, text) = version("key-manager abc").unwrap_err();
+        assert_eq!(status, 400);
+        assert!(text.contains("Invalid microversion: invalid version string: abc; "), "{text}");
+    }
+
+    #[test]
+    fn json_is_accepted_where_the_contract_says_so() {
+        for (accept, expected) in [
+            (None, true),
+            (Some(""), true),
+            (Some("*/*"), true),
+            (Some("application/json"), true),
+            (Some("text/html, application/json;q=0.5"), true),
+            (Some("nonsense"), true),
+            (Some("text/plain"), false),
+            (Some("application/xml"), false),
+            (Some("application/octet-stream"), false),
+        ] {
+            assert_eq!(accepts_json(accept), expected, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn links_start_with_what_is_known_of_the_service() {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", "keys.example:9311".parse().unwrap());
+        headers.insert("x-forwarded-proto", "https".parse().unwrap());
+        let mut settings = Settings::default();
+        let uri = Uri::from_static("/v1");
+        assert_eq!(base(&settings, &headers, &uri), "http://keys.example:9311");
+        settings.behind_proxy = true;
+        assert_eq!(base(&settings, &headers, &uri), "https://keys.example:9311");
+        settings.host_href = Some("https://api.example/key-manager/".into());
+        assert_eq!(base(&settings, &headers, &uri), "https://api.example/key-manager");
+        settings.host_href = None;
+        headers.insert("host", "a\"b<script>".parse().unwrap());
+        assert_eq!(base(&settings, &headers, &uri), "https://localhost");
+    }
+}

@@ -1,0 +1,181 @@
+//! Records as the API shows them, whichever protocol made them (contract §2; design decision "mapping").
+
+use serde_json::{Map, Value, json};
+
+use super::{content, dates, extract::Microversion};
+use crate::domain::{
+    CryptographicAlgorithm, ManagedObject, ObjectType, Origin, State, Timestamp, UniqueIdentifier,
+    access::{Consumer, Grants},
+    group::Group,
+    secret::SecretType,
+};
+
+/// A secret as the API sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Secret<'a>(pub(super) &'a ManagedObject);
+
+impl<'a> Secret<'a> {
+    pub(super) fn name(self) -> Option<&'a str> {
+        match self.0.origin {
+            Origin::Barbican => self.0.secret.name.as_deref(),
+            Origin::Kmip => self.0.names().next(),
+        }
+    }
+
+    pub(super) fn secret_type(self) -> SecretType {
+        self.0.secret.secret_type.unwrap_or(match self.0.object_type {
+            ObjectType::SymmetricKey => SecretType::Symmetric,
+            ObjectType::PrivateKey => SecretType::Private,
+            ObjectType::PublicKey => SecretType::Public,
+            ObjectType::Certificate => SecretType::Certificate,
+            ObjectType::SecretData => SecretType::Passphrase,
+            ObjectType::SplitKey
+            | ObjectType::Template
+            | ObjectType::OpaqueObject
+            | ObjectType::PgpKey
+            | ObjectType::CertificateRequest => SecretType::Opaque,
+        })
+    }
+
+    pub(super) fn algorithm(self) -> Option<String> {
+        match self.0.origin {
+            Origin::Barbican => self.0.secret.algorithm.clone(),
+            Origin::Kmip => self.0.algorithm().and_then(algorithm_text),
+        }
+    }
+
+    pub(super) fn bit_length(self) -> Option<u32> {
+        match self.0.origin {
+            Origin::Barbican => self.0.secret.bit_length,
+            Origin::Kmip => self.0.length_bits(),
+        }
+    }
+
+    pub(super) fn mode(self) -> Option<&'a str> {
+        self.0.secret.mode.as_deref()
+    }
+
+    pub(super) const fn created(self) -> Timestamp {
+        self.0.lifecycle.initial
+    }
+
+    pub(super) fn updated(self) -> Timestamp {
+        let changed = self.0.lifecycle.last_change.max(self.0.lifecycle.initial);
+        self.0.secret.updated.map_or(changed, |updated| updated.max(changed))
+    }
+
+    /// `ACTIVE` while it may be used or will be; `ERROR` when it was revoked through KMIP.
+    pub(super) fn status(self, now: Timestamp) -> &'static str {
+        match self.0.state(now) {
+            State::PreActive | State::Active => "ACTIVE",
+            State::Deactivated | State::Compromised | State::Destroyed | State::DestroyedCompromised => "ERROR",
+        }
+    }
+
+    /// The content type of the payload, when there is one.
+    pub(super) fn content_type(self) -> Option<&'a str> {
+        self.0.value.as_ref().map(|_| self.0.secret.content_type.as_deref().unwrap_or(content::OCTETS))
+    }
+
+    /// The JSON of the secret. `consumers` are members from microversion 1.1 on.
+    pub(super) fn show(self, base: &str, now: Timestamp, version: Microversion) -> Value {
+        let mut shown = Map::new();
+        let mut put = |name: &str, value: Value| drop(shown.insert(name.to_owned(), value));
+        put("created", Value::String(dates::show(self.created())));
+        put("updated", Value::String(dates::show(self.updated())));
+        put("status", Value::from(self.status(now)));
+        put("name", Value::from(self.name()));
+        put("secret_type", Value::from(self.secret_type().name()));
+        put("expiration", Value::from(self.0.secret.expiration.map(dates::show)));
+        put("algorithm", Value::from(self.algorithm()));
+        put("bit_length", Value::from(self.bit_length()));
+        put("mode", Value::from(self.mode()));
+        put("creator_id", Value::from(self.0.creator.as_deref()));
+        put("secret_ref", Value::String(secret_ref(base, self.0.identifier)));
+        if version >= Microversion::V1_1 {
+            put("consumers", self.0.secret.consumers.iter().map(secret_consumer).collect());
+        }
+        if let Some(content_type) = self.content_type() {
+            put("content_types", json!({"default": content_type}));
+        }
+        Value::Object(shown)
+    }
+}
+
+/// The words that Barbican's clients use for KMIP's algorithms.
+fn algorithm_text(algorithm: CryptographicAlgorithm) -> Option<String> {
+    let name = algorithm.name()?;
+    Some(name.to_ascii_lowercase().replace('-', ""))
+}
+
+pub(super) fn secret_ref(base: &str, id: UniqueIdentifier) -> String {
+    format!("{base}/v1/secrets/{id}")
+}
+
+pub(super) fn container_ref(base: &str, id: UniqueIdentifier) -> String {
+    format!("{base}/v1/containers/{id}")
+}
+
+fn secret_consumer(consumer: &Consumer) -> Value {
+    json!({
+        "service": consumer.service,
+        "resource_type": consumer.resource_type,
+        "resource_id": consumer.resource_id,
+    })
+}
+
+/// A consumer of a secret in a list of consumers.
+pub(super) fn listed_secret_consumer(consumer: &Consumer) -> Value {
+    with_dates(secret_consumer(consumer), consumer)
+}
+
+fn container_consumer(consumer: &Consumer) -> Value {
+    json!({"name": consumer.service, "URL": consumer.resource_type})
+}
+
+/// A consumer of a container in a list of consumers.
+pub(super) fn listed_container_consumer(consumer: &Consumer) -> Value {
+    with_dates(container_consumer(consumer), consumer)
+}
+
+fn with_dates(mut shown: Value, consumer: &Consumer) -> Value {
+    if let Value::Object(members) = &mut shown {
+        let at = dates::show(consumer.created);
+        members.insert("created".to_owned(), Value::String(at.clone()));
+        members.insert("updated".to_owned(), Value::String(at));
+        members.insert("status".to_owned(), Value::from("ACTIVE"));
+    }
+    shown
+}
+
+/// A container.
+pub(super) fn container(group: &Group, base: &str) -> Value {
+    let members = group.members.iter();
+    json!({
+        "created": dates::show(group.created),
+        "updated": dates::show(group.updated),
+        "status": "ACTIVE",
+        "name": group.name,
+        "type": group.kind.name(),
+        "creator_id": group.creator,
+        "secret_refs": members.map(|member| json!({
+            "name": member.name,
+            "secret_ref": secret_ref(base, member.object),
+        })).collect::<Value>(),
+        "consumers": group.consumers.iter().map(container_consumer).collect::<Value>(),
+        "container_ref": container_ref(base, group.identifier),
+    })
+}
+
+/// An access list; the default says so, and `read` is always there.
+pub(super) fn grants(grants: Option<&Grants>) -> Value {
+    match grants {
+        None => json!({"read": {"project-access": true}}),
+        Some(grants) => json!({"read": {
+            "project-access": grants.project_access,
+            "users": grants.users,
+            "created": dates::show(grants.created),
+            "updated": dates::show(grants.updated),
+        }}),
+    }
+}

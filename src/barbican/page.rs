@@ -1,0 +1,97 @@
+//! Pages of a list and the links between them (contract §1.11).
+
+use serde_json::{Map, Value, json};
+
+use super::query::Query;
+use crate::engine::ops::list_secrets::Listed;
+
+/// Which part of a list is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) limit: usize,
+    pub(super) offset: usize,
+}
+
+impl Window {
+    /// From `limit` and `offset`; what makes no sense is replaced, never refused.
+    pub(super) fn of(query: &Query, default: usize, most: usize) -> Self {
+        let limit = match query.last("limit").and_then(integer) {
+            None => default,
+            Some(limit) => usize::try_from(limit.clamp(1, i64::try_from(most).unwrap_or(i64::MAX))).unwrap_or(most),
+        };
+        let offset = query.last("offset").and_then(integer).and_then(|offset| usize::try_from(offset).ok());
+        Self { limit, offset: offset.unwrap_or(0) }
+    }
+
+    /// The answer: the page under `name`, the total, and the links that apply. `url` is that of the collection.
+    pub(super) fn answer<T>(
+        self,
+        name: &str,
+        listed: &Listed<T>,
+        show: impl Fn(&T) -> Value,
+        url: &str,
+        query: &Query,
+    ) -> Value {
+        let mut answer = Map::new();
+        answer.insert(name.to_owned(), Value::Array(listed.records.iter().map(show).collect()));
+        answer.insert("total".to_owned(), json!(listed.total));
+        if !listed.records.is_empty() {
+            let link = |offset: usize| format!("{url}?limit={}&offset={offset}{}", self.limit, query.others());
+            let end = self.offset.saturating_add(self.limit);
+            if listed.total > end {
+                answer.insert("next".to_owned(), Value::String(link(end)));
+            }
+            if self.offset > 0 {
+                answer.insert("previous".to_owned(), Value::String(link(self.offset.saturating_sub(self.limit))));
+            }
+        }
+        Value::Object(answer)
+    }
+}
+
+/// An integer as Python reads one: blanks around and a sign are fine.
+pub(super) fn integer(text: &str) -> Option<i64> {
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(query: &str) -> (usize, usize) {
+        let window = Window::of(&Query::parse(query), 10, 100);
+        (window.limit, window.offset)
+    }
+
+    #[test]
+    fn nonsense_is_replaced() {
+        for (query, expected) in [
+            ("", (10, 0)),
+            ("limit=5&offset=7", (5, 7)),
+            ("limit=0", (1, 0)),
+            ("limit=-4", (1, 0)),
+            ("limit=101", (100, 0)),
+            ("limit=", (10, 0)),
+            ("limit=abc&offset=abc", (10, 0)),
+            ("offset=-1", (10, 0)),
+            ("offset=99999999999999999999", (10, 0)),
+        ] {
+            assert_eq!(window(query), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn links_stand_where_there_is_more() {
+        let query = Query::parse("limit=2&offset=2&name=a");
+        let listed = Listed { records: vec![3, 4], total: 5 };
+        let answer = Window { limit: 2, offset: 2 }.answer("xs", &listed, |x| json!(x), "http://h/v1/xs", &query);
+        assert_eq!(
+            answer,
+            json!({"xs": [3, 4], "total": 5, "next": "http://h/v1/xs?limit=2&offset=4&name=a",
+                   "previous": "http://h/v1/xs?limit=2&offset=0&name=a"})
+        );
+        let empty = Listed { records: Vec::<i32>::new(), total: 5 };
+        let answer = Window { limit: 2, offset: 9 }.answer("xs", &empty, |x| json!(x), "http://h/v1/xs", &query);
+        assert_eq!(answer, json!({"xs": [], "total": 5}));
+    }
+}

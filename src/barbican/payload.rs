@@ -1,0 +1,142 @@
+//! Payloads: reading them in the form that `Accept` asks for, and giving one late (contract §2.1.5, §2.2).
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderValue, Response, StatusCode, header},
+};
+
+use super::{
+    Request, content,
+    content::{NotWanted, Wanted},
+    error::Refusal,
+    extract::header_text,
+    model, no_content,
+};
+use crate::{
+    crypto::pem,
+    domain::{ObjectType, Origin, SecretValue},
+    engine::{
+        Error, ErrorKind,
+        ops::{
+            payload::ReadPayload,
+            reveal::{Form, Revealed},
+            set_value::SetValue,
+        },
+    },
+};
+
+/// `GET /v1/secrets/ID/payload`, and `GET /v1/secrets/ID` with the `Accept` of a payload.
+pub(super) async fn read(request: Request) -> Result<Response<Body>, Error> {
+    let operation = request.operation;
+    let accept = header_text(&request.headers, header::ACCEPT);
+    let wanted = content::wanted(accept.as_deref());
+    let transport = transport_key(&request);
+    let refusal = match (transport, &wanted) {
+        (Some(refusal), _) => Some(refusal),
+        (None, Ok(_)) => None,
+        (None, Err(NotWanted::Unknown)) => Some(wrong_type(operation)),
+        (None, Err(NotWanted::Misspelt(given))) => {
+            let reason = format!("content-type of '{given}' not supported");
+            Some(Refusal::issue(StatusCode::BAD_REQUEST, operation, &reason))
+        }
+    };
+    let revealed = request.execute(ReadPayload { secret: request.id(), refusal: refusal.map(Error::from) }).await?;
+    let stored = model::Secret(&revealed.object).content_type().unwrap_or(content::OCTETS).to_owned();
+    let value = shown(revealed)?;
+    let content_type = match wanted.unwrap_or(Wanted::Stored) {
+        Wanted::Stored => stored,
+        Wanted::Bytes(content_type) => content_type.to_owned(),
+        Wanted::Text(content_type) if is_text(&value) => content_type.to_owned(),
+        Wanted::Text(_) => return Err(wrong_type(operation).into()),
+    };
+    let mut response = Response::new(Body::from(Bytes::from_owner(Outgoing(value))));
+    let content_type = HeaderValue::from_str(&content_type).unwrap_or(HeaderValue::from_static(content::OCTETS));
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    Ok(response)
+}
+
+fn wrong_type(operation: &str) -> Refusal {
+    Refusal::issue(StatusCode::NOT_ACCEPTABLE, operation, "Wrong payload content-type")
+}
+
+/// Transport keys are not offered; a request that names one says so.
+fn transport_key(request: &Request) -> Option<Refusal> {
+    match (request.query.last("trans_wrapped_session_key"), request.query.last("transport_key_id")) {
+        (_, Some(_)) => {
+            let reason = "Provided transport key was not found.";
+            Some(Refusal::issue(StatusCode::BAD_REQUEST, request.operation, reason))
+        }
+        (Some(_), None) => Some(Refusal::bad_request(
+            "Transport key wrapped session key has been provided to wrap secrets for retrieval, but the transport key id \
+             has not been provided.",
+        )),
+        (None, None) => None,
+    }
+}
+
+/// The bytes that a client sees: those it gave, raw key bytes, or PEM of a key or certificate that has no such bytes.
+fn shown(revealed: Revealed) -> Result<SecretValue, Error> {
+    let Revealed { object, value, form } = revealed;
+    let label = match (object.object_type, form) {
+        (ObjectType::PrivateKey, Form::Canonical) => pem::PRIVATE_KEY,
+        (ObjectType::PublicKey, Form::Canonical) => pem::PUBLIC_KEY,
+        (ObjectType::Certificate, _) if object.origin == Origin::Kmip => pem::CERTIFICATE,
+        _ => return Ok(value),
+    };
+    pem::encode_secret(label, &value)
+        .map_err(|error| Error::new(ErrorKind::Internal, "the value cannot be encoded").because(error))
+}
+
+#[expect(clippy::disallowed_methods, reason = "text is given out only where the payload is UTF-8")]
+fn is_text(value: &SecretValue) -> bool {
+    std::str::from_utf8(value.expose_secret()).is_ok()
+}
+
+/// A payload on its way into the socket; zeroised when the last of it has been written.
+struct Outgoing(SecretValue);
+
+impl AsRef<[u8]> for Outgoing {
+    #[expect(clippy::disallowed_methods, reason = "the payload leaves here, in the answer to the one who may read it")]
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose_secret()
+    }
+}
+
+/// `PUT /v1/secrets/ID`: the second step of a two-step secret.
+pub(super) async fn put(mut request: Request) -> Result<Response<Body>, Error> {
+    let late = late_value(&mut request).await;
+    request.execute_late(late).await?;
+    Ok(no_content())
+}
+
+async fn late_value(request: &mut Request) -> Result<SetValue, Refusal> {
+    let operation = request.operation;
+    let given = header_text(&request.headers, header::CONTENT_TYPE).unwrap_or_default();
+    let media = given.split(';').next().unwrap_or_default().trim();
+    if !matches!(media, content::TEXT | content::OCTETS) {
+        return Err(Refusal::content_type(&[content::OCTETS, content::TEXT]));
+    }
+    let issue = |status, reason: &str| Refusal::issue(status, operation, reason);
+    let limit = request.settings().secret_bytes_max;
+    let too_large = || issue(StatusCode::PAYLOAD_TOO_LARGE, "Provided information too large to process");
+    let mut body = request.bytes(limit).await?.ok_or_else(too_large)?;
+    if body.is_empty() {
+        return Err(issue(StatusCode::BAD_REQUEST, "No data supplied to process."));
+    }
+    let wrong = |reason: &str| Error::from(issue(StatusCode::BAD_REQUEST, reason));
+    let encoding = header_text(&request.headers, header::CONTENT_ENCODING);
+    let value = if request.query.last("transport_key_id").is_some() {
+        Err(wrong("Provided transport key was not found."))
+    } else {
+        match (media, encoding.as_deref()) {
+            (content::OCTETS, Some("base64")) => content::decode(&body)
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| wrong("Problem decoding payload.")),
+            (content::OCTETS, Some(_)) => {
+                Err(wrong("Text-based binary secret payloads must specify a content-encoding of 'base64'"))
+            }
+            _ => Ok(SecretValue::new(std::mem::take(&mut *body))),
+        }
+    };
+    Ok(SetValue { secret: request.id(), value, content_type: media.to_owned() })
+}
