@@ -48,17 +48,20 @@ pub(super) fn decode_attribute(item: &Item<'_>, context: Context) -> Result<Opti
     AttributeValue::decode(row.shape, item, context).map(|value| Some(Attribute::new(row.tag, value)))
 }
 
-/// Writes nothing when the version does not have the attribute or it has no value.
+/// Writes nothing when the version does not have the attribute, or a standard one has no value.
 pub(super) fn encode_attribute(attribute: &Attribute, writer: &mut Writer) {
-    let (Some(tag), Some(value)) = (attribute.tag(writer.version()), &attribute.value) else { return };
-    match (&attribute.kind, value) {
+    let Some(tag) = attribute.tag(writer.version()) else { return };
+    match (&attribute.kind, &attribute.value) {
         (AttributeKind::Vendor { vendor, name }, value) => writer.structure(tag, |writer| {
             writer.text_string(Tag::VENDOR_IDENTIFICATION, vendor);
             writer.text_string(Tag::ATTRIBUTE_NAME, name);
-            value.encode(Tag::ATTRIBUTE_VALUE, writer);
+            if let Some(value) = value {
+                value.encode(Tag::ATTRIBUTE_VALUE, writer);
+            }
         }),
-        (_, AttributeValue::Link(link)) if writer.version() >= V3_0 => link.target.encode_reference(tag, writer),
-        (_, value) => value.encode(tag, writer),
+        (_, Some(AttributeValue::Link(link))) if writer.version() >= V3_0 => link.target.encode_reference(tag, writer),
+        (_, Some(value)) => value.encode(tag, writer),
+        (_, None) => {}
     }
 }
 
@@ -132,6 +135,23 @@ mod tests {
         let item = Item::new(Tag::ATTRIBUTE_REFERENCE, Value::Enumeration(number));
         let context = Context::new(version).expect("supported");
         decode_reference(&item, context).map_err(|error| error.kind)
+    }
+
+    #[test]
+    fn a_vendor_attribute_without_a_value_comes_back() {
+        let mut writer = Writer::new(V2_1);
+        writer.structure(Tag::ATTRIBUTES, |writer| {
+            writer.structure(Tag::ATTRIBUTE, |writer| {
+                writer.text_string(Tag::VENDOR_IDENTIFICATION, "x");
+                writer.text_string(Tag::ATTRIBUTE_NAME, "Rack");
+            });
+        });
+        let bytes = writer.finish().expect("short");
+        let item = ttlv::parse(&bytes, &Limits::default()).expect("well formed");
+        let attributes = decode(&item, Context::new(V2_1).expect("supported")).expect("a deleted one in Notify");
+        let mut writer = Writer::new(V2_1);
+        encode(&attributes, Tag::ATTRIBUTES, &mut writer);
+        assert_eq!(writer.finish().expect("short"), bytes);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::spec::enums::{
     UsageLimitsUnit,
 };
 use crate::spec::tags::Tag;
-use crate::ttlv::{Context, Item, Reader, Value, Writer};
+use crate::ttlv::{Context, Item, Reader, Writer};
 use crate::version::{ProtocolVersion, V3_0};
 
 /// A name of an object: text and what kind of text; only text from 3.0 on (KMIP 1.0 §3.2).
@@ -41,7 +41,7 @@ fields! {
 
 impl Codec for Name {
     fn decode(item: &Item<'_>, context: Context) -> Result<Self, DecodeError> {
-        if context.version >= V3_0 && !matches!(item.value, Value::Structure(_)) {
+        if context.version >= V3_0 {
             return String::decode(item, context).map(Self::text);
         }
         NameFields::decode(item, context).map(|NameFields { value, name_type }| Self { value, name_type })
