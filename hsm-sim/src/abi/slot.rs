@@ -46,7 +46,7 @@ pub(super) unsafe extern "C" fn C_GetSlotInfo(slot: CK_SLOT_ID, info: *mut CK_SL
         let value = CK_SLOT_INFO {
             slotDescription: pointer::padded("hsm-sim simulated slot"),
             manufacturerID: pointer::padded(MANUFACTURER),
-            flags: CKF_REMOVABLE_DEVICE | if is_present { CKF_TOKEN_PRESENT } else { 0 },
+            flags: if is_present { CKF_TOKEN_PRESENT } else { 0 },
             hardwareVersion: VERSION,
             firmwareVersion: VERSION,
         };

@@ -27,6 +27,10 @@ pub(super) fn check_given(
         let rule = rules::rule(attribute, class, key_type).ok_or(Rv(CKR_TEMPLATE_INCONSISTENT))?;
         let is_making = call & (given::CREATE | given::GENERATE | given::UNWRAP) != 0;
         if rule.given & call == 0 {
+            // An identifier of the token's own is not an attribute that anybody gives (PKCS#11 3.1 §4.4.1).
+            if attribute == CKA_UNIQUE_ID && is_making {
+                return Err(Rv(CKR_ATTRIBUTE_TYPE_INVALID));
+            }
             let code = if rule.given == 0 || !is_making { CKR_ATTRIBUTE_READ_ONLY } else { CKR_TEMPLATE_INCONSISTENT };
             return Err(Rv(code));
         }

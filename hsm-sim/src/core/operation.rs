@@ -11,7 +11,7 @@ use super::{
     names::Function,
     rv::{Result, Rv},
 };
-use crate::crypto::{CipherOperation, Digester, SignOperation, VerifyOperation};
+use crate::crypto::{CipherOperation, CryptoError, Digester, SignOperation, VerifyOperation};
 
 /// Where output goes.
 pub(crate) enum Output<'o> {
@@ -220,13 +220,23 @@ pub(crate) enum Way {
     Decrypt,
 }
 
+/// A tag that does not verify has a code of its own only in the message functions (PKCS#11 3.1 §5.9, §5.10).
+fn refused(error: CryptoError) -> Rv {
+    match error {
+        CryptoError::AeadDecryptFailed => Rv(CKR_ENCRYPTED_DATA_INVALID),
+        error => error.into(),
+    }
+}
+
 impl Slot<Box<dyn CipherOperation>> {
     /// `C_Encrypt`, `C_Decrypt`
     pub(crate) fn single(&mut self, way: Way, input: &[u8], output: Output<'_>) -> Result<Written> {
         self.step(|running| {
             running.check_single()?;
             let bound = running.operation.output_bound(input.len());
-            let work = |operation: &mut Box<dyn CipherOperation>, room: &mut [u8]| Ok(operation.process(input, room)?);
+            let work = |operation: &mut Box<dyn CipherOperation>, room: &mut [u8]| {
+                operation.process(input, room).map_err(refused)
+            };
             match way {
                 Way::Encrypt => running.finish(bound, output, work),
                 Way::Decrypt => running.finish_within(bound, output, work),
@@ -254,7 +264,8 @@ impl Slot<Box<dyn CipherOperation>> {
             running.check_part()?;
             running.has_parts = true;
             let bound = running.operation.finish_bound();
-            let work = |operation: &mut Box<dyn CipherOperation>, room: &mut [u8]| Ok(operation.finish(room)?);
+            let work =
+                |operation: &mut Box<dyn CipherOperation>, room: &mut [u8]| operation.finish(room).map_err(refused);
             match way {
                 Way::Encrypt => running.finish(bound, output, work),
                 Way::Decrypt => running.finish_within(bound, output, work),

@@ -282,7 +282,8 @@ pub(crate) fn rule(
 }
 
 /// Every rule of objects of a class and key type.
-pub(crate) fn all(class: CK_OBJECT_CLASS, key_type: Option<CK_KEY_TYPE>) -> impl Iterator<Item = &'static Rule> {
+#[cfg(test)]
+fn all(class: CK_OBJECT_CLASS, key_type: Option<CK_KEY_TYPE>) -> impl Iterator<Item = &'static Rule> {
     TABLE.iter().filter(move |rule| rule.holds_for(class, key_type))
 }
 
