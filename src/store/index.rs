@@ -19,13 +19,17 @@ const PROJECT_BYTES: usize = 16;
 /// Wide enough that nobody finds two names that meet: uniqueness hangs on it.
 const NAME_BYTES: usize = 24;
 
-/// The entries of an object. The value of the first says what kind of object it is, so that counting reads no record.
+/// What kind of object it is, for counting: its type, and whether it is destroyed (1) and compromised (2).
+pub(super) fn label(object: &ManagedObject) -> [u8; 2] {
+    let flags = u8::from(object.lifecycle.destroy.is_some()) | u8::from(object.lifecycle.compromise.is_some()) << 1;
+    [u8::try_from(object.object_type.number()).unwrap_or(u8::MAX), flags]
+}
+
+/// The entries of an object. The value of the first is its label, so that counting at start reads no record.
 pub(super) fn of_object(object: &ManagedObject) -> Vec<Entry> {
     let when = moment(object.lifecycle.initial, &object.identifier);
-    let flags = u8::from(object.lifecycle.destroy.is_some()) | u8::from(object.lifecycle.compromise.is_some()) << 1;
-    let kind = u8::try_from(object.object_type.number()).unwrap_or(u8::MAX);
     let mut entries = vec![
-        (Table::ObjectsByCreation.key(&[&when]), vec![kind, flags]),
+        (Table::ObjectsByCreation.key(&[&when]), label(object).to_vec()),
         (Table::ObjectsByProject.key(&[&project(&object.project), &when]), Vec::new()),
     ];
     for user in object.secret.grants.iter().flat_map(|grants| &grants.users) {

@@ -91,6 +91,10 @@ pub(super) trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 's
     fn id(&self) -> [u8; 16];
     /// The index entries that follow it.
     fn entries(&self) -> Vec<Entry>;
+    /// Under which label it is counted: its table, unless it has kinds.
+    fn label(&self) -> Vec<u8> {
+        vec![Self::TABLE as u8]
+    }
     /// The index keys that only one record may have at a time.
     fn claims(&self) -> Vec<Key> {
         Vec::new()
@@ -105,6 +109,9 @@ impl Record for ManagedObject {
     }
     fn entries(&self) -> Vec<Entry> {
         super::index::of_object(self)
+    }
+    fn label(&self) -> Vec<u8> {
+        super::index::label(self).to_vec()
     }
     fn claims(&self) -> Vec<Key> {
         super::index::names(self)

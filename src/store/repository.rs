@@ -320,17 +320,9 @@ impl Known {
         let mut counts = self.counts.lock();
         for (stored, step) in [(old, -1), (new, 1)] {
             if let Some(stored) = stored {
-                *counts.entry(label(&stored.versioned.record)).or_default() += step;
+                *counts.entry(stored.versioned.record.label()).or_default() += step;
             }
         }
-    }
-}
-
-/// Under which label a record is counted: objects by what their first index entry says, others by table.
-fn label<R: Record>(record: &R) -> Vec<u8> {
-    match R::TABLE {
-        Table::Object => record.entries().into_iter().next().map(|(_, value)| value).unwrap_or_default(),
-        table => vec![table as u8],
     }
 }
 
