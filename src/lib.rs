@@ -10,6 +10,7 @@ pub mod net;
 pub mod telemetry;
 
 // rank 1: who is asking, and may they
+pub mod authn;
 pub mod authz;
 
 // rank 2: use cases

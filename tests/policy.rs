@@ -271,7 +271,9 @@ fn the_rules_mean_what_the_contract_says() {
                         Entity::Container => (true, Entity::Container),
                         other => (false, other),
                     };
-                    if !has_entity && !(it.own_project && it.is_creator && !it.is_private && !it.is_listed) {
+                    // Without an entity there is one decision only.
+                    let is_plain = it.own_project && it.is_creator && !it.is_private && !it.is_listed;
+                    if !has_entity && !is_plain {
                         continue;
                     }
                     let decided = with_resource(it, Origin::Barbican, |resource| {
