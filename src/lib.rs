@@ -18,6 +18,7 @@ pub mod engine;
 
 // rank 3: what the engine needs from outside
 pub mod audit;
+pub mod hsm;
 pub mod store;
 
 // rank 4: front ends

@@ -1,0 +1,51 @@
+//! What a token can do: its mechanism list, and what only trying tells.
+//!
+//! Lists lie in both directions, so a listed mechanism may still fail, and what was probed is remembered for as long as the
+//! token stays.
+
+use std::{collections::BTreeSet, sync::OnceLock};
+
+use cryptoki_sys::CK_MECHANISM_TYPE;
+
+use super::raw::{Caller, Fault};
+
+/// How a token wraps as RFC 5649 says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyWrap {
+    /// The mechanism.
+    pub(super) mechanism: CK_MECHANISM_TYPE,
+    /// It fills the value up to eight bytes with zeros before it wraps, so that its length has to be learnt elsewhere.
+    pub(super) fills: bool,
+}
+
+/// What is known of a token since it was reached.
+#[derive(Debug)]
+pub(super) struct Capability {
+    mechanisms: BTreeSet<CK_MECHANISM_TYPE>,
+    /// The mechanism that is RFC 5649, by its answer; `None` inside when there is none.
+    pub(super) kwp: OnceLock<Option<KeyWrap>>,
+    /// Whether `C_CreateObject` takes keys in clear.
+    pub(super) clear_import: OnceLock<bool>,
+    /// Whether templates must do without attributes that some modules do not know.
+    pub(super) bare_templates: OnceLock<()>,
+    /// Whether Ed25519 is named by a PrintableString instead of its object identifier.
+    pub(super) edwards_by_name: OnceLock<()>,
+}
+
+impl Capability {
+    /// Reads the mechanism list.
+    pub(super) fn discover(caller: &Caller, slot: u64) -> Result<Self, Fault> {
+        Ok(Self {
+            mechanisms: caller.mechanisms(slot)?.into_iter().collect(),
+            kwp: OnceLock::new(),
+            clear_import: OnceLock::new(),
+            bare_templates: OnceLock::new(),
+            edwards_by_name: OnceLock::new(),
+        })
+    }
+
+    /// Whether the mechanism is listed.
+    pub(super) fn offers(&self, mechanism: CK_MECHANISM_TYPE) -> bool {
+        self.mechanisms.contains(&mechanism)
+    }
+}

@@ -1,0 +1,167 @@
+//! PKCS#11 modules: loaded once a process and path, initialised once, never unloaded.
+//!
+//! Two configured tokens that name the same file share one module and one `C_Initialize`. A module is leaked on purpose:
+//! dropping the last reference would unload it, and a thread that used its thread-locals and ends later then crashes the
+//! process. The environment a vendor library reads is set by the application before any thread starts.
+
+use std::{
+    ffi::CString,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use cryptoki::{
+    context::{CInitializeFlags, Pkcs11},
+    error::{Error, RvError},
+};
+use parking_lot::{Mutex, MutexGuard};
+
+use super::raw::{self, Functions};
+
+/// One loaded module.
+pub(super) struct Module {
+    path: PathBuf,
+    identity: (u64, u64),
+    pkcs11: Pkcs11,
+    functions: Functions,
+    /// Taken around every call when the module cannot lock for itself.
+    serial: Option<Mutex<()>>,
+    reserved: Option<String>,
+    users: AtomicUsize,
+    initialized: Mutex<bool>,
+    forgotten: AtomicBool,
+}
+
+/// Every module of this process, by device and inode: that is how the loader tells files apart, too.
+static LOADED: Mutex<Vec<&'static Module>> = Mutex::new(Vec::new());
+
+impl Module {
+    /// Loads and initialises a module, or finds it loaded.
+    ///
+    /// # Errors
+    ///
+    /// A text for the operator: what is wrong with the file or the module, and what to do.
+    pub(super) fn load(path: &Path, reserved: Option<&str>) -> Result<&'static Self, String> {
+        let name = path.display();
+        let metadata = fs::metadata(path).map_err(|error| {
+            format!("the PKCS#11 module {name} cannot be read ({error}); correct `module`, or install it")
+        })?;
+        if !metadata.is_file() {
+            return Err(format!("the PKCS#11 module {name} is not a file; name the module's .so in `module`"));
+        }
+        let identity = (metadata.dev(), metadata.ino());
+        let mut loaded = LOADED.lock();
+        if let Some(module) = loaded.iter().find(|module| module.identity == identity) {
+            module.initialize()?;
+            module.users.fetch_add(1, Ordering::Relaxed);
+            return Ok(module);
+        }
+        let pkcs11 = Pkcs11::new(path).map_err(|error| match error {
+            Error::LibraryLoading(error) => {
+                format!("{name} cannot be loaded as a library ({error}); it must be a shared library for this platform")
+            }
+            Error::MissingSymbol(symbol) => {
+                format!("{name} is a library but no PKCS#11 module: it has no {symbol}; correct `module`")
+            }
+            error => format!("{name} did not give its function list ({error}); ask the module's vendor"),
+        })?;
+        let functions = Functions::load(path).map_err(|why| format!("{name} is not a usable PKCS#11 module: {why}"))?;
+        let serial = initialize(&pkcs11, reserved).map_err(|why| format!("{name} did not initialise: {why}"))?;
+        let module = Self {
+            path: path.to_owned(),
+            identity,
+            pkcs11,
+            functions,
+            serial: serial.then(|| Mutex::new(())),
+            reserved: reserved.map(str::to_owned),
+            users: AtomicUsize::new(1),
+            initialized: Mutex::new(true),
+            forgotten: AtomicBool::new(false),
+        };
+        let module: &'static Self = Box::leak(Box::new(module));
+        loaded.push(module);
+        Ok(module)
+    }
+
+    /// Initialises again after `C_Finalize`, or when the module has forgotten it.
+    pub(super) fn initialize(&self) -> Result<(), String> {
+        let mut initialized = self.initialized.lock();
+        if self.forgotten.swap(false, Ordering::Relaxed) || !*initialized {
+            initialize(&self.pkcs11, self.reserved.as_deref())?;
+            *initialized = true;
+        }
+        Ok(())
+    }
+
+    /// Notes that the module answered `CKR_CRYPTOKI_NOT_INITIALIZED`.
+    pub(super) fn forgot(&self) {
+        self.forgotten.store(true, Ordering::Relaxed);
+    }
+
+    /// One pool fewer uses the module; the last one may finalise it.
+    pub(super) fn release(&self, finalize: impl FnOnce()) {
+        let _loading = LOADED.lock();
+        if self.users.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let mut initialized = self.initialized.lock();
+            if *initialized {
+                finalize();
+                *initialized = false;
+            }
+        }
+    }
+
+    /// The function list.
+    pub(super) const fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    /// The lock around every call of a module that cannot lock for itself.
+    pub(super) fn serial(&self) -> Option<MutexGuard<'_, ()>> {
+        self.serial.as_ref().map(Mutex::lock)
+    }
+
+    /// Whether only one call at a time may be made.
+    pub(super) const fn is_serial(&self) -> bool {
+        self.serial.is_some()
+    }
+
+    /// Where it was loaded from.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Manufacturer and description of the library, for the quirk table.
+    pub(super) fn description(&self) -> String {
+        self.pkcs11.get_library_info().map_or_else(
+            |error| {
+                tracing::warn!(module = %self.path.display(), %error, "C_GetInfo");
+                String::new()
+            },
+            |info| format!("{} {}", info.manufacturer_id(), info.library_description()),
+        )
+    }
+}
+
+/// `C_Initialize`; whether the module can only be called by one thread at a time.
+fn initialize(pkcs11: &Pkcs11, reserved: Option<&str>) -> Result<bool, String> {
+    let reserved = reserved
+        .map(CString::new)
+        .transpose()
+        .map_err(|error| format!("`reserved` holds a NUL byte at position {}", error.nul_position()))?;
+    let args = raw::initialize_args(CInitializeFlags::OS_LOCKING_OK, reserved.clone());
+    match pkcs11.initialize(args) {
+        Ok(()) => Ok(false),
+        Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {
+            tracing::warn!("the PKCS#11 module was initialised by somebody else in this process");
+            Ok(false)
+        }
+        Err(Error::Pkcs11(RvError::CantLock, _)) => {
+            tracing::warn!("the PKCS#11 module cannot lock; all its calls are made one after the other");
+            let args = raw::initialize_args(CInitializeFlags::empty(), reserved);
+            pkcs11.initialize(args).map(|()| true).map_err(|error| error.to_string())
+        }
+        Err(error) => Err(format!("{error}; check the module's own configuration and environment")),
+    }
+}

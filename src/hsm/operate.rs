@@ -1,0 +1,332 @@
+//! Use of keys: encrypt, decrypt, sign, verify, MAC, wrap. The key never leaves the token.
+//!
+//! Hashing without a key is ours (one path, one crossing, no size limit), so a signature is made over a digest. Signatures of
+//! elliptic curves are DER outside and r‖s on the token.
+
+use cryptoki_sys::{CKM_AES_ECB, CKM_AES_KEY_WRAP, CKR_ARGUMENTS_BAD};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{
+    error::refused,
+    mechanism::{self, Cipher, Feedback, Scheme},
+    pool::Class,
+    raw::{Fault, Handle, Mechanism, Parameter},
+    request::Turn,
+    template::{self, Life},
+    transfer,
+};
+use crate::{
+    crypto::{ecdsa, hash},
+    domain::{CryptographicParameters, SecretValue, TokenReference, UsageMask, reference::KeyKind},
+    engine::ports::{HsmAnswer, HsmError, HsmErrorKind, SignInput, WrapMode},
+};
+
+/// SoftHSM2 answers `CKR_ARGUMENTS_BAD` to OAEP parameters that it does not know.
+fn unknown_parameters(mechanism: &Mechanism, fault: Fault) -> HsmError {
+    let error = HsmError::from(fault);
+    match mechanism.parameter {
+        Parameter::Oaep { .. } | Parameter::Pss { .. } if fault.rv == CKR_ARGUMENTS_BAD => {
+            HsmError { kind: HsmErrorKind::Unsupported, ..error }
+        }
+        _ => error,
+    }
+}
+
+impl Turn<'_> {
+    fn cipher(
+        &self,
+        kind: KeyKind,
+        parameters: &CryptographicParameters,
+        iv: Option<&[u8]>,
+        aad: &[u8],
+    ) -> Result<Cipher, HsmError> {
+        mechanism::cipher(&self.link.capability, kind, parameters, iv, aad, self.link.quirk.short_gcm)
+    }
+
+    pub(super) fn encrypt(
+        &mut self,
+        key: &TokenReference,
+        parameters: &CryptographicParameters,
+        iv: Option<&[u8]>,
+        aad: &[u8],
+        data: &SecretValue,
+    ) -> Result<HsmAnswer, HsmError> {
+        let (kind, handle) = self.key(key)?;
+        let cipher = self.cipher(kind, parameters, iv, aad)?;
+        #[expect(clippy::disallowed_methods, reason = "the token encrypts the data")]
+        let data = data.expose_secret();
+        let (data, auth_tag) = match cipher {
+            Cipher::Native(mechanism) => (self.run_encrypt(&mechanism, handle, data)?, None),
+            Cipher::Padded(mechanism, block) => {
+                // Room for the padding, so that growing leaves no copy behind.
+                let mut padded = Zeroizing::new(Vec::with_capacity(data.len() + block));
+                padded.extend_from_slice(data);
+                mechanism::pad(&mut padded, block);
+                (self.run_encrypt(&mechanism, handle, &padded)?, None)
+            }
+            Cipher::Gcm(mechanism, tag) => {
+                let mut output = self.run_encrypt(&mechanism, handle, data)?;
+                let split = output
+                    .len()
+                    .checked_sub(tag)
+                    .ok_or_else(|| refused(HsmErrorKind::Internal, "length of the GCM output"))?;
+                let tag = output.split_off(split);
+                (output, Some(tag))
+            }
+            Cipher::Blocks(feedback, start) => (self.feedback(feedback, start, handle, data, true)?.to_vec(), None),
+        };
+        Ok(HsmAnswer::Encrypted { data, iv: None, auth_tag })
+    }
+
+    fn run_encrypt(&mut self, mechanism: &Mechanism, handle: Handle, data: &[u8]) -> Result<Vec<u8>, HsmError> {
+        let mut output =
+            self.seat.session.encrypt(mechanism, handle, data).map_err(|fault| unknown_parameters(mechanism, fault))?;
+        Ok(std::mem::take(&mut *output))
+    }
+
+    pub(super) fn decrypt(
+        &mut self,
+        key: &TokenReference,
+        parameters: &CryptographicParameters,
+        iv: Option<&[u8]>,
+        aad: &[u8],
+        auth_tag: Option<&[u8]>,
+        data: &[u8],
+    ) -> Result<HsmAnswer, HsmError> {
+        let (kind, handle) = self.key(key)?;
+        let mut output = match self.cipher(kind, parameters, iv, aad)? {
+            Cipher::Native(mechanism) => self.run_decrypt(&mechanism, handle, data)?,
+            Cipher::Padded(mechanism, block) => {
+                let mut output = self.run_decrypt(&mechanism, handle, data)?;
+                let length = mechanism::unpadded(&output, block)
+                    .ok_or_else(|| refused(HsmErrorKind::DecryptionFailed, "C_Decrypt"))?;
+                let mut tail = output.split_off(length);
+                tail.zeroize();
+                output
+            }
+            Cipher::Gcm(mechanism, tag) => {
+                let auth_tag = auth_tag.filter(|given| given.len() == tag);
+                let auth_tag = auth_tag.ok_or_else(|| refused(HsmErrorKind::BadParameters, "authentication tag"))?;
+                self.run_decrypt(&mechanism, handle, &[data, auth_tag].concat())?
+            }
+            Cipher::Blocks(feedback, start) => self.feedback(feedback, start, handle, data, false)?,
+        };
+        Ok(HsmAnswer::Value(SecretValue::new(std::mem::take(&mut *output))))
+    }
+
+    fn run_decrypt(
+        &mut self,
+        mechanism: &Mechanism,
+        handle: Handle,
+        data: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+        self.seat.session.decrypt(mechanism, handle, data).map_err(|fault| unknown_parameters(mechanism, fault))
+    }
+
+    /// Counter, output and cipher feedback from encrypted blocks (NIST SP 800-38A §6.3–6.5).
+    fn feedback(
+        &mut self,
+        mode: Feedback,
+        start: [u8; 16],
+        key: Handle,
+        data: &[u8],
+        encrypting: bool,
+    ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+        let ecb = Mechanism::plain(CKM_AES_ECB);
+        let mut output = Zeroizing::new(data.to_vec());
+        match mode {
+            Feedback::Counter(bits) => {
+                let mut counters = Vec::with_capacity(data.len().next_multiple_of(16));
+                let mut counter = u128::from_be_bytes(start);
+                let mask = u128::MAX >> (128 - bits);
+                for _ in 0..data.len().div_ceil(16) {
+                    counters.extend(counter.to_be_bytes());
+                    counter = (counter & !mask) | (counter.wrapping_add(1) & mask);
+                }
+                let stream = self.seat.session.encrypt(&ecb, key, &counters)?;
+                output.iter_mut().zip(stream.iter()).for_each(|(byte, mask)| *byte ^= mask);
+            }
+            Feedback::Cipher if !encrypting => {
+                // Every input block is known, so one call encrypts them all.
+                let mut inputs = start.to_vec();
+                inputs.extend_from_slice(data);
+                inputs.truncate(16 * data.len().div_ceil(16));
+                let stream = self.seat.session.encrypt(&ecb, key, &inputs)?;
+                output.iter_mut().zip(stream.iter()).for_each(|(byte, mask)| *byte ^= mask);
+            }
+            Feedback::Cipher | Feedback::Output => {
+                let mut register = Zeroizing::new(start.to_vec());
+                for chunk in output.chunks_mut(16) {
+                    let stream = self.seat.session.encrypt(&ecb, key, &register)?;
+                    chunk.iter_mut().zip(stream.iter()).for_each(|(byte, mask)| *byte ^= mask);
+                    register = if mode == Feedback::Output { stream } else { Zeroizing::new(chunk.to_vec()) };
+                }
+            }
+        }
+        Ok(output)
+    }
+
+    /// The mechanism and what it is given: a digest in the scheme's form, or the data where only a hashing mechanism is offered.
+    fn signed_form(&self, scheme: &Scheme, input: &SignInput) -> Result<(Mechanism, Zeroizing<Vec<u8>>), HsmError> {
+        let bad = |error: crate::crypto::Error| {
+            tracing::debug!(%error, "a digest was not taken");
+            refused(HsmErrorKind::BadData, "digest")
+        };
+        let bare = scheme.bare();
+        let Some(hashing) = scheme.hash() else {
+            return match input {
+                #[expect(clippy::disallowed_methods, reason = "the token signs the data")]
+                SignInput::Data(data) => Ok((bare, Zeroizing::new(data.expose_secret().to_vec()))),
+                SignInput::Digest(_) => Err(refused(HsmErrorKind::Unsupported, "a signature over a digest")),
+            };
+        };
+        let digest = match input {
+            SignInput::Data(data) => match scheme.hashing() {
+                Some(whole) if !self.link.capability.offers(bare.code) && self.link.capability.offers(whole.code) => {
+                    #[expect(clippy::disallowed_methods, reason = "the token hashes and signs the data")]
+                    return Ok((whole, Zeroizing::new(data.expose_secret().to_vec())));
+                }
+                _ => hash::digest_secret(hashing.algorithm, data).map_err(bad)?,
+            },
+            SignInput::Digest(digest) => digest.clone(),
+        };
+        if u32::try_from(digest.len()) != Ok(hashing.bytes) {
+            return Err(refused(HsmErrorKind::BadData, "digest"));
+        }
+        let form = match scheme {
+            Scheme::RsaPkcs1(hashing) => hash::digest_info(hashing.algorithm, &digest).map_err(bad)?,
+            // FIPS 186-5 §6.4.1: the leftmost bits, as many as the curve's order has; whole bytes for every pair we know.
+            Scheme::Ecdsa(_, curve) => digest.get(..curve.bytes().min(digest.len())).unwrap_or_default().to_vec(),
+            Scheme::RsaPss(..) | Scheme::EdDsa => digest,
+        };
+        Ok((bare, Zeroizing::new(form)))
+    }
+
+    pub(super) fn sign(
+        &mut self,
+        key: &TokenReference,
+        parameters: &CryptographicParameters,
+        input: &SignInput,
+    ) -> Result<HsmAnswer, HsmError> {
+        let (kind, handle) = self.key(key)?;
+        let scheme = mechanism::scheme(kind, parameters)?;
+        let (mechanism, form) = self.signed_form(&scheme, input)?;
+        let signature = self.sign_form(&scheme, &mechanism, handle, &form)?;
+        Ok(HsmAnswer::Bytes(signature))
+    }
+
+    pub(super) fn sign_form(
+        &mut self,
+        scheme: &Scheme,
+        mechanism: &Mechanism,
+        handle: Handle,
+        form: &[u8],
+    ) -> Result<Vec<u8>, HsmError> {
+        let signature =
+            self.seat.session.sign(mechanism, handle, form).map_err(|fault| unknown_parameters(mechanism, fault))?;
+        match scheme {
+            Scheme::Ecdsa(_, curve) => ecdsa::to_der(*curve, &signature).map_err(|error| {
+                tracing::error!(%error, "the token's ECDSA signature");
+                refused(HsmErrorKind::Internal, "C_Sign")
+            }),
+            Scheme::RsaPkcs1(_) | Scheme::RsaPss(..) | Scheme::EdDsa => Ok(signature),
+        }
+    }
+
+    pub(super) fn verify(
+        &mut self,
+        key: &TokenReference,
+        parameters: &CryptographicParameters,
+        input: &SignInput,
+        signature: &[u8],
+    ) -> Result<HsmAnswer, HsmError> {
+        let (kind, handle) = self.key(key)?;
+        let scheme = mechanism::scheme(kind, parameters)?;
+        let (mechanism, form) = self.signed_form(&scheme, input)?;
+        let fixed;
+        let signature = match &scheme {
+            // r‖s has exactly that length and begins with anything; DER of that length would have to begin with 0x30 and
+            // parse to its end, which the strict decoder decides.
+            Scheme::Ecdsa(_, curve) => match ecdsa::to_fixed(*curve, signature) {
+                Ok(converted) => {
+                    fixed = converted;
+                    fixed.as_slice()
+                }
+                Err(_not_der) if signature.len() == 2 * curve.bytes() => signature,
+                Err(_not_der) => return Ok(HsmAnswer::Verified(false)),
+            },
+            Scheme::RsaPkcs1(_) | Scheme::RsaPss(..) | Scheme::EdDsa => signature,
+        };
+        self.seat
+            .session
+            .verify(&mechanism, handle, &form, signature)
+            .map(HsmAnswer::Verified)
+            .map_err(|fault| unknown_parameters(&mechanism, fault))
+    }
+
+    pub(super) fn mac(
+        &mut self,
+        key: &TokenReference,
+        parameters: &CryptographicParameters,
+        data: &SecretValue,
+    ) -> Result<HsmAnswer, HsmError> {
+        let (kind, handle) = self.key(key)?;
+        let mechanism = mechanism::mac(kind, parameters)?;
+        #[expect(clippy::disallowed_methods, reason = "the token makes the MAC of the data")]
+        let mac = self.seat.session.sign(&mechanism, handle, data.expose_secret())?;
+        Ok(HsmAnswer::Bytes(mac))
+    }
+
+    pub(super) fn wrap_key(
+        &mut self,
+        wrapping: &TokenReference,
+        target: &TokenReference,
+        mode: WrapMode,
+    ) -> Result<HsmAnswer, HsmError> {
+        let (mechanism, wrapping) = self.wrapping(wrapping, mode)?;
+        let (kind, object) = match target.key {
+            Some(_) => self.key(target)?,
+            None => (KeyKind::Generic, self.held(target)?),
+        };
+        if mode == WrapMode::AesKeyWrapPadding {
+            transfer::check_padding(self.link, self.seat, object, kind)?;
+        }
+        self.wrap_object(&mechanism, wrapping, object)
+    }
+
+    pub(super) fn wrap_bytes(
+        &mut self,
+        wrapping: &TokenReference,
+        value: &SecretValue,
+        mode: WrapMode,
+    ) -> Result<HsmAnswer, HsmError> {
+        let (mechanism, wrapping) = self.wrapping(wrapping, mode)?;
+        let import = transfer::import(self.link, KeyKind::Generic, value)?;
+        let common = template::key(Class::Secret, Life::Session, UsageMask(0), true);
+        let target = transfer::put(self.link, self.seat, common, import, value)?;
+        let wrapped = match mode {
+            WrapMode::AesKeyWrap => Ok(()),
+            WrapMode::AesKeyWrapPadding => transfer::check_padding(self.link, self.seat, target, KeyKind::Generic),
+        }
+        .and_then(|()| self.wrap_object(&mechanism, wrapping, target));
+        self.seat.session.destroy(target)?;
+        wrapped
+    }
+
+    /// The mechanism of a mode and the handle of its key.
+    fn wrapping(&mut self, key: &TokenReference, mode: WrapMode) -> Result<(Mechanism, Handle), HsmError> {
+        let mechanism = match mode {
+            WrapMode::AesKeyWrap => CKM_AES_KEY_WRAP,
+            WrapMode::AesKeyWrapPadding => transfer::kwp(self.link, self.seat)?.mechanism,
+        };
+        match self.key(key)? {
+            (KeyKind::Aes, handle) => Ok((Mechanism::plain(mechanism), handle)),
+            _ => Err(refused(HsmErrorKind::BadParameters, "wrapping key")),
+        }
+    }
+
+    fn wrap_object(&mut self, mechanism: &Mechanism, wrapping: Handle, target: Handle) -> Result<HsmAnswer, HsmError> {
+        let mut wrapped = self.seat.session.wrap(mechanism, wrapping, target, 8192)?;
+        Ok(HsmAnswer::Bytes(std::mem::take(&mut *wrapped)))
+    }
+}

@@ -1,0 +1,299 @@
+//! What the threads of one token share: its queue, its link, its handles, its health.
+//!
+//! A [`Link`] is what holds good between reaching the token and losing it. Losing it adds one to the generation, and whatever
+//! carries an older number, a handle or a session, is a miss. Log-in belongs to the application, so the link's anchor session
+//! stays open and unused as long as the link lives.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::{
+    Config, Observer,
+    capability::Capability,
+    error::refused,
+    module::Module,
+    quirks::Quirk,
+    raw::{Caller, Fault, Handle, Session, TokenInfo},
+    request::Work,
+    token::{self, RefusedPins, Trouble},
+    transfer::Transport,
+};
+use crate::{
+    domain::{TokenId, reference::CkaId},
+    engine::ports::{HsmAnswer, HsmError, HsmErrorKind, Memory},
+};
+
+/// Handles kept a token.
+const HANDLES_MAX: u64 = 10_000;
+/// Faults in a row, without a success between them, after which the token is looked at.
+pub(super) const SUSPECT_AFTER: u32 = 5;
+
+/// A request in the queue.
+pub(super) struct Job {
+    pub(super) work: Work,
+    pub(super) deadline: Instant,
+    pub(super) queued: Instant,
+    pub(super) started: Arc<AtomicBool>,
+    pub(super) reply: oneshot::Sender<Result<HsmAnswer, HsmError>>,
+}
+
+/// A request that was put into the queue.
+pub(super) struct Pending {
+    /// Where its answer comes.
+    pub(super) answer: oneshot::Receiver<Result<HsmAnswer, HsmError>>,
+    /// Whether a worker has begun with it.
+    pub(super) started: Arc<AtomicBool>,
+}
+
+/// The class of a token object, as far as handles are told apart by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Class {
+    Secret,
+    Private,
+    Public,
+    Data,
+}
+
+/// A session and what was established in it.
+pub(super) struct Seat {
+    pub(super) session: Session,
+    pub(super) transport: Option<Transport>,
+}
+
+impl Seat {
+    pub(super) const fn new(session: Session) -> Self {
+        Self { session, transport: None }
+    }
+}
+
+/// A token that was reached and logged in to.
+pub(super) struct Link {
+    pub(super) generation: u64,
+    pub(super) info: TokenInfo,
+    pub(super) quirk: &'static Quirk,
+    pub(super) capability: Capability,
+    /// Keeps the log-in. Works only where sessions are so few that it must.
+    pub(super) anchor: Mutex<Seat>,
+    pub(super) anchor_works: bool,
+    /// How many workers the token's session limit leaves room for.
+    pub(super) workers: usize,
+    login: Mutex<()>,
+}
+
+/// How a token is doing.
+pub(super) struct Health {
+    pub(super) state: &'static str,
+    pub(super) reason: Option<String>,
+}
+
+/// What all threads of one token share.
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) id: TokenId,
+    pub(super) module: &'static Module,
+    pub(super) caller: Arc<Caller>,
+    pub(super) memory: Arc<dyn Memory>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) jobs: flume::Receiver<Job>,
+    queue: flume::Sender<Job>,
+    wake: flume::Sender<()>,
+    pub(super) link: ArcSwapOption<Link>,
+    pub(super) generation: AtomicU64,
+    pub(super) handles: Cache<(CkaId, Class), (u64, Handle)>,
+    pub(super) health: Mutex<Health>,
+    pub(super) refused_pins: RefusedPins,
+    /// Worker sessions open now.
+    pub(super) sessions: AtomicUsize,
+    /// Workers with a higher number rest, because the token gave no more sessions.
+    pub(super) ceiling: AtomicUsize,
+    pub(super) stuck: AtomicUsize,
+    faults: AtomicU32,
+    stopping: AtomicBool,
+}
+
+impl Shared {
+    /// The state before the token was reached, and the keeper's wake-up.
+    pub(super) fn new(
+        config: Config,
+        module: &'static Module,
+        memory: Arc<dyn Memory>,
+        observer: Arc<dyn Observer>,
+    ) -> (Arc<Self>, flume::Receiver<()>) {
+        let id = TokenId(config.name.clone());
+        let (queue, jobs) = flume::bounded(config.queue.max(1));
+        let (wake, woken) = flume::bounded(1);
+        let shared = Self {
+            caller: Arc::new(Caller::new(module, id.clone(), Arc::clone(&observer))),
+            refused_pins: RefusedPins::new(config.retry_refused_pin),
+            id,
+            module,
+            memory,
+            observer,
+            jobs,
+            queue,
+            wake,
+            link: ArcSwapOption::empty(),
+            generation: AtomicU64::new(0),
+            handles: Cache::new(HANDLES_MAX),
+            health: Mutex::new(Health { state: "starting", reason: None }),
+            sessions: AtomicUsize::new(0),
+            ceiling: AtomicUsize::new(usize::MAX),
+            stuck: AtomicUsize::new(0),
+            faults: AtomicU32::new(0),
+            stopping: AtomicBool::new(false),
+            config,
+        };
+        (Arc::new(shared), woken)
+    }
+
+    /// Puts work into the queue; the answer comes through the receiver.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` without a link, `Busy` with a full queue.
+    pub(super) fn submit(&self, work: Work, limit: Duration) -> Result<Pending, HsmError> {
+        if self.link.load().is_none() {
+            return Err(refused(HsmErrorKind::Unavailable, "link"));
+        }
+        let (reply, answer) = oneshot::channel();
+        let started = Arc::new(AtomicBool::new(false));
+        let now = Instant::now();
+        let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_secs(86_400));
+        let job = Job { work, deadline, queued: now, started: Arc::clone(&started), reply };
+        self.queue.try_send(job).map_err(|_full| refused(HsmErrorKind::Busy, "queue"))?;
+        Ok(Pending { answer, started })
+    }
+
+    /// Requests waiting.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether the pool is being closed.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Ends all threads at their next step.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.wake_keeper();
+    }
+
+    /// Makes the keeper look now.
+    pub(super) fn wake_keeper(&self) {
+        // Full means that it is about to look anyway.
+        let _already_waking = self.wake.try_send(());
+    }
+
+    /// Sets the health that operators see.
+    pub(super) fn set_health(&self, state: &'static str, reason: Option<String>) {
+        let mut health = self.health.lock();
+        if health.state != state {
+            tracing::info!(token = %self.id, from = health.state, to = state, reason, "HSM");
+        }
+        *health = Health { state, reason };
+    }
+
+    /// Opens the anchor, logs in, and makes the link (contract §1.3, §1.4).
+    pub(super) fn connect(&self) -> Result<Arc<Link>, Trouble> {
+        self.module.initialize().map_err(Trouble::Away)?;
+        let info = token::choose(&self.caller, &self.config)?;
+        token::check_serial(&*self.memory, &self.config, &info)?;
+        let anchor = self.caller.open(info.slot)?;
+        token::login(&anchor, &self.caller, info.slot, &self.config, &*self.memory, &self.refused_pins)?;
+        let quirk = super::quirks::find(&format!("{} {} {}", self.module.description(), info.manufacturer, info.model));
+        let capability = Capability::discover(&self.caller, info.slot)?;
+        let (workers, anchor_works) = self.worker_count(quirk, info.sessions_max);
+        Ok(Arc::new(Link {
+            generation: self.generation.load(Ordering::Acquire),
+            info,
+            quirk,
+            capability,
+            anchor: Mutex::new(Seat::new(anchor)),
+            anchor_works,
+            workers,
+            login: Mutex::new(()),
+        }))
+    }
+
+    /// Below six sessions there is no reserve, and a token with a single one lets the anchor work (decision "sessions").
+    fn worker_count(&self, quirk: &Quirk, sessions_max: Option<u64>) -> (usize, bool) {
+        const RESERVE: usize = 2;
+        let wanted = if self.module.is_serial() { 1 } else { self.config.workers.unwrap_or(quirk.workers).max(1) };
+        match sessions_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)) {
+            None => (wanted, false),
+            Some(0 | 1) => (1, true),
+            Some(max @ 2..6) => (wanted.min(max - 1), false),
+            Some(max) => (wanted.min(max - 1 - RESERVE), false),
+        }
+    }
+
+    /// The token of that generation is gone: its handles and sessions are void. Only the first to say so counts.
+    pub(super) fn lost(&self, generation: u64, why: String) {
+        let next = generation + 1;
+        if self.generation.compare_exchange(generation, next, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return;
+        }
+        tracing::warn!(token = %self.id, generation = next, why, "the token is lost");
+        self.link.store(None);
+        self.set_health("recovering", Some(why));
+        self.wake_keeper();
+    }
+
+    /// Logs in again unless somebody else has done it meanwhile.
+    pub(super) fn login_again(&self, link: &Link, session: &Session) -> Result<(), HsmError> {
+        let _single_flight = link.login.lock();
+        if session.state()? == cryptoki_sys::CKS_RW_USER_FUNCTIONS {
+            return Ok(());
+        }
+        let (config, memory) = (&self.config, &*self.memory);
+        token::login(session, &self.caller, link.info.slot, config, memory, &self.refused_pins).map_err(|trouble| {
+            self.lost(link.generation, trouble.reason().to_owned());
+            refused(HsmErrorKind::Unavailable, "login")
+        })
+    }
+
+    /// Whether the log-in still stands on the anchor; if the anchor is gone, so is the link.
+    pub(super) fn check_anchor(&self, link: &Link) {
+        let Some(seat) = link.anchor.try_lock() else { return };
+        if let Err(Fault { rv, .. }) = seat.session.state() {
+            drop(seat);
+            self.lost(link.generation, format!("C_GetSessionInfo of the anchor session answered 0x{rv:08X}"));
+        }
+    }
+
+    /// A call failed as it does when a device is failing.
+    pub(super) fn suspect(&self) {
+        if self.faults.fetch_add(1, Ordering::Relaxed) + 1 >= SUSPECT_AFTER {
+            self.wake_keeper();
+        }
+    }
+
+    /// A request succeeded.
+    pub(super) fn succeeded(&self) {
+        if self.faults.load(Ordering::Relaxed) != 0 {
+            self.faults.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Faults in a row.
+    pub(super) fn faults(&self) -> u32 {
+        self.faults.load(Ordering::Relaxed)
+    }
+
+    /// The token gave no further session: as many as are open now are what there is.
+    pub(super) fn lower_ceiling(&self) {
+        self.ceiling.store(self.sessions.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}

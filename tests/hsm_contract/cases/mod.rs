@@ -1,0 +1,60 @@
+//! The cases. A case that finds its module unable prints "skipped, because …" and returns; it never passes silently.
+
+mod objects;
+mod operations;
+mod start;
+
+use std::{future::Future, pin::Pin};
+
+use crate::harness::Context;
+
+type Run = fn(Context) -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// One case.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    /// How many tokens of one label it needs.
+    pub(crate) tokens: usize,
+    /// Whether it must not run on a token that somebody uses.
+    pub(crate) spoils_token: bool,
+    pub(crate) run: Run,
+}
+
+macro_rules! cases {
+    ($($module:ident::$name:ident $tokens:literal $spoils:literal;)*) => {
+        pub(crate) const CASES: &[Case] = &[$(Case {
+            name: stringify!($name),
+            tokens: $tokens,
+            spoils_token: $spoils,
+            run: |context| Box::pin($module::$name(context)),
+        },)*];
+    };
+}
+
+cases! {
+    start::a_file_that_is_no_module_is_refused 1 false;
+    start::a_label_nobody_has_is_not_ready 1 false;
+    start::two_tokens_of_one_label_are_refused 2 true;
+    start::a_refused_pin_is_tried_once 1 true;
+    start::a_serial_that_changed_is_not_served 1 false;
+    start::a_full_queue_and_a_passed_deadline_are_busy 1 false;
+    start::system_keys_last 1 false;
+    start::many_callers_share_few_sessions 1 false;
+    objects::generated_secret_keys_come_out_as_digested 1 false;
+    objects::held_bytes_come_back_exactly 1 false;
+    objects::bytes_beside_a_key_are_told_apart 1 false;
+    objects::imported_keys_come_back_exactly 1 false;
+    objects::bad_values_are_refused_and_leave_nothing 1 false;
+    objects::pairs_come_out_and_in_again 1 false;
+    objects::what_may_not_leave_stays 1 false;
+    objects::destroying_is_idempotent_and_handles_are_forgotten 1 false;
+    operations::block_modes_match_published_vectors 1 false;
+    operations::padding_and_tags_are_checked 1 false;
+    operations::macs_match_published_vectors 1 false;
+    operations::rsa_signatures_hold 1 false;
+    operations::curve_signatures_hold 1 false;
+    operations::rsa_encryption_round_trips 1 false;
+    operations::keys_wrap_as_the_standards_say 1 false;
+    operations::random_bytes_differ 1 false;
+    operations::usage_bits_bind 1 false;
+}
