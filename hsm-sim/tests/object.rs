@@ -1,5 +1,8 @@
 //! Objects: templates, attribute rules, searches.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic too")]
+
+#[expect(dead_code, reason = "every test program uses its own part")]
 mod support;
 
 use cryptoki::{

@@ -1,5 +1,6 @@
 //! Slots, sessions, log-in and PINs.
 
+#[expect(dead_code, reason = "every test program uses its own part")]
 mod support;
 
 use cryptoki::{

@@ -8,6 +8,7 @@ use cryptoki_sys::*;
 macro_rules! functions {
     ($($name:ident)+) => {
         /// An entry of the function list.
+        #[expect(clippy::enum_variant_names, reason = "the standard has a function C_CancelFunction")]
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Function {
             $($name,)+

@@ -472,21 +472,25 @@ impl Operations {
 
     /// `C_SessionCancel`: ends the operations that flags name.
     pub(crate) fn cancel(&mut self, flags: CK_FLAGS) {
-        if flags & CKF_FIND_OBJECTS != 0 {
+        let names = |flag: CK_FLAGS| flags & flag != 0;
+        if names(CKF_FIND_OBJECTS) {
             self.search = None;
         }
-        let named: [(CK_FLAGS, fn(&mut Self)); 5] = [
-            (CKF_ENCRYPT, |all| all.encrypt.end()),
-            (CKF_DECRYPT, |all| all.decrypt.end()),
-            (CKF_DIGEST, |all| all.digest.end()),
-            (CKF_SIGN, |all| all.sign.end()),
-            (CKF_VERIFY, |all| {
-                all.verify.end();
-                all.verify_signature.end();
-            }),
-        ];
-        for (_, end) in named.into_iter().filter(|(flag, _)| flags & flag != 0) {
-            end(self);
+        if names(CKF_ENCRYPT) {
+            self.encrypt.end();
+        }
+        if names(CKF_DECRYPT) {
+            self.decrypt.end();
+        }
+        if names(CKF_DIGEST) {
+            self.digest.end();
+        }
+        if names(CKF_SIGN) {
+            self.sign.end();
+        }
+        if names(CKF_VERIFY) {
+            self.verify.end();
+            self.verify_signature.end();
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Every test loads its own copy of the module file: the loader gives a copy its own state, so tests run beside each other
 //! in one process, each with its own store.
-#![expect(dead_code, reason = "every test program uses its own part")]
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of a test may panic too")]
 
 use std::{
     ffi::CString,
