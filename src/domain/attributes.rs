@@ -13,14 +13,15 @@ macro_rules! kinds {
         /// Which attribute (KMIP 2.1 §4; 1.x names are mapped by the KMIP front end).
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum AttributeKind {
-            $(#[doc = concat!("*", stringify!($kind), "*.")] $kind,)*
-            /// A custom (1.x) or vendor (2.x) attribute; vendor `x` is a client's, `y` the server's.
+            /// A custom (1.x) or vendor (2.x) attribute; vendor `x` is a client's, `y` the server's. It stands first so that
+            /// its number never moves.
             Vendor {
                 /// Vendor Identification.
                 vendor: String,
                 /// Attribute Name.
                 name: String,
             },
+            $(#[doc = concat!("*", stringify!($kind), "*.")] $kind,)*
         }
 
         impl AttributeKind {

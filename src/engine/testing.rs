@@ -33,9 +33,9 @@ use super::{
 use crate::{
     authz::Authorizer,
     domain::{
-        ManagedObject, ObjectType, OperationKind, ProjectId, SecretValue, Timestamp, TokenId, TokenReference,
-        UniqueIdentifier,
-        algorithm::{Curve, HashingAlgorithm},
+        CryptographicParameters, ManagedObject, ObjectType, OperationKind, ProjectId, SecretValue, Timestamp, TokenId,
+        TokenReference, UniqueIdentifier,
+        algorithm::{BlockCipherMode, Curve, HashingAlgorithm, PaddingMethod},
         audit::{AuditEvent, Protocol},
         group::Group,
         job::{Job, JobState},
@@ -277,6 +277,13 @@ impl MemoryHsm {
             }
             HsmRequest::Random { bytes, .. } => Ok(HsmAnswer::Value(random(bytes as usize)?.into())),
             HsmRequest::SeedRandom { .. } => Ok(HsmAnswer::Done),
+            HsmRequest::Encrypt { key, parameters, iv, data, .. } if is_cbc(&parameters) => {
+                let data = cbc(&self.value(&key, true)?, iv.as_deref(), taken(&data), true)?;
+                Ok(HsmAnswer::Encrypted { data, iv: None, auth_tag: None })
+            }
+            HsmRequest::Decrypt { key, parameters, iv, data, .. } if is_cbc(&parameters) => {
+                Ok(HsmAnswer::Value(cbc(&self.value(&key, true)?, iv.as_deref(), data, false)?.into()))
+            }
             HsmRequest::Digest { .. }
             | HsmRequest::WrapKey { .. }
             | HsmRequest::WrapBytes { .. }
@@ -338,6 +345,36 @@ fn random(count: usize) -> Result<Vec<u8>, HsmError> {
 
 fn digest_of(value: &[u8]) -> Vec<u8> {
     digest::digest(&digest::SHA256, value).as_ref().to_vec()
+}
+
+fn is_cbc(parameters: &CryptographicParameters) -> bool {
+    parameters.block_cipher_mode == Some(BlockCipherMode::CBC)
+        && parameters.padding_method == Some(PaddingMethod::PKCS5)
+}
+
+/// AES-CBC with PKCS#5 padding, the one cipher that the HSM of the tests offers.
+fn cbc(key: &[u8], iv: Option<&[u8]>, mut data: Vec<u8>, encrypt: bool) -> Result<Vec<u8>, HsmError> {
+    use aws_lc_rs::{
+        cipher::{
+            AES_128, AES_256, DecryptionContext, EncryptionContext, PaddedBlockDecryptingKey, PaddedBlockEncryptingKey,
+            UnboundCipherKey,
+        },
+        iv::FixedLength,
+    };
+    let bad = |_unspecified: aws_lc_rs::error::Unspecified| error(HsmErrorKind::BadParameters);
+    let iv: [u8; 16] = iv.and_then(|iv| iv.try_into().ok()).ok_or_else(|| error(HsmErrorKind::BadParameters))?;
+    let algorithm = if key.len() == 16 { &AES_128 } else { &AES_256 };
+    let key = UnboundCipherKey::new(algorithm, key).map_err(bad)?;
+    if encrypt {
+        let key = PaddedBlockEncryptingKey::cbc_pkcs7(key).map_err(bad)?;
+        key.less_safe_encrypt(&mut data, EncryptionContext::Iv128(FixedLength::from(iv))).map_err(bad)?;
+        Ok(data)
+    } else {
+        let key = PaddedBlockDecryptingKey::cbc_pkcs7(key).map_err(bad)?;
+        let context = DecryptionContext::Iv128(FixedLength::from(iv));
+        let plain = key.decrypt(&mut data, context).map_err(|_failed| error(HsmErrorKind::DecryptionFailed))?;
+        Ok(plain.to_vec())
+    }
 }
 
 type MadePair = (KeyKind, KeyKind, Vec<u8>, Vec<u8>);

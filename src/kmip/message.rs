@@ -220,7 +220,10 @@ fn check_header(
             // here, because none are enrolled; what claims to prove more than the certificate is refused.
             Credential::UsernameAndPassword(_) | Credential::Device(_) => {}
             _ => {
-                return refuse(ResultReason::AUTHENTICATION_NOT_SUCCESSFUL, "credentials of this type are not accepted");
+                return refuse(
+                    ResultReason::AUTHENTICATION_NOT_SUCCESSFUL,
+                    "credentials of this type are not accepted",
+                );
             }
         }
     }

@@ -1,0 +1,121 @@
+//! A KMIP client beside an engine in memory: no sockets, the whole front end.
+
+use std::sync::Arc;
+
+use kmip_codec::{
+    Limits, ProtocolVersion, Tag, UniqueIdentifier,
+    attribute::{AttributeKind, AttributeValue, Attributes, Name},
+    message::{RequestHeader, RequestItem, RequestMessage, ResponseItem, ResponseMessage},
+    payload::{CreateRequest, Request, Response},
+    spec::enums::{CryptographicAlgorithm, ObjectType, Operation, ResultReason},
+    ttlv::Item,
+};
+use portcullis::{
+    authz::Authorizer,
+    domain::{Principal, ProjectId, Realm},
+    engine::testing::Bench,
+    kmip::{Peer, Service, Settings},
+};
+
+pub struct Gateway {
+    pub bench: Bench,
+    pub service: Arc<Service>,
+    pub peer: Peer,
+}
+
+pub type Answer = ResponseItem<Response>;
+
+pub fn peer(name: &str, project: &str, role: &str) -> Peer {
+    let roles = match role {
+        "admin" => vec!["admin", "member", "reader"],
+        "member" => vec!["member", "reader"],
+        other => vec![other],
+    };
+    let principal = Principal {
+        name: Some(name.into()),
+        project: ProjectId(project.into()),
+        roles: roles.into_iter().map(Into::into).collect(),
+        realm: Realm::Certificate,
+    };
+    Peer { principal, address: "127.0.0.1".into() }
+}
+
+impl Gateway {
+    pub fn start() -> Self {
+        let bench = Bench::new(Authorizer::default());
+        let settings = Settings { interop: true, ..Settings::default() };
+        let service = Arc::new(Service { engine: Arc::clone(&bench.engine), settings });
+        Self { bench, service, peer: peer("client", "demo", "member") }
+    }
+
+    pub async fn raw(&self, bytes: &[u8]) -> Vec<u8> {
+        self.service.answer(&self.peer, "test", bytes).await.to_vec()
+    }
+
+    pub async fn raw_items(&self, bytes: &[u8]) -> (ProtocolVersion, Vec<Answer>) {
+        decode(&self.raw(bytes).await)
+    }
+
+    pub async fn send(&self, message: &RequestMessage<Request>) -> Vec<Answer> {
+        self.raw_items(&message.encode().unwrap()).await.1
+    }
+
+    pub async fn one(&self, version: ProtocolVersion, operation: Operation, request: Request) -> Answer {
+        let message =
+            RequestMessage { header: RequestHeader::new(version), items: vec![RequestItem::new(operation, request)] };
+        let mut answers = self.send(&message).await;
+        assert_eq!(answers.len(), 1);
+        answers.remove(0)
+    }
+
+    /// An AES-256 key that may encrypt and decrypt; its identifier.
+    pub async fn aes(&self, version: ProtocolVersion, name: &str, extra: Attributes) -> UniqueIdentifier {
+        let answer = self.one(version, Operation::CREATE, create(name, extra)).await;
+        match answer.payload {
+            Some(Response::Create(made)) => made.unique_identifier,
+            other => panic!("{:?} {:?} {other:?}", answer.reason, answer.message),
+        }
+    }
+}
+
+pub fn create(name: &str, extra: Attributes) -> Request {
+    let mut attributes = Attributes::default()
+        .with(Tag::CRYPTOGRAPHIC_ALGORITHM, AttributeValue::Enumeration(CryptographicAlgorithm::AES.number()))
+        .with(Tag::CRYPTOGRAPHIC_LENGTH, AttributeValue::Integer(256))
+        .with(Tag::CRYPTOGRAPHIC_USAGE_MASK, AttributeValue::Mask(0xC));
+    if !name.is_empty() {
+        attributes.push(AttributeKind::from(Tag::NAME), AttributeValue::Name(Name::text(name)));
+    }
+    attributes.items.extend(extra.items);
+    let object_type = ObjectType::SYMMETRIC_KEY;
+    Request::Create(Box::new(CreateRequest { object_type, attributes, protection_storage_masks: None }))
+}
+
+/// Decodes an answer; every payload must be one that the typed layer understands.
+pub fn decode(bytes: &[u8]) -> (ProtocolVersion, Vec<Answer>) {
+    let message = ResponseMessage::decode(bytes, &Limits::default()).expect("a well-formed answer");
+    let version = message.header.protocol_version;
+    let items = message.items.into_iter().map(|item| typed(item, version)).collect();
+    (version, items)
+}
+
+fn typed(item: ResponseItem<Item<'_>>, version: ProtocolVersion) -> Answer {
+    let payload = item.payload.map(|payload| {
+        Response::decode(item.operation.expect("a payload has an operation"), version, &payload)
+            .expect("a typed payload")
+    });
+    ResponseItem {
+        operation: item.operation,
+        id: item.id,
+        status: item.status,
+        reason: item.reason,
+        message: item.message,
+        asynchronous_correlation_value: item.asynchronous_correlation_value,
+        payload,
+        extensions: item.extensions,
+    }
+}
+
+pub fn reason(answer: &Answer) -> ResultReason {
+    answer.reason.unwrap_or_else(|| panic!("it succeeded: {answer:?}"))
+}
