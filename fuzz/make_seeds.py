@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""Turns the golden vectors into seeds: each whole message is one for every target that reads messages."""
+import json, pathlib
+
+here = pathlib.Path(__file__).parent
+messages = []
+for path in sorted((here.parent / "kmip-codec/tests/vectors").glob("**/*")):
+    if path.is_file():
+        word = ""
+        for line in [*path.read_text(errors="replace").splitlines(), "end:"]:
+            if line.startswith(" "):
+                word += line.strip()
+            elif word:
+                messages.append(bytes.fromhex(word))
+                word = ""
+vectors = here.parent.parent / "shared/kmip/ttlv-vectors.jsonl"
+if vectors.exists():
+    for number, line in enumerate(vectors.open()):
+        if number % 12 == 0:
+            record = json.loads(line)
+            if record.get("direction") == "request":
+                messages.append(bytes.fromhex(record["ttlv_hex"]))
+for target in ("ttlv_decode", "ttlv_round_trip", "framing", "messages", "kmip_connection"):
+    folder = here / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, message in enumerate(messages):
+        (folder / f"vector-{number:04}").write_bytes(message)
+bodies = [b'\x00{"name":"n","payload":"cGF5","payload_content_type":"application/octet-stream","payload_content_encoding":"base64"}',
+          b'\x00{}', b'\x01{"type":"generic","secret_refs":[{"name":"a","secret_ref":"http://x/v1/secrets/6c2f3f1e-0b1a-4d5c-9e2f-1a2b3c4d5e6f"}]}',
+          b'\x02{"type":"key","meta":{"algorithm":"aes","bit_length":256,"mode":"cbc"}}',
+          b'\x02{"type":"asymmetric","meta":{"algorithm":"ec","bit_length":256}}',
+          b'\x04{"metadata":{"k":"v"}}', b'\x05{"key":"k","value":"v"}', b'\x06{"read":{"users":["u"],"project-access":false}}',
+          b'\x08{"service":"s","resource_type":"t","resource_id":"r"}', b'\x09{"name":"n","URL":"u"}']
+folder = here / "corpus" / "json_bodies"
+folder.mkdir(parents=True, exist_ok=True)
+for number, body in enumerate(bodies):
+    (folder / f"body-{number}").write_bytes(body)
+(here / "corpus" / ".made").write_text(f"{len(messages)} messages, {len(bodies)} bodies\n")
+print(f"seeds: {len(messages)} messages, {len(bodies)} bodies")
