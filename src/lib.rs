@@ -6,6 +6,7 @@
 // rank 0: nothing of ours
 pub mod crypto;
 pub mod domain;
+pub mod mem;
 pub mod net;
 pub mod telemetry;
 
@@ -22,10 +23,11 @@ pub mod hsm;
 pub mod store;
 
 // rank 4: front ends
+pub mod admin;
 pub mod barbican;
+pub mod kmip;
 
 // rank 5: everything meets
+pub mod app;
 pub mod config;
 pub mod tls;
-// rank 4: front ends
-pub mod kmip;

@@ -1,2 +1,16 @@
 //! The `portcullis` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use portcullis::app::{Arguments, run};
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(code) => code,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -90,17 +90,17 @@ fn verify(folder: &Path, key: Option<&CheckpointKey>) -> Report {
     verify_files(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>(), key).unwrap()
 }
 
-/// A software stand-in for the HSM's key: signs digests made elsewhere, as the HSM does.
+/// A software stand-in for the HSM's key.
 fn signing_key() -> (Signer, CheckpointKey) {
     let pair = Arc::new(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap());
     let public =
         aws_lc_rs::encoding::AsDer::<aws_lc_rs::encoding::PublicKeyX509Der<'_>>::as_der(pair.public_key()).unwrap();
     let key = CheckpointKey::parse(public.as_ref()).unwrap();
-    let signer: Signer = Arc::new(move |digest| {
+    let signer: Signer = Arc::new(move |message| {
         let pair = Arc::clone(&pair);
         Box::pin(async move {
-            let digest = aws_lc_rs::digest::Digest::import_less_safe(&digest, &aws_lc_rs::digest::SHA256).unwrap();
-            Ok(pair.sign_digest(&digest).unwrap().as_ref().to_vec())
+            let random = aws_lc_rs::rand::SystemRandom::new();
+            Ok(pair.sign(&random, &message).unwrap().as_ref().to_vec())
         })
     });
     (signer, key)

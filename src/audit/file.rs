@@ -29,8 +29,8 @@ use crate::{
     engine::ports::{Answer, AuditError, AuditSink, Clock, Durability},
 };
 
-/// Signs a SHA-256 digest with the trail's P-256 key in an HSM; the signature is DER.
-pub type Signer = Arc<dyn Fn([u8; 32]) -> Answer<'static, Result<Vec<u8>, String>> + Send + Sync>;
+/// Signs a message by ECDSA with SHA-256, with the trail's P-256 key in an HSM; the signature is DER.
+pub type Signer = Arc<dyn Fn(Vec<u8>) -> Answer<'static, Result<Vec<u8>, String>> + Send + Sync>;
 
 /// Called with the seconds of a sync and the number of records that it made durable.
 pub type Observer = Arc<dyn Fn(Duration, usize) + Send + Sync>;
@@ -163,7 +163,7 @@ impl FileSink {
         if head.is_signed {
             return Ok(());
         }
-        let signature = signer(hash(&signed_message(head.seq, &head.hash))).await;
+        let signature = signer(signed_message(head.seq, &head.hash)).await;
         let signature = signature.map_err(|error| AuditError(format!("the head cannot be signed: {error}")))?;
         let checkpoint = Checkpoint {
             seq: head.seq,

@@ -91,7 +91,7 @@ impl KmipVersion {
 
     /// Major and minor number.
     #[must_use]
-    pub const fn numbers(self) -> (u32, u32) {
+    pub const fn numbers(self) -> (i32, i32) {
         match self {
             Self::V1_0 => (1, 0),
             Self::V1_1 => (1, 1),
@@ -217,6 +217,8 @@ section! {
         ca: Option<PathBuf> = None;
         /// What `WWW-Authenticate` names; absent: `url`.
         public_url: Option<String> = None;
+        /// Roles that make a service token one.
+        service_token_roles: Vec<String> = Some(vec!["service".to_owned()]);
         /// How long a validated token is believed.
         cache_seconds: Within<0, 3_600> = Some(Within::new(60));
         /// For one validation.
@@ -270,9 +272,15 @@ section! {
         /// Worker threads, each with a session; absent: what the token allows, at most 32.
         workers: Option<Within<1, 1_024>> = None;
         /// Requests that may wait for a session.
-        queue_max: Quantity = Some(Quantity::new(1024));
-        /// Longest value held as a generic secret; longer ones become data objects. Absent: what the token says.
-        generic_secret_bytes_max: Option<Quantity> = None;
+        queue_max: Quantity = Some(Quantity::new(256));
+        /// A call that takes longer counts as stuck.
+        call_seconds: Seconds = Some(Seconds::new(30));
+        /// How often an idle token is probed.
+        probe_seconds: Seconds = Some(Seconds::new(10));
+        /// Whether a PIN that was refused before, or the last try, may be used: once.
+        retry_refused_pin: bool = Some(false);
+        /// Longest value held as a generic secret; longer ones become data objects.
+        generic_secret_bytes_max: Quantity = Some(Quantity::new(4096));
         /// What the module's initialisation is given as its reserved text.
         reserved: Option<String> = None;
         /// The folder of the simulator's tokens, for `embedded`.

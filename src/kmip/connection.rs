@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use kmip_codec::ttlv::{HEADER_BYTES, MessageKind, message_length};
+use kmip_codec::{
+    Limits,
+    ttlv::{HEADER_BYTES, MessageKind, message_length},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::Semaphore,
@@ -41,21 +44,41 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Serves one connection until the client leaves, is idle for too long, breaks the framing, or the gateway drains.
-pub async fn serve<S>(mut stream: S, peer: Peer, service: Arc<Service>, drain: CancellationToken)
+pub async fn serve<S>(stream: S, peer: Peer, service: Arc<Service>, drain: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    converse(stream, Some(&peer), &service, &drain).await;
+}
+
+/// Answers every message of a client whose certificate is valid but not enrolled with *Authentication Not Successful*,
+/// within the limits for peers we know nothing about.
+pub async fn refuse<S>(stream: S, service: Arc<Service>, drain: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    converse(stream, None, &service, &drain).await;
+}
+
+async fn converse<S>(mut stream: S, peer: Option<&Peer>, service: &Service, drain: &CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let limits = peer.map_or(&Limits::BEFORE_AUTHENTICATION, |_| &service.settings.limits);
     let connection = NEXT.fetch_add(1, Ordering::Relaxed);
     let mut count = 0_u64;
     loop {
         let message = tokio::select! {
             () = drain.cancelled() => break,
-            message = next(&mut stream, &service) => message,
+            message = next(&mut stream, service, limits) => message,
         };
         let Some((message, _room)) = message else { break };
         count += 1;
         let request = format!("kmip-{connection}-{count}");
-        let answer = service.answer(&peer, &request, &message).await;
+        let answer = match peer {
+            Some(peer) => service.answer(peer, &request, &message).await,
+            None => service.refuse(&message),
+        };
         if answer.is_empty() {
             break;
         }
@@ -75,13 +98,17 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, answer: &[u8]) -> std::io:
 type Room = tokio::sync::SemaphorePermit<'static>;
 
 /// The next whole message; `None` when the stream ends or cannot be followed any further.
-async fn next<S: AsyncRead + Unpin>(stream: &mut S, service: &Service) -> Option<(Zeroizing<Vec<u8>>, Room)> {
+async fn next<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    service: &Service,
+    limits: &Limits,
+) -> Option<(Zeroizing<Vec<u8>>, Room)> {
     let settings = &service.settings;
     let mut header = [0; HEADER_BYTES];
     let (first, rest) = header.split_at_mut(1);
     timeout(settings.idle, stream.read_exact(first)).await.ok()?.ok()?;
     timeout(settings.message_timeout, stream.read_exact(rest)).await.ok()?.ok()?;
-    let length = match message_length(&header, MessageKind::Request, &settings.limits) {
+    let length = match message_length(&header, MessageKind::Request, limits) {
         Ok(length) => length,
         Err(error) => {
             tracing::info!(%error, "a KMIP connection is closed: its next message cannot be delimited");

@@ -97,6 +97,23 @@ impl Service {
         }
     }
 
+    /// Answers one message of a client that is not enrolled.
+    #[must_use]
+    pub fn refuse(&self, bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+        let newest = self.settings.versions.first().copied().unwrap_or(V2_1);
+        match RequestMessage::decode(bytes, &Limits::BEFORE_AUTHENTICATION) {
+            Ok(message) => {
+                let asked = message.header.protocol_version.nearest();
+                let version = asked.filter(|version| self.settings.versions.contains(version)).unwrap_or(newest);
+                let header = self.header(version, version, "", None);
+                let text = "the client certificate is not enrolled";
+                let item = Answer::failure(None, ResultReason::AUTHENTICATION_NOT_SUCCESSFUL, text);
+                encode(&ResponseMessage { header, items: vec![item] })
+            }
+            Err(error) => self.malformed(&error, bytes, newest),
+        }
+    }
+
     async fn batch(
         &self,
         peer: &Peer,

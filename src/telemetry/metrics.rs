@@ -130,7 +130,9 @@ metrics! {
     request_seconds: Histogram REQUEST_SECONDS, "portcullis_request_duration_seconds", ["protocol", "operation", "outcome"],
         "Time from the decoded request to its answer; outcome is success or failure.";
     hsm_calls: Histogram CALL_SECONDS, "portcullis_hsm_call_duration_seconds", ["token", "function", "result"],
-        "Time inside a PKCS#11 function, by token name, function and result (ok or the CKR name).";
+        "Time inside a PKCS#11 function, by token name, function and result (ok, the code in hex, or vendor).";
+    hsm_waits: Histogram CALL_SECONDS, "portcullis_hsm_wait_duration_seconds", ["token"],
+        "Time a request waited for a session of the token.";
     hsm_queue: Gauge, "portcullis_hsm_queue_depth", ["token"],
         "Requests that wait for a session of the token.";
     hsm_sessions: Gauge, "portcullis_hsm_sessions", ["token"],
@@ -169,9 +171,14 @@ impl Metrics {
         self.request_seconds.with_label_values(&[protocol, operation, coarse]).observe(seconds);
     }
 
-    /// Counts one PKCS#11 call. `result` is `ok` or the name of the return value.
+    /// Counts one PKCS#11 call. `result` is `ok` or the return value in hex.
     pub fn hsm_call(&self, token: &str, function: &str, result: &str, seconds: f64) {
         self.hsm_calls.with_label_values(&[token, function, result]).observe(seconds);
+    }
+
+    /// Counts how long a request waited for a session.
+    pub fn hsm_wait(&self, token: &str, seconds: f64) {
+        self.hsm_waits.with_label_values(&[token]).observe(seconds);
     }
 
     /// Sets what is known of a token.
@@ -289,6 +296,7 @@ mod tests {
         metrics.request("kmip", "create", "success", 0.002);
         metrics.request("barbican", "reveal", "not-found", 0.001);
         metrics.hsm_call("main", "C_GenerateKey", "ok", 0.0001);
+        metrics.hsm_wait("main", 0.0001);
         metrics.hsm_token("main", "ready", 32, 0, 1);
         metrics.store_commit("ok", 0.0005);
         metrics.audit_written("ok", 3);

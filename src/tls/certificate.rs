@@ -3,6 +3,9 @@
 use der::{Decode, Encode};
 use x509_cert::Certificate;
 
+use super::issue::DEVELOPMENT;
+use crate::crypto::hash::{sha256, to_hex};
+
 /// Facts of one certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -17,6 +20,12 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Whether `dev` made it or its CA.
+    #[must_use]
+    pub fn is_development(&self) -> bool {
+        self.subject.contains(DEVELOPMENT) || self.issuer.contains(DEVELOPMENT)
+    }
+
     /// Reads them.
     ///
     /// # Errors
@@ -30,11 +39,7 @@ impl Summary {
             subject: body.subject().to_string(),
             issuer: body.issuer().to_string(),
             not_after: i64::try_from(seconds).unwrap_or(i64::MAX),
-            spki_sha256: hex(aws_lc_rs::digest::digest(
-                &aws_lc_rs::digest::SHA256,
-                &body.subject_public_key_info().to_der()?,
-            )
-            .as_ref()),
+            spki_sha256: to_hex(&sha256(&body.subject_public_key_info().to_der()?)),
         })
     }
 }
@@ -46,9 +51,4 @@ impl Summary {
 /// When the bytes are no certificate.
 pub fn spki_sha256(der: &[u8]) -> Result<String, der::Error> {
     Summary::of(der).map(|summary| summary.spki_sha256)
-}
-
-/// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

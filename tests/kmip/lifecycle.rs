@@ -6,7 +6,7 @@ use kmip_codec::{
     codec::DateTime,
     payload::{
         ActivateRequest, AddAttributeRequest, DecryptRequest, DestroyRequest, EncryptRequest, GetAttributesRequest,
-        GetRequest, Request, Response, RevokeRequest,
+        GetRequest, LocateRequest, Request, Response, RevokeRequest,
     },
     spec::enums::{BlockCipherMode, Operation, PaddingMethod, ResultReason, RevocationReasonCode},
     version::{V1_0, V1_2, V1_4, V2_0, V2_1},
@@ -162,7 +162,7 @@ async fn another_projects_object_does_not_exist() {
         assert_eq!(reason(&get(&gateway, version, &key).await), wanted);
         assert_eq!(reason(&destroy(&gateway, version, &key).await), wanted);
     }
-    let all = Request::Locate(Box::default());
+    let all = Request::Locate(Box::new(LocateRequest::default()));
     let Some(Response::Locate(found)) = gateway.one(V1_4, Operation::LOCATE, all).await.payload else {
         panic!("refused")
     };

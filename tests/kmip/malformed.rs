@@ -4,7 +4,7 @@ use kmip_codec::{
     ProtocolVersion, Tag,
     attribute::Attributes,
     message::{MessageExtension, RequestHeader, RequestItem, RequestMessage},
-    payload::{QueryRequest, Request},
+    payload::{DiscoverVersionsRequest, QueryRequest, Request},
     spec::enums::{Operation, QueryFunction, ResultReason, ResultStatus},
     ttlv::{Item, Value},
     version::{V1_0, V1_2, V1_4, V2_0, V2_1},
@@ -13,7 +13,7 @@ use kmip_codec::{
 use crate::support::{Gateway, create, decode, reason};
 
 fn discover(version: ProtocolVersion) -> Vec<u8> {
-    let request = Request::DiscoverVersions(Box::default());
+    let request = Request::DiscoverVersions(Box::new(DiscoverVersionsRequest::default()));
     let items = vec![RequestItem::new(Operation::DISCOVER_VERSIONS, request)];
     RequestMessage { header: RequestHeader::new(version), items }.encode().unwrap().to_vec()
 }

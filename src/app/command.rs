@@ -1,0 +1,208 @@
+//! The command line.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    net::SocketAddr,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{self, ExitCode},
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::{
+    client, dev, gateway, inspect,
+    problem::{Explain, Problem},
+    trail,
+};
+use crate::{
+    config::{self, Config, Rules},
+    telemetry::logging,
+};
+
+/// A key-management gateway: KMIP and the Barbican API in front of PKCS#11 HSMs.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a complete gateway on this machine, with a simulated HSM and certificates of its own.
+    Dev(DevArguments),
+    /// Runs the gateway that a configuration file describes.
+    Serve(ConfigArguments),
+    /// Says what is wrong with a configuration, reaches its HSM, and prints what would be served.
+    Check(ConfigArguments),
+    /// Talks KMIP to a gateway: for people and smoke tests.
+    Kmip(client::ClientArguments),
+    /// Works on audit trails.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Looks at the tokens of a configuration.
+    #[command(subcommand)]
+    Hsm(HsmCommand),
+}
+
+/// Which configuration.
+#[derive(Debug, Args)]
+struct ConfigArguments {
+    /// The configuration file; config/gateway.toml documents every option.
+    #[arg(long, env = "PORTCULLIS_CONFIG", value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Where and what `dev` is.
+#[derive(Clone, Debug, Args)]
+pub(super) struct DevArguments {
+    /// The folder of everything; made when it is missing, reused when it is there.
+    #[arg(long, default_value = "./portcullis-dev", value_name = "DIR")]
+    pub(super) dir: PathBuf,
+    /// Where KMIP listens [default: 127.0.0.1:5696]; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) kmip: Option<SocketAddr>,
+    /// Where the Barbican API listens [default: 127.0.0.1:9311].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) rest: Option<SocketAddr>,
+    /// Where metrics and health listen [default: 127.0.0.1:9380].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) ops: Option<SocketAddr>,
+    /// The built-in rules of the Barbican API [default: secure].
+    #[arg(long, value_enum)]
+    pub(super) policy: Option<Policy>,
+    /// A PKCS#11 module to use instead of the simulated HSM.
+    #[arg(long, value_name = "PATH", requires_all = ["token_label", "pin_file"])]
+    pub(super) module: Option<PathBuf>,
+    /// The label of that module's token.
+    #[arg(long, value_name = "LABEL", requires = "module")]
+    pub(super) token_label: Option<String>,
+    /// The file with the user PIN of that token.
+    #[arg(long, value_name = "FILE", requires = "module")]
+    pub(super) pin_file: Option<PathBuf>,
+}
+
+/// The built-in rules.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Policy {
+    /// As Barbican 23.
+    Secure,
+    /// As older releases.
+    Legacy,
+}
+
+impl From<Policy> for Rules {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Secure => Self::Secure,
+            Policy::Legacy => Self::Legacy,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Checks the hash chain of a trail: exit code 0 when it holds, 1 with the first bad line.
+    Verify {
+        /// The files of the trail in order, or its folder.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// The public key of the checkpoints, PEM or DER; without it signatures are not checked.
+        #[arg(long, value_name = "PUB")]
+        key: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum HsmCommand {
+    /// Shows every token: health, identity, sessions.
+    Status {
+        #[command(flatten)]
+        config: ConfigArguments,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the command; what it prints is on standard output, what goes wrong on standard error.
+///
+/// # Errors
+///
+/// The problem for the person who typed it.
+pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
+    match arguments.command {
+        Command::Dev(arguments) => {
+            logging::start(
+                logging::Format::Text,
+                &env::var("PORTCULLIS_LOG").unwrap_or_else(|_unset| "warn".to_owned()),
+            )
+            .explain("PC-LOG", "PORTCULLIS_LOG", "give a level such as info")?;
+            dev::run(&arguments)
+        }
+        Command::Serve(arguments) => {
+            let config = configuration(&arguments.config)?;
+            start_logging(&config)?;
+            gateway::serve(config)
+        }
+        Command::Check(arguments) => {
+            let config = configuration(&arguments.config)?;
+            start_logging(&config)?;
+            inspect::check(&config)
+        }
+        Command::Kmip(arguments) => client::run(arguments),
+        Command::Audit(AuditCommand::Verify { files, key }) => trail::verify(&files, key.as_deref()),
+        Command::Hsm(HsmCommand::Status { config, json }) => {
+            let config = configuration(&config.config)?;
+            start_logging(&config)?;
+            inspect::status(&config, json)
+        }
+    }
+}
+
+/// Reads a configuration, with what the environment lays over it, and sees to it that modules find their environment.
+pub(super) fn configuration(path: &Path) -> Result<Config, Problem> {
+    let config = config::load(
+        path,
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+    )?;
+    apply_environment(&config)?;
+    Ok(config)
+}
+
+fn start_logging(config: &Config) -> Result<(), Problem> {
+    let format = match config.log.format {
+        config::LogFormat::Json => logging::Format::Json,
+        config::LogFormat::Text => logging::Format::Text,
+    };
+    logging::start(format, &config.log.level).explain("PC-LOG", "log.level", "give a level such as info")
+}
+
+/// Vendor modules read environment variables, and a process may not change its own once threads run. So the program
+/// starts itself again with them, keeping its process id.
+fn apply_environment(config: &Config) -> Result<(), Problem> {
+    let wanted: BTreeMap<&String, &String> = config.hsm.values().flat_map(|hsm| &hsm.env).collect();
+    for hsm in config.hsm.values() {
+        for (name, value) in &hsm.env {
+            if wanted.get(name).is_some_and(|other| *other != value) {
+                return Err(Problem::new(
+                    "PC-HSM-ENV",
+                    format!("two tokens want different values of the environment variable {name}"),
+                    "modules of one process share the environment: give it one value",
+                ));
+            }
+        }
+    }
+    if wanted.iter().all(|(name, value)| env::var_os(name).is_some_and(|have| have == value.as_str())) {
+        return Ok(());
+    }
+    let program = env::current_exe().explain("PC-HSM-ENV", "the program's own file", "set the variables beforehand")?;
+    let failed = process::Command::new(program).args(env::args_os().skip(1)).envs(wanted).exec();
+    Err(Problem::new(
+        "PC-HSM-ENV",
+        format!("the program cannot start itself again: {failed}"),
+        "set the variables beforehand",
+    ))
+}

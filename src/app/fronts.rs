@@ -1,0 +1,169 @@
+//! The front ends on their listeners: who a connection or request is, and which service answers it.
+
+use std::{fs, sync::Arc};
+
+use axum::{Router, http::HeaderMap};
+use kmip_codec::{Limits, ProtocolVersion};
+use tower_http::timeout::TimeoutLayer;
+
+use super::{
+    gateway::Core,
+    problem::{Explain, Problem},
+    system::SystemClock,
+};
+use crate::{
+    authn::{Clients, EnrolledClient, Keystone, KeystoneSettings, Refusal, RestAuthenticator, RestClaim},
+    barbican::{self, AuthRefusal, Authenticate},
+    config::{self, AuthMode, Config},
+    crypto::hash::to_hex,
+    domain::{Principal, SecretValue},
+    engine::ports::{Answer, Clock},
+    kmip,
+    net::Connection,
+    telemetry::Metrics,
+};
+
+/// KMIP: the enrolled clients and the service that answers them.
+#[derive(Clone)]
+pub(super) struct KmipFront {
+    clients: Arc<Clients>,
+    service: Arc<kmip::Service>,
+    metrics: Arc<Metrics>,
+}
+
+impl KmipFront {
+    pub(super) fn new(core: &Core) -> Result<Self, Problem> {
+        let settings = kmip_settings(&core.config);
+        Ok(Self {
+            clients: Arc::new(clients(&core.config)?),
+            service: Arc::new(kmip::Service { engine: Arc::clone(&core.engine), settings }),
+            metrics: Arc::clone(&core.metrics),
+        })
+    }
+
+    /// Serves one connection as the client that its certificate proves.
+    pub(super) async fn serve(self, connection: Connection) {
+        let Connection { stream, peer, certificate, drain } = connection;
+        let address = peer.ip().to_string();
+        match self.clients.authenticate(certificate.as_deref().unwrap_or_default()) {
+            Ok(principal) => kmip::serve(stream, kmip::Peer { principal, address }, self.service, drain).await,
+            Err(refusal) => {
+                let key = certificate.and_then(|der| crate::tls::spki_sha256(&der).ok()).unwrap_or_default();
+                tracing::warn!(%peer, spki_sha256 = key, "{refusal}: add it to [[kmip.clients]] to let it in");
+                self.metrics.request("kmip", "connect", "not-enrolled", 0.0);
+                kmip::refuse(stream, self.service, drain).await;
+            }
+        }
+    }
+}
+
+/// The enrolled clients of a configuration.
+pub(super) fn clients(config: &Config) -> Result<Clients, Problem> {
+    let enrolled: Vec<EnrolledClient> = config
+        .kmip
+        .clients
+        .iter()
+        .map(|client| EnrolledClient {
+            name: client.name.clone(),
+            spki_sha256: to_hex(&client.spki_sha256.0),
+            project: client.project.clone(),
+            roles: client.roles.clone(),
+        })
+        .collect();
+    Clients::new(&enrolled)
+        .map_err(|mistakes| Problem::new("PC-KMIP-CLIENTS", mistakes.join("\n"), "correct [[kmip.clients]]"))
+}
+
+fn kmip_settings(config: &Config) -> kmip::Settings {
+    let mut versions: Vec<ProtocolVersion> = config
+        .kmip
+        .versions
+        .iter()
+        .map(|version| version.numbers())
+        .map(|(major, minor)| ProtocolVersion::new(major, minor))
+        .collect();
+    versions.sort_by(|a, b| b.cmp(a));
+    kmip::Settings {
+        versions,
+        limits: Limits {
+            message_bytes_max: config.kmip.message_bytes_max.size(),
+            batch_items_max: config.kmip.batch_items_max.size(),
+            ..Limits::AUTHENTICATED
+        },
+        idle: config.kmip.idle_seconds.seconds(),
+        message_timeout: config.kmip.message_seconds.seconds(),
+        ..kmip::Settings::default()
+    }
+}
+
+/// The routes of the Barbican API.
+pub(super) fn rest(core: &Core) -> Result<Router, Problem> {
+    let config = &core.config.rest;
+    let gateway = barbican::Gateway {
+        engine: Arc::clone(&core.engine),
+        authenticator: Arc::new(Authenticator(authenticator(&core.config)?)),
+        settings: barbican::Settings {
+            host_href: config.host_href.clone(),
+            https: config.certificate.is_some(),
+            behind_proxy: config.behind_proxy,
+            request_bytes_max: config.body_bytes_max.size(),
+            secret_bytes_max: config.payload_bytes_max.size(),
+            ..barbican::Settings::default()
+        },
+    };
+    let limit =
+        TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, config.request_seconds.seconds());
+    Ok(barbican::router(Arc::new(gateway)).layer(limit))
+}
+
+/// How REST requests are authenticated.
+pub(super) fn authenticator(config: &Config) -> Result<RestAuthenticator, Problem> {
+    match (config.rest.auth.mode, &config.rest.auth.keystone) {
+        (AuthMode::Keystone, Some(keystone)) => Ok(RestAuthenticator::Keystone(Arc::new(client(keystone)?))),
+        // Keystone without its section does not come this far.
+        (AuthMode::Keystone, None) | (AuthMode::Unauthenticated, _) => Ok(RestAuthenticator::Unauthenticated),
+    }
+}
+
+fn client(keystone: &config::Keystone) -> Result<Keystone, Problem> {
+    let file = &keystone.password_file;
+    let password = fs::read(file).explain("PC-KEYSTONE-PASSWORD", file.display(), "name the file with the password")?;
+    let password = zeroize::Zeroizing::new(password);
+    let password = SecretValue::new(password.trim_ascii_end().to_vec());
+    let ca =
+        keystone.ca.as_ref().map(|path| fs::read(path).explain("PC-KEYSTONE-CA", path.display(), "check the path"));
+    let ca = ca.transpose()?;
+    let settings = KeystoneSettings {
+        url: keystone.url.clone(),
+        username: keystone.username.clone(),
+        user_domain: keystone.user_domain.clone(),
+        project: keystone.project.clone(),
+        project_domain: keystone.project_domain.clone(),
+        public_url: keystone.public_url.clone(),
+        service_token_roles: keystone.service_token_roles.clone(),
+        cache_seconds: keystone.cache_seconds.get(),
+        request_seconds: keystone.request_seconds.get(),
+    };
+    let clock = Arc::new(|| SystemClock.now());
+    let made = Keystone::new(&settings, &password, ca.as_deref(), clock);
+    made.explain("PC-KEYSTONE", "rest.auth.keystone", "correct that section")
+}
+
+/// What the API's front end asks of authentication.
+struct Authenticator(RestAuthenticator);
+
+impl Authenticate for Authenticator {
+    fn authenticate<'a>(&'a self, headers: &'a HeaderMap) -> Answer<'a, Result<Principal, AuthRefusal>> {
+        Box::pin(async move {
+            // Without method and path a token that is limited to some requests is refused.
+            let claim = RestClaim::read("", "", |name| headers.get(name).and_then(|value| value.to_str().ok()));
+            self.0.authenticate(&claim).await.map_err(|refusal| match refusal {
+                Refusal::Missing(_) | Refusal::Malformed(_) => AuthRefusal::ProjectMissing,
+                Refusal::Unavailable => AuthRefusal::Unavailable,
+                Refusal::NotEnrolled | Refusal::Unauthenticated | Refusal::Unscoped => {
+                    AuthRefusal::Unauthenticated { challenge: self.0.www_authenticate() }
+                }
+            })
+        })
+    }
+}

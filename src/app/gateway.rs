@@ -1,0 +1,515 @@
+//! The life of a gateway: start in a fixed order, serve, drain.
+//!
+//! The order is: what can be checked without touching anything; the ops listener, so that an orchestrator sees the start;
+//! store, tokens, the store's key, audit trail, repair; the listeners; `ready`. The store is opened first because it
+//! remembers the tokens' serials and refused PINs; it is unlocked with a key that only the token can compute.
+
+use std::{fs, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
+
+use serde::Serialize;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    fronts::{self, KmipFront},
+    observers::{CountedTrail, Counting, Lag},
+    problem::{Explain, Problem},
+    refusals,
+    system::{SystemChance, SystemClock},
+    tokens, upkeep,
+    watched::WatchedStore,
+};
+use crate::{
+    admin::{Admin, Parts, Phase},
+    audit::{AuditOptions, FileSink, Signer},
+    authz::{Authorizer, Overrides, RuleSet},
+    config::{Config, Durability, Rules, Wrapping},
+    engine::{
+        Engine, Ports, Settings,
+        ports::{Answer, Hsm, HsmError, Memory, MetadataStore, StoreError},
+        reconcile::reconcile,
+    },
+    hsm::{self, Pool},
+    mem,
+    net::{Connection, Events, HttpLimits, Limits, Listener, Security, serve_http},
+    store::{RawStore, sled::SledOptions},
+    telemetry::Metrics,
+    tls::{self, Reloadable, ServerFiles},
+};
+
+/// How the gateway was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// By `dev`.
+    Dev,
+    /// By `serve`.
+    Serve,
+}
+
+/// Where the listeners really are.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Addresses {
+    /// Host and port.
+    pub(super) kmip: String,
+    /// A URL.
+    pub(super) rest: String,
+    /// A URL.
+    pub(super) ops: String,
+}
+
+/// The purposes of the gateway's own keys on the token.
+const STORE_KEY: &str = "store-mac";
+const AUDIT_KEY: &str = "audit-head";
+/// For one signature over the audit trail's head.
+const SIGN_LIMIT: Duration = Duration::from_secs(10);
+/// What is left of the ten seconds after SIGTERM for the last checkpoint and for leaving the token.
+const LAST_ACTS: Duration = Duration::from_millis(700);
+
+/// Runs the gateway of a configuration.
+pub(super) fn serve(config: Config) -> Result<ExitCode, Problem> {
+    refusals::serve(&config)?;
+    run(config, Mode::Serve, |addresses| {
+        tracing::info!(kmip = addresses.kmip, rest = addresses.rest, ops = addresses.ops, "ready");
+        println!("ready");
+        Ok(())
+    })
+}
+
+/// Runs a gateway until it is told to stop; `announce` is called once all listeners accept.
+pub(super) fn run(
+    config: Config,
+    mode: Mode,
+    announce: impl FnOnce(&Addresses) -> Result<(), Problem>,
+) -> Result<ExitCode, Problem> {
+    if let Err(error) = mem::harden() {
+        tracing::warn!(%error, "core dumps could not be switched off");
+    }
+    tls::install_provider();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.explain("PC-RUNTIME", "no threads can be started", "raise the limit of processes")?;
+    let result = runtime.block_on(live(config, mode, announce));
+    // A PKCS#11 call that hangs must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+async fn live(
+    config: Config,
+    mode: Mode,
+    announce: impl FnOnce(&Addresses) -> Result<(), Problem>,
+) -> Result<ExitCode, Problem> {
+    let config = Arc::new(config);
+    let mut signals = Signals::new()?;
+    let metrics = Arc::new(Metrics::new());
+    let admin = Admin::new(Arc::clone(&metrics));
+    let doors = Doors::prepare(&config, Arc::clone(&metrics))?;
+    let (ops, ops_address) = doors.open_ops(&admin).await?;
+
+    let (broken, mut fatal) = mpsc::unbounded_channel();
+    let started = tokio::select! {
+        started = Core::start(&config, mode, &metrics, &admin, broken) => started?,
+        () = signals.terminated() => return Ok(ExitCode::SUCCESS),
+    };
+    let (fronts, addresses) = doors.open(&started, ops_address).await?;
+    admin.enter(Phase::Serving(started.parts()));
+    let mut upkeep = upkeep::start(&started);
+    announce(&addresses)?;
+
+    let ended = loop {
+        tokio::select! {
+            told = signals.next() => match told {
+                Told::Stop => break Ok(ExitCode::SUCCESS),
+                Told::Reload => doors.reload(&started, &config),
+            },
+            Some(reason) = fatal.recv() => break Err(Problem::new(
+                "PC-STORE-FAILED",
+                format!("the store failed, and nothing more can be acknowledged: {reason}"),
+                "look after the disk, then start again",
+            )),
+        }
+    };
+    tracing::info!("draining");
+    admin.enter(Phase::Draining);
+    doors.drain.cancel();
+    tokio::select! {
+        () = join(fronts) => {}
+        () = signals.terminated() => tracing::warn!("told to stop again: open requests are cut off"),
+    }
+    upkeep.abort_all();
+    started.finish().await;
+    doors.ops_drain.cancel();
+    join(vec![ops]).await;
+    ended
+}
+
+async fn join(tasks: Vec<JoinHandle<()>>) {
+    for task in tasks {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "a listener ended unexpectedly");
+        }
+    }
+}
+
+/// The signals a gateway listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Problem> {
+        let listen = |kind| signal(kind).explain("PC-RUNTIME", "signals cannot be received", "");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
+
+    /// Waits for the word to stop; a reload means nothing before or after serving.
+    async fn terminated(&mut self) {
+        while matches!(self.next().await, Told::Reload) {}
+    }
+}
+
+/// What a signal says.
+enum Told {
+    Stop,
+    Reload,
+}
+
+/// The listeners and what protects them.
+struct Doors {
+    config: Arc<Config>,
+    metrics: Arc<Metrics>,
+    events: Arc<dyn Events>,
+    kmip_tls: Reloadable,
+    rest_tls: Option<Reloadable>,
+    drain: CancellationToken,
+    ops_drain: CancellationToken,
+}
+
+impl Doors {
+    /// Reads the certificates; opens nothing.
+    fn prepare(config: &Arc<Config>, metrics: Arc<Metrics>) -> Result<Self, Problem> {
+        let (kmip_tls, rest_tls) = certificates(config)?;
+        let doors = Self {
+            config: Arc::clone(config),
+            events: Arc::new(Counting(Arc::clone(&metrics))),
+            metrics,
+            kmip_tls,
+            rest_tls,
+            drain: CancellationToken::new(),
+            ops_drain: CancellationToken::new(),
+        };
+        doors.publish_expiry();
+        Ok(doors)
+    }
+
+    async fn open_ops(&self, admin: &Arc<Admin>) -> Result<(JoinHandle<()>, SocketAddr), Problem> {
+        let listener = self.bind("ops", self.config.ops.listen, Security::Plain, 256).await?;
+        let address = listener.address();
+        let router = admin.router();
+        let handler = move |connection: Connection| serve_http(connection, router.clone(), HttpLimits::default());
+        Ok((tokio::spawn(listener.serve(handler, self.ops_drain.clone(), Duration::from_millis(200))), address))
+    }
+
+    async fn open(&self, core: &Core, ops: SocketAddr) -> Result<(Vec<JoinHandle<()>>, Addresses), Problem> {
+        let (kmip_front, routes) = (KmipFront::new(core)?, fronts::rest(core)?);
+        let kmip_limit = self.config.kmip.connections_max.size();
+        let kmip = Security::Tls(self.kmip_tls.current());
+        let kmip = self.bind("kmip", self.config.kmip.listen, kmip, kmip_limit).await?;
+        let (rest, scheme) = match &self.rest_tls {
+            Some(tls) => (Security::Tls(tls.current()), "https"),
+            None => (Security::Plain, "http"),
+        };
+        let rest = self.bind("rest", self.config.rest.listen, rest, self.config.rest.connections_max.size()).await?;
+        let addresses = Addresses {
+            kmip: kmip.address().to_string(),
+            rest: format!("{scheme}://{}", rest.address()),
+            ops: format!("http://{ops}"),
+        };
+        let grace = self.config.limits.drain_seconds.seconds();
+        let kmip = kmip.serve(move |connection| kmip_front.clone().serve(connection), self.drain.clone(), grace);
+        let rest = rest.serve(
+            move |connection| serve_http(connection, routes.clone(), HttpLimits::default()),
+            self.drain.clone(),
+            grace,
+        );
+        Ok((vec![tokio::spawn(kmip), tokio::spawn(rest)], addresses))
+    }
+
+    async fn bind(
+        &self,
+        name: &'static str,
+        address: SocketAddr,
+        security: Security,
+        connections_max: usize,
+    ) -> Result<Listener, Problem> {
+        let limits = Limits {
+            connections_max,
+            handshake_timeout: self.config.limits.handshake_seconds.seconds(),
+            ..Limits::default()
+        };
+        Listener::bind(name, address, security, limits, Arc::clone(&self.events)).await.explain(
+            "PC-LISTEN",
+            format!("{name}.listen = {address}"),
+            "stop the program that listens there, or choose another address; port 0 takes a free one",
+        )
+    }
+
+    /// SIGHUP: certificates and rules are read again; what is wrong keeps the old ones.
+    fn reload(&self, core: &Core, config: &Config) {
+        for tls in [Some(&self.kmip_tls), self.rest_tls.as_ref()].into_iter().flatten() {
+            match tls.reload() {
+                Ok(()) => {
+                    tracing::info!(subject = tls.summary().subject, "certificates were reloaded");
+                    self.metrics.tls_reload("ok");
+                }
+                Err(error) => {
+                    tracing::error!(code = error.code(), %error, "certificates are not reloaded, the old ones stay");
+                    self.metrics.tls_reload("error");
+                }
+            }
+        }
+        self.publish_expiry();
+        match authorizer(config) {
+            Ok(rules) => core.engine.replace_rules(rules),
+            Err(problem) => tracing::error!(code = problem.code, what = problem.what, "the old rules stay in force"),
+        }
+    }
+
+    fn publish_expiry(&self) {
+        self.metrics.tls_expiry("kmip", self.kmip_tls.summary().not_after);
+        if let Some(tls) = &self.rest_tls {
+            self.metrics.tls_expiry("rest", tls.summary().not_after);
+        }
+    }
+}
+
+/// Reads the certificates of all listeners.
+pub(super) fn certificates(config: &Config) -> Result<(Reloadable, Option<Reloadable>), Problem> {
+    let kmip = Reloadable::load(ServerFiles {
+        certificate: config.kmip.certificate.clone(),
+        key: config.kmip.key.clone(),
+        client_ca: Some(config.kmip.client_ca.clone()),
+        alpn: &[],
+    })?;
+    let rest = match (&config.rest.certificate, &config.rest.key) {
+        (Some(certificate), Some(key)) => Some(Reloadable::load(ServerFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_ca: None,
+            alpn: &["h2", "http/1.1"],
+        })?),
+        _ => None,
+    };
+    Ok((kmip, rest))
+}
+
+/// The rules of the configuration.
+pub(super) fn authorizer(config: &Config) -> Result<Authorizer, Problem> {
+    let set = match config.rest.policy.defaults {
+        Rules::Secure => RuleSet::Secure,
+        Rules::Legacy => RuleSet::Legacy,
+    };
+    let remedy = "correct the rules named; without rest.policy.file the built-in ones are in force";
+    let overrides = match &config.rest.policy.file {
+        None => Overrides::default(),
+        Some(path) => {
+            let text = fs::read_to_string(path).explain("PC-POLICY", path.display(), "check the path")?;
+            Overrides::from_yaml(&text).explain("PC-POLICY", path.display(), remedy)?
+        }
+    };
+    let rules = Authorizer::new(set, &overrides).explain("PC-POLICY", "the rules", remedy)?;
+    if !rules.unused_overrides().is_empty() {
+        tracing::warn!(rules = ?rules.unused_overrides(), "overrides that nothing asks for");
+    }
+    Ok(rules)
+}
+
+/// Everything behind the listeners.
+pub(super) struct Core {
+    pub(super) config: Arc<Config>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) pool: Arc<Pool>,
+    store: Arc<WatchedStore>,
+    pub(super) trail: Arc<FileSink>,
+    pub(super) signer: Signer,
+    lag: Arc<Lag>,
+}
+
+impl Core {
+    async fn start(
+        config: &Arc<Config>,
+        mode: Mode,
+        metrics: &Arc<Metrics>,
+        admin: &Admin,
+        broken: mpsc::UnboundedSender<String>,
+    ) -> Result<Self, Problem> {
+        let rules = authorizer(config)?;
+        let starting = |what: &str| admin.enter(Phase::Starting(what.to_owned()));
+
+        starting("the store is opened");
+        let path = config.store.path.clone();
+        let on_fatal = Box::new(move |reason: &str| drop(broken.send(reason.to_owned())));
+        let raw =
+            blocking(move || RawStore::open(&path, SledOptions::default(), on_fatal)).await?.map_err(store_problem)?;
+
+        starting("the tokens are reached");
+        let counting = Arc::new(Counting(Arc::clone(metrics)));
+        let memory: Arc<dyn Memory> = Arc::new(raw.clone());
+        let (shared, observer) = (Arc::clone(config), Arc::clone(&counting) as Arc<dyn hsm::Observer>);
+        let pool = Arc::new(blocking(move || tokens::connect(&shared, &memory, &observer)).await??);
+        let mut said = String::new();
+        tokens::ready(&pool, |what| {
+            if what != said {
+                tracing::warn!("{what}; waiting for it");
+                admin.enter(Phase::Starting(what.clone()));
+                said = what;
+            }
+        })
+        .await?;
+        if mode == Mode::Serve {
+            refusals::tokens(config, &pool.status())?;
+        }
+
+        starting("the store is unlocked");
+        let trouble = |error: HsmError| {
+            Problem::new(
+                "PC-HSM-SYSTEM-KEY",
+                format!("the gateway's own key: {error}"),
+                "the token must let the gateway make keys",
+            )
+        };
+        let secret = pool.system_secret(STORE_KEY).await.map_err(trouble)?;
+        let unlocked = raw.clone();
+        let repository = blocking(move || unlocked.unlock(&secret)).await?.map_err(store_problem)?;
+        let store = Arc::new(WatchedStore::new(repository, raw, Arc::clone(metrics)));
+
+        starting("the audit trail is opened");
+        let lag = Lag::new(Arc::clone(metrics));
+        let synced = Arc::clone(&lag);
+        let options = AuditOptions {
+            on_sync: Some(Arc::new(move |_took, records| synced.synced(records))),
+            ..AuditOptions::default()
+        };
+        let path = config.audit.path.clone();
+        let trail = blocking(move || FileSink::open(&path, options, Arc::new(SystemClock))).await?;
+        let trail =
+            Arc::new(trail.explain("PC-AUDIT-OPEN", "the audit trail cannot be opened", "see the text above")?);
+        let signer = signer(&pool, &config.audit.path).await?;
+
+        starting("what a crash left is settled");
+        let ports = Arc::new(Ports {
+            hsm: Arc::clone(&pool) as Arc<dyn Hsm>,
+            store: Arc::clone(&store) as Arc<dyn MetadataStore>,
+            clock: Arc::new(SystemClock),
+            chance: Arc::new(SystemChance::new()),
+            settings: settings(config, &pool),
+        });
+        let counted = Arc::new(CountedTrail::new(Arc::clone(&trail), Arc::clone(&lag)));
+        let strict = config.audit.durability == Durability::Strict;
+        let engine = Arc::new(Engine::new(ports, counted, rules, counting, strict));
+        let repaired = reconcile(engine.ports(), engine.audit(), Duration::ZERO).await;
+        let repaired =
+            repaired.explain("PC-RECONCILE", "what a crash left cannot be settled", "look after the store's disk")?;
+        if repaired != Default::default() {
+            tracing::warn!(?repaired, "what an unclean stop had left was settled");
+        }
+        let (config, metrics) = (Arc::clone(config), Arc::clone(metrics));
+        Ok(Self { config, metrics, engine, pool, store, trail, signer, lag })
+    }
+
+    /// What readiness and metrics ask.
+    fn parts(&self) -> Arc<Parts> {
+        let (pool, trail, lag) = (Arc::clone(&self.pool), Arc::clone(&self.trail), Arc::clone(&self.lag));
+        let store = Arc::clone(&self.store);
+        Arc::new(Parts {
+            tokens: Box::new(move || pool.status()),
+            checks: vec![
+                ("store", Arc::new(move || store.health())),
+                ("audit", Arc::new(move || trail.health().map_err(|error| error.to_string()))),
+            ],
+            refresh: Box::new(move || lag.publish()),
+        })
+    }
+
+    /// The last acts, within what is left of the time.
+    async fn finish(&self) {
+        match timeout(LAST_ACTS, self.trail.checkpoint(&self.signer)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the audit trail's head is not signed"),
+            Err(_elapsed) => tracing::warn!("the audit trail's head is not signed: the token did not answer in time"),
+        }
+        let pool = Arc::clone(&self.pool);
+        if timeout(LAST_ACTS, tokio::task::spawn_blocking(move || pool.close())).await.is_err() {
+            tracing::warn!("the tokens did not let go in time");
+        }
+    }
+}
+
+/// Signs the head of the trail with the token's key, whose public half is written beside the trail.
+async fn signer(pool: &Arc<Pool>, folder: &Path) -> Result<Signer, Problem> {
+    let key = pool.system_signer(AUDIT_KEY).await;
+    let key = key.explain("PC-HSM-SYSTEM-KEY", "the audit trail's key", "the token must let the gateway make keys")?;
+    let pem = der::pem::encode_string("PUBLIC KEY", der::pem::LineEnding::LF, key.public_key());
+    let pem = pem.explain("PC-HSM-SYSTEM-KEY", "the audit trail's public key", "")?;
+    let path = folder.join("audit.pub");
+    if fs::read(&path).ok().as_deref() != Some(pem.as_bytes()) {
+        tls::write_private(&path, pem.as_bytes()).explain(
+            "PC-AUDIT-OPEN",
+            path.display(),
+            "make the folder writable",
+        )?;
+    }
+    let key = Arc::new(key);
+    Ok(Arc::new(move |message| -> Answer<'static, _> {
+        let key = Arc::clone(&key);
+        Box::pin(async move { key.sign(message, SIGN_LIMIT).await.map_err(|error| error.to_string()) })
+    }))
+}
+
+fn settings(config: &Config, pool: &Pool) -> Settings {
+    let limits = &config.limits;
+    Settings {
+        hsm_limit: limits.hsm_seconds.seconds(),
+        keygen_limit: limits.keygen_seconds.seconds(),
+        walk_max: limits.walk_records_max.size(),
+        strict_wrapping: config.kmip.wrapping == Wrapping::Strict,
+        lease_seconds: limits.lease_seconds.small(),
+        random_bytes_max: limits.random_bytes_max.small(),
+        simulated_hsm: pool.status().iter().any(|token| token.simulated),
+    }
+}
+
+fn store_problem(error: StoreError) -> Problem {
+    match error {
+        StoreError::Corrupt(what) => Problem::new(
+            "PC-STORE-DAMAGED",
+            format!("the store does not fit the token, or is damaged: {what}"),
+            "give the token that this store was made with, or restore the store",
+        ),
+        error => Problem::new("PC-STORE-OPEN", error, "see the text above"),
+    }
+}
+
+/// Runs blocking work of the start; never on a request's path.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.explain("PC-RUNTIME", "a step of the start ended unexpectedly", "")
+}

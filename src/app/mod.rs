@@ -1,0 +1,24 @@
+//! The one place where ports meet adapters: the commands, and the life of a gateway from start to drain.
+//!
+//! [`gateway`] builds everything from a configuration and runs it; `dev` makes a folder with everything that a
+//! configuration needs. The other files are the smaller commands and the adapters between modules that do not know each
+//! other.
+
+mod client;
+pub mod command;
+mod dev;
+mod embedded;
+mod fronts;
+mod gateway;
+mod inspect;
+mod observers;
+mod problem;
+mod refusals;
+mod system;
+mod tokens;
+mod trail;
+mod upkeep;
+mod watched;
+
+pub use command::{Arguments, run};
+pub use problem::Problem;

@@ -1,0 +1,140 @@
+//! From `[hsm.<name>]` to the session pool: the module's path, the PIN's source, and waiting until a token serves.
+
+use std::{env, fs, path::Path, sync::Arc, time::Duration};
+
+use zeroize::Zeroizing;
+
+use super::{embedded, problem::Problem};
+use crate::{
+    config::{Config, Hsm, Module},
+    domain::SecretValue,
+    engine::ports::{Hsm as _, Memory, TokenStatus},
+    hsm::{self, PinSource, Pool},
+};
+
+/// A PIN is a line, not a document.
+const PIN_BYTES_MAX: usize = 1024;
+
+/// Loads the modules and reaches for the tokens; blocks.
+pub(super) fn connect(
+    config: &Config,
+    memory: &Arc<dyn Memory>,
+    observer: &Arc<dyn hsm::Observer>,
+) -> Result<Pool, Problem> {
+    let configs = config.hsm.iter().map(|(name, hsm)| token(name, hsm)).collect::<Result<Vec<_>, _>>()?;
+    Pool::connect(configs, memory, observer).map_err(|error| {
+        Problem::new("PC-HSM-CONNECT", format!("hsm.{}: {}", error.token, error.reason), "correct that section")
+    })
+}
+
+fn token(name: &str, hsm: &Hsm) -> Result<hsm::Config, Problem> {
+    let (module, reserved) = match (&hsm.module, &hsm.simulated_store) {
+        (Module::File(path), _) => (path.clone(), hsm.reserved.clone()),
+        (Module::Embedded, store) => {
+            let store = store.as_deref().unwrap_or_else(|| Path::new(""));
+            let store = std::path::absolute(store).unwrap_or_else(|_unknown| store.to_owned());
+            (embedded::module()?, Some(format!("hsm-sim:store={}", store.display())))
+        }
+    };
+    Ok(hsm::Config {
+        name: name.to_owned(),
+        module,
+        reserved,
+        token_serial: hsm.token_serial.clone(),
+        token_label: hsm.token_label.clone(),
+        slot_id: hsm.slot_id.map(|slot| slot.get()),
+        pin: pin(hsm),
+        retry_refused_pin: hsm.retry_refused_pin,
+        workers: hsm.workers.map(|workers| workers.size()),
+        queue: hsm.queue_max.size(),
+        call_limit: hsm.call_seconds.seconds(),
+        probe_interval: hsm.probe_seconds.seconds(),
+        generic_secret_bytes_max: hsm.generic_secret_bytes_max.small(),
+    })
+}
+
+/// The PIN is read each time it is needed, so that a new one takes effect without a restart.
+fn pin(hsm: &Hsm) -> PinSource {
+    match (&hsm.pin_file, &hsm.pin_env) {
+        (Some(path), _) => {
+            let path = path.clone();
+            Arc::new(move || {
+                let file = path.display();
+                let bytes = fs::read(&path).map_err(|error| format!("the PIN file {file} cannot be read: {error}"))?;
+                line(bytes).ok_or_else(|| format!("the PIN file {file} does not hold one line with a PIN"))
+            })
+        }
+        (None, name) => {
+            let name = name.clone().unwrap_or_default();
+            Arc::new(move || {
+                let text = env::var(&name).map_err(|error| format!("the PIN's variable {name}: {error}"))?;
+                line(text.into_bytes()).ok_or_else(|| format!("the variable {name} does not hold a PIN"))
+            })
+        }
+    }
+}
+
+fn line(bytes: Vec<u8>) -> Option<SecretValue> {
+    let bytes = Zeroizing::new(bytes);
+    let pin = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let pin = pin.strip_suffix(b"\r").unwrap_or(pin);
+    let fits = (1..=PIN_BYTES_MAX).contains(&pin.len()) && !pin.contains(&b'\n');
+    fits.then(|| SecretValue::new(pin.to_vec()))
+}
+
+/// Waits until every token serves; `report` is told what is waited for.
+///
+/// # Errors
+///
+/// What waiting does not mend: a refused PIN, another token than the one remembered.
+pub(super) async fn ready(pool: &Pool, mut report: impl FnMut(String)) -> Result<(), Problem> {
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let status = pool.status();
+        if let Some(problem) = status.iter().find_map(hopeless) {
+            return Err(problem);
+        }
+        let Some(away) = status.iter().find(|token| !matches!(token.health, "ready" | "degraded")) else {
+            return Ok(());
+        };
+        report(describe(away));
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+fn hopeless(token: &TokenStatus) -> Option<Problem> {
+    let (code, remedy) = match token.health {
+        "pin_rejected" => {
+            ("PC-HSM-PIN", "put the right PIN into the PIN file; it was tried once and is not tried again")
+        }
+        "wrong_token" => {
+            ("PC-HSM-TOKEN", "insert the token that this store belongs to, or correct token_label and token_serial")
+        }
+        _ => return None,
+    };
+    Some(Problem::new(code, describe(token), remedy))
+}
+
+/// One token's trouble in a line.
+pub(super) fn describe(token: &TokenStatus) -> String {
+    let reason = token.reason.as_deref().unwrap_or("no reason is known");
+    format!("hsm.{} is {}: {reason}", token.token.0, token.health)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_is_one_line() {
+        let length = |text: &[u8]| line(text.to_vec()).map(|pin| pin.len());
+        assert_eq!(length(b"1234"), Some(4));
+        assert_eq!(length(b"1234\n"), Some(4));
+        assert_eq!(length(b"1234\r\n"), Some(4));
+        assert_eq!(length(b""), None);
+        assert_eq!(length(b"\n"), None);
+        assert_eq!(length(b"12\n34\n"), None);
+        assert_eq!(length(&[b'1'; PIN_BYTES_MAX + 1]), None);
+    }
+}

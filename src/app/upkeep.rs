@@ -1,0 +1,84 @@
+//! What goes on in the background while the gateway serves.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{task::JoinSet, time::sleep};
+
+use super::{gateway::Core, system::SystemClock};
+use crate::{
+    domain::lifecycle::State,
+    engine::{
+        ports::{Clock, MetadataStore, Order, Scope, StoreError},
+        reconcile::reconcile,
+    },
+};
+
+/// Between two counts of the objects, at least.
+const COUNT_EVERY: Duration = Duration::from_secs(30);
+/// Counting takes at most one part in so many of the time.
+const COUNT_SHARE: u32 = 20;
+const COUNT_PAGE: usize = 256;
+/// Between two looks for intents that a failing token left behind.
+const RECONCILE_EVERY: Duration = Duration::from_secs(60);
+
+/// Starts it; aborting the set ends it.
+pub(super) fn start(core: &Core) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let (trail, signer) = (Arc::clone(&core.trail), Arc::clone(&core.signer));
+    let every = core.config.audit.checkpoint_seconds.seconds();
+    tasks.spawn(async move { trail.checkpoints(&signer, every).await });
+
+    let engine = Arc::clone(&core.engine);
+    let limits = &core.config.limits;
+    // Requests that still run must be out of it: twice the longest that one may take.
+    let grace = (limits.hsm_seconds.seconds() + limits.keygen_seconds.seconds()) * 2;
+    tasks.spawn(async move {
+        loop {
+            sleep(RECONCILE_EVERY).await;
+            match reconcile(engine.ports(), engine.audit(), grace).await {
+                Ok(repaired) if repaired == Default::default() => {}
+                Ok(repaired) => tracing::info!(?repaired, "what failed requests had left was settled"),
+                Err(error) => tracing::warn!(%error, "what failed requests left is not settled"),
+            }
+        }
+    });
+
+    let (engine, metrics) = (Arc::clone(&core.engine), Arc::clone(&core.metrics));
+    tasks.spawn(async move {
+        loop {
+            let began = Instant::now();
+            match count(&*engine.ports().store).await {
+                Ok(counts) => {
+                    for state in State::ALL {
+                        metrics.objects(state.name(), counts.get(state.name()).copied().unwrap_or_default());
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the objects could not be counted"),
+            }
+            sleep(COUNT_EVERY.max(began.elapsed() * COUNT_SHARE)).await;
+        }
+    });
+    tasks
+}
+
+/// Objects by their state now. The state depends on the time, so they are looked at one by one.
+async fn count(store: &dyn MetadataStore) -> Result<BTreeMap<&'static str, u64>, StoreError> {
+    let mut counts = BTreeMap::new();
+    let mut after = None;
+    loop {
+        let page = store.objects(Scope::Everything, Order::OldestFirst, after, COUNT_PAGE).await?;
+        let now = SystemClock.now();
+        for object in &page.records {
+            *counts.entry(object.record.state(now).name()).or_default() += 1;
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(counts);
+        }
+        tokio::task::yield_now().await;
+    }
+}
