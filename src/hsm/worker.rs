@@ -174,11 +174,18 @@ impl Worker<'_> {
             Retry::Once | Retry::AfterLogin | Retry::AfterLookup => {}
             Retry::AfterPause => thread::sleep(Duration::from_millis(50)),
         }
-        // A creation may have happened all the same: what stands under its identifier is cleared away first.
-        if Instant::now() >= deadline || (work.creates() && self.attempt(&Work::Clear(work.places())).is_err()) {
+        // A creation may have happened all the same: what stands under its identifier is cleared away first, and once more if
+        // the second try fails. What cannot be cleared is left to the engine's intent.
+        let clear = |worker: &mut Self| !work.creates() || worker.attempt(&Work::Clear(work.places())).is_ok();
+        if Instant::now() >= deadline || !clear(self) {
             return Err(first);
         }
-        self.attempt(work).map_err(|second| if second.rv == 0 { first } else { second })
+        self.attempt(work).map_err(|second| {
+            if !clear(self) {
+                tracing::warn!(token = %self.shared.id, "what a failed creation may have made could not be cleared away");
+            }
+            if second.rv == 0 { first } else { second }
+        })
     }
 
     /// One try, and what its failure asks of session, log-in and handles.

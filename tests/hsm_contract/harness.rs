@@ -31,6 +31,9 @@ pub(crate) fn parent(arguments: &[String]) -> ExitCode {
     for module in &modules {
         for case in CASES {
             let title = format!("{}::{}", module.name, case.name);
+            if case.simulator.is_some() && module.kind != Kind::Simulator {
+                continue;
+            }
             if !words.is_empty() && !words.iter().any(|word| title.contains(word.as_str())) {
                 continue;
             }
@@ -42,7 +45,7 @@ pub(crate) fn parent(arguments: &[String]) -> ExitCode {
                 }
                 Outcome::Skipped(why) => {
                     skipped += 1;
-                    println!("{title} … skipped, because {why}");
+                    println!("skipped, because {title}: {why}");
                 }
                 Outcome::Failed(output) => {
                     failed += 1;
@@ -51,7 +54,11 @@ pub(crate) fn parent(arguments: &[String]) -> ExitCode {
             }
         }
     }
-    println!("{passed} passed, {failed} failed, {skipped} skipped, on {} modules", modules.len());
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "test result: {word}. {passed} passed; {failed} failed; 0 ignored; {skipped} skipped; {} modules",
+        modules.len()
+    );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -70,8 +77,9 @@ fn run(module: &TestModule, case: &Case) -> Outcome {
         Kind::Given(label, file) => (label.clone(), fs::read(file).unwrap().trim_ascii_end().to_vec()),
         _ => ("contract".to_owned(), PIN.as_bytes().to_vec()),
     };
+    let options = case.simulator.unwrap_or_default();
     for number in 0..case.tokens {
-        if let Err(why) = module.make_token(folder.path(), &label) {
+        if let Err(why) = module.make_token(folder.path(), options, &label) {
             return if number == 0 {
                 Outcome::Failed(why)
             } else {
@@ -85,7 +93,7 @@ fn run(module: &TestModule, case: &Case) -> Outcome {
     let file = fs::File::create(&output).unwrap();
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--child", case.name])
-        .envs(module.environment(folder.path()))
+        .envs(module.environment(folder.path(), options))
         .env("RUST_BACKTRACE", "0")
         .env("CONTRACT_MODULE", &module.path)
         .env("CONTRACT_NAME", &module.name)

@@ -61,7 +61,7 @@ pub(crate) fn discover(arguments: &[String]) -> Vec<TestModule> {
     }
     let found = candidates.into_iter().filter_map(|(name, path, kind)| match unusable(&path) {
         Some(why) => {
-            println!("{name}: skipped, because {why}");
+            println!("skipped, because {name}: {why}");
             None
         }
         None => Some(TestModule { name: name.into(), path, kind }),
@@ -86,9 +86,13 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 
 impl TestModule {
     /// The environment of a process that uses this module's tokens under `folder`.
-    pub(crate) fn environment(&self, folder: &Path) -> Vec<(&'static str, PathBuf)> {
+    pub(crate) fn environment(&self, folder: &Path, options: &str) -> Vec<(&'static str, PathBuf)> {
         match &self.kind {
-            Kind::Simulator => vec![("HSM_SIM_STORE", folder.join("sim"))],
+            Kind::Simulator => {
+                let config = folder.join("hsm-sim.toml");
+                fs::write(&config, format!("kdf_cost = \"test\"\ndurability = \"off\"\n{options}")).unwrap();
+                vec![("HSM_SIM_STORE", folder.join("sim")), ("HSM_SIM_CONFIG", config)]
+            }
             Kind::SoftHsm => {
                 let tokens = folder.join("tokens");
                 fs::create_dir_all(&tokens).unwrap();
@@ -116,13 +120,13 @@ impl TestModule {
     }
 
     /// Makes a token with that label, in a process of its own.
-    pub(crate) fn make_token(&self, folder: &Path, label: &str) -> Result<(), String> {
+    pub(crate) fn make_token(&self, folder: &Path, options: &str, label: &str) -> Result<(), String> {
         if matches!(self.kind, Kind::Given(..)) {
             return Ok(());
         }
         let output = Command::new(env::current_exe().unwrap())
             .args(["--prepare", self.path.to_str().unwrap(), label])
-            .envs(self.environment(folder))
+            .envs(self.environment(folder, options))
             .stdin(Stdio::null())
             .output()
             .unwrap();

@@ -1,5 +1,6 @@
 //! The cases. A case that finds its module unable prints "skipped, because …" and returns; it never passes silently.
 
+mod faults;
 mod objects;
 mod operations;
 mod start;
@@ -17,18 +18,23 @@ pub(crate) struct Case {
     pub(crate) tokens: usize,
     /// Whether it must not run on a token that somebody uses.
     pub(crate) spoils_token: bool,
+    /// Only for the simulator, with these options.
+    pub(crate) simulator: Option<&'static str>,
     pub(crate) run: Run,
 }
 
 macro_rules! cases {
-    ($($module:ident::$name:ident $tokens:literal $spoils:literal;)*) => {
+    ($($module:ident::$name:ident $tokens:literal $spoils:literal $(simulator $options:literal)?;)*) => {
         pub(crate) const CASES: &[Case] = &[$(Case {
             name: stringify!($name),
             tokens: $tokens,
             spoils_token: $spoils,
+            simulator: cases!(@option $($options)?),
             run: |context| Box::pin($module::$name(context)),
         },)*];
     };
+    (@option) => { None };
+    (@option $options:literal) => { Some($options) };
 }
 
 cases! {
@@ -57,4 +63,12 @@ cases! {
     operations::keys_wrap_as_the_standards_say 1 false;
     operations::random_bytes_differ 1 false;
     operations::usage_bits_bind 1 false;
+    faults::every_answer_has_its_class 1 true simulator "";
+    faults::an_ambiguous_creation_leaves_one_object_or_none 1 true simulator "";
+    faults::a_token_that_was_taken_out_comes_back 1 true simulator "";
+    faults::lost_sessions_are_opened_again 1 true simulator "";
+    faults::a_call_that_hangs_is_replaced 1 true simulator "";
+    faults::four_sessions_serve_many_callers 1 true simulator "[limits]\nmax_sessions = 4\n";
+    faults::one_session_serves_many_callers 1 true simulator "[limits]\nmax_sessions = 1\n";
+    faults::a_full_token_says_so 1 true simulator "[limits]\nmax_objects = 4\n";
 }

@@ -1,0 +1,305 @@
+//! What goes wrong on command: only the simulator can do that.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use hsm_sim::fault::control;
+use portcullis::{
+    domain::{
+        CryptographicAlgorithm, CryptographicParameters, SecretValue, TokenReference, UsageMask, reference::KeyKind,
+    },
+    engine::ports::{Found, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Memory},
+    hsm::{Config, Pool},
+};
+
+use crate::{
+    harness::Context,
+    pool::{Remembered, call, config, connect, exposed, found, import, made, place, pool, reveal},
+};
+
+/// From now on this goes wrong.
+fn install(context: &Context, rules: &str) {
+    control::install(&context.folder.join("sim"), &format!("[faults]\n{rules}")).unwrap();
+}
+
+fn clear(context: &Context) {
+    control::clear(&context.folder.join("sim")).unwrap();
+}
+
+fn answer(function: &str, code: &str, times: u32) -> String {
+    format!(
+        "[[faults.rule]]\nmatch = {{ function = \"{function}\" }}\ntimes = {times}\naction = {{ return = \"{code}\" }}\n"
+    )
+}
+
+async fn hmac_key(pool: &Pool) -> TokenReference {
+    import(pool, KeyKind::Generic, &[0x0B; 32], UsageMask::MAC_GENERATE).await
+}
+
+fn mac_request(key: &TokenReference) -> HsmRequest {
+    HsmRequest::Mac {
+        key: key.clone(),
+        parameters: CryptographicParameters {
+            cryptographic_algorithm: Some(CryptographicAlgorithm::HMAC_SHA256),
+            ..CryptographicParameters::default()
+        },
+        data: SecretValue::new(b"Hi There".to_vec()),
+    }
+}
+
+async fn mac(pool: &Pool, key: &TokenReference) -> Result<Vec<u8>, HsmError> {
+    call(pool, mac_request(key)).await.map(exposed)
+}
+
+async fn until_ready(pool: &Pool) -> Duration {
+    let start = Instant::now();
+    while pool.status()[0].health != "ready" {
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", pool.status()[0]);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    start.elapsed()
+}
+
+/// Contract §2: what the caller gets when the fault persists, and whether one fault alone is hidden by a second try.
+const TABLE: &[(&str, HsmErrorKind, bool)] = &[
+    ("CKR_HOST_MEMORY", HsmErrorKind::Full, true),
+    ("CKR_GENERAL_ERROR", HsmErrorKind::Internal, true),
+    ("CKR_FUNCTION_FAILED", HsmErrorKind::Internal, true),
+    ("CKR_DEVICE_ERROR", HsmErrorKind::Unavailable, true),
+    ("CKR_DEVICE_MEMORY", HsmErrorKind::Full, false),
+    ("CKR_DEVICE_REMOVED", HsmErrorKind::Unavailable, false),
+    ("CKR_TOKEN_NOT_PRESENT", HsmErrorKind::Unavailable, false),
+    ("CKR_SESSION_HANDLE_INVALID", HsmErrorKind::Unavailable, true),
+    ("CKR_SESSION_CLOSED", HsmErrorKind::Unavailable, true),
+    ("CKR_USER_NOT_LOGGED_IN", HsmErrorKind::Unavailable, true),
+    ("CKR_CRYPTOKI_NOT_INITIALIZED", HsmErrorKind::Unavailable, false),
+    ("CKR_OPERATION_ACTIVE", HsmErrorKind::Internal, true),
+    ("CKR_OPERATION_NOT_INITIALIZED", HsmErrorKind::Internal, true),
+    ("CKR_OBJECT_HANDLE_INVALID", HsmErrorKind::ObjectMissing, true),
+    ("CKR_KEY_HANDLE_INVALID", HsmErrorKind::ObjectMissing, true),
+    ("CKR_MECHANISM_INVALID", HsmErrorKind::Unsupported, false),
+    ("CKR_FUNCTION_NOT_SUPPORTED", HsmErrorKind::Unsupported, false),
+    ("CKR_MECHANISM_PARAM_INVALID", HsmErrorKind::BadParameters, false),
+    ("CKR_KEY_SIZE_RANGE", HsmErrorKind::BadParameters, false),
+    ("CKR_KEY_TYPE_INCONSISTENT", HsmErrorKind::BadParameters, false),
+    ("CKR_KEY_FUNCTION_NOT_PERMITTED", HsmErrorKind::NotPermitted, false),
+    ("CKR_KEY_UNEXTRACTABLE", HsmErrorKind::NotExtractable, false),
+    ("CKR_ACTION_PROHIBITED", HsmErrorKind::NotPermitted, false),
+    ("CKR_DATA_INVALID", HsmErrorKind::BadData, false),
+    ("CKR_DATA_LEN_RANGE", HsmErrorKind::BadData, false),
+    ("CKR_FUNCTION_CANCELED", HsmErrorKind::Refused, false),
+    ("CKR_FUNCTION_REJECTED", HsmErrorKind::Refused, false),
+    ("CKR_PIN_LOCKED", HsmErrorKind::Unavailable, false),
+    ("0x80001234", HsmErrorKind::Internal, true),
+];
+
+pub(super) async fn every_answer_has_its_class(context: Context) {
+    let pool = pool(&context);
+    let key = hmac_key(&pool).await;
+    let expected = mac(&pool, &key).await.unwrap();
+    for (code, kind, hidden) in TABLE {
+        install(&context, &answer("C_Sign", code, 1));
+        match mac(&pool, &key).await {
+            Ok(mac) => assert!(*hidden && mac == expected, "{code} was hidden"),
+            Err(error) => assert!(!*hidden && error.kind == *kind, "one {code} gave {error}"),
+        }
+        until_ready(&pool).await;
+        install(&context, &answer("C_Sign", code, 2));
+        let error = mac(&pool, &key).await.unwrap_err();
+        assert_eq!(error.kind, *kind, "{code}: {error}");
+        clear(&context);
+        until_ready(&pool).await;
+        assert_eq!(mac(&pool, &key).await.unwrap(), expected, "after {code}");
+    }
+}
+
+pub(super) async fn an_ambiguous_creation_leaves_one_object_or_none(context: Context) {
+    let pool = pool(&context);
+    for (times, function) in [(1, "C_GenerateKey"), (2, "C_GenerateKey"), (1, "C_CreateObject"), (2, "C_CreateObject")]
+    {
+        let at = place();
+        let usage = UsageMask::ENCRYPT;
+        let request = if function == "C_GenerateKey" {
+            let kind = KeyKind::Aes;
+            HsmRequest::GenerateKey { at: at.clone(), kind, bytes: 32, usage, extractable: true, digest: false }
+        } else {
+            let value = SecretValue::new(vec![1; 6000]);
+            HsmRequest::HoldBytes { at: at.clone(), value, beside_key: false }
+        };
+        install(
+            &context,
+            &format!(
+                "[[faults.rule]]\nmatch = {{ function = \"{function}\" }}\ntimes = {times}\n\
+                 action = {{ return = \"CKR_DEVICE_ERROR\", phase = \"after\" }}\n"
+            ),
+        );
+        let outcome = call(&pool, request).await;
+        clear(&context);
+        let count = match call(&pool, HsmRequest::Find { at }).await.unwrap() {
+            HsmAnswer::Found(Found { secret, data, .. }) => secret + data,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(outcome.is_ok(), times == 1, "{function}, {times} times: {outcome:?}");
+        assert_eq!(count, u32::from(times == 1), "{function}, {times} times");
+    }
+}
+
+pub(super) async fn a_token_that_was_taken_out_comes_back(context: Context) {
+    let pool = pool(&context);
+    let key = hmac_key(&pool).await;
+    let expected = mac(&pool, &key).await.unwrap();
+    let generation = pool.status()[0].generation;
+    let (served, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let end = Instant::now() + Duration::from_secs(6);
+    let clients: Vec<_> = (0..64)
+        .map(|_| {
+            let (pool, key, expected) = (Arc::clone(&pool), key.clone(), expected.clone());
+            let (served, refused) = (Arc::clone(&served), Arc::clone(&refused));
+            tokio::spawn(async move {
+                while Instant::now() < end {
+                    match pool.call(mac_request(&key), Duration::from_secs(3)).await {
+                        Ok(answer) => {
+                            assert_eq!(exposed(answer), expected);
+                            served.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Err(error) => {
+                            assert_eq!(error.kind, HsmErrorKind::Unavailable, "{error}");
+                            refused.fetch_add(1, Ordering::Relaxed);
+                            tokio::time::sleep(Duration::from_millis(20)).await;
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    install(
+        &context,
+        "[[faults.rule]]\nmatch = { function = \"C_Sign\" }\ntimes = 1\naction = { remove_token = \"2s\" }\n",
+    );
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(pool.status()[0].health, "recovering");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let wait = until_ready(&pool).await;
+    assert!(wait < Duration::from_secs(2), "ready {wait:?} after the return");
+    let before = served.load(Ordering::Relaxed);
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert!(before > 0 && served.load(Ordering::Relaxed) > before, "served before and after");
+    assert!(refused.load(Ordering::Relaxed) > 0);
+    assert!(pool.status()[0].generation > generation);
+    assert_eq!(reveal(&pool, &key).await, [0x0B; 32]);
+}
+
+pub(super) async fn lost_sessions_are_opened_again(context: Context) {
+    let pool = pool(&context);
+    let key = hmac_key(&pool).await;
+    let expected = mac(&pool, &key).await.unwrap();
+    for which in ["this", "slot"] {
+        install(
+            &context,
+            &format!(
+                "[[faults.rule]]\nmatch = {{ function = \"C_Sign\" }}\ntimes = 1\naction = {{ drop_sessions = \"{which}\" }}\n"
+            ),
+        );
+        match mac(&pool, &key).await {
+            Ok(mac) => assert_eq!(mac, expected),
+            // With the anchor gone the request may be over before the token is linked anew.
+            Err(error) => assert_eq!((error.kind, which), (HsmErrorKind::Unavailable, "slot")),
+        }
+        clear(&context);
+        until_ready(&pool).await;
+        assert_eq!(mac(&pool, &key).await.unwrap(), expected);
+        assert_eq!(reveal(&pool, &key).await, [0x0B; 32]);
+    }
+}
+
+fn custom(context: &Context, change: impl FnOnce(&mut Config)) -> Arc<Pool> {
+    let memory: Arc<dyn Memory> = Arc::new(Remembered::default());
+    let mut config = config(context);
+    change(&mut config);
+    Arc::new(connect(config, &memory, &Arc::default()).unwrap())
+}
+
+pub(super) async fn a_call_that_hangs_is_replaced(context: Context) {
+    let pool = custom(&context, |config| {
+        config.workers = Some(2);
+        config.call_limit = Duration::from_millis(500);
+    });
+    let key = hmac_key(&pool).await;
+    let expected = mac(&pool, &key).await.unwrap();
+    install(&context, "[[faults.rule]]\nmatch = { function = \"C_Sign\" }\ntimes = 2\naction = { delay = \"6s\" }\n");
+    let hanging: Vec<_> = (0..2)
+        .map(|_| {
+            let (pool, key) = (Arc::clone(&pool), key.clone());
+            tokio::spawn(async move { pool.call(mac_request(&key), Duration::from_millis(400)).await })
+        })
+        .collect();
+    for call in hanging {
+        let error = call.await.unwrap().unwrap_err();
+        assert_eq!((error.kind, error.function), (HsmErrorKind::Unavailable, "call limit"));
+    }
+    // Both workers hang; their replacements serve.
+    let start = Instant::now();
+    assert_eq!(mac(&pool, &key).await.unwrap(), expected);
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    while pool.status()[0].health != "degraded" {
+        assert!(start.elapsed() < Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    until_ready(&pool).await;
+    assert_eq!(mac(&pool, &key).await.unwrap(), expected);
+}
+
+async fn crowd(pool: Arc<Pool>, sessions_max: usize) {
+    let key = hmac_key(&pool).await;
+    let expected = mac(&pool, &key).await.unwrap();
+    let clients: Vec<_> = (0..64)
+        .map(|_| {
+            let (pool, key, expected) = (Arc::clone(&pool), key.clone(), expected.clone());
+            tokio::spawn(async move {
+                for _ in 0..20 {
+                    assert_eq!(mac(&pool, &key).await.unwrap(), expected);
+                }
+                assert_eq!(reveal(&pool, &key).await, [0x0B; 32]);
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert!(pool.status()[0].sessions <= sessions_max, "{:?}", pool.status()[0]);
+    assert_eq!(found(&pool, &key).await, Found { secret: 1, ..Found::default() });
+}
+
+pub(super) async fn four_sessions_serve_many_callers(context: Context) {
+    crowd(pool(&context), 3).await;
+}
+
+pub(super) async fn one_session_serves_many_callers(context: Context) {
+    crowd(pool(&context), 0).await;
+}
+
+pub(super) async fn a_full_token_says_so(context: Context) {
+    let pool = pool(&context);
+    let mut held = Vec::new();
+    let error = loop {
+        let request = HsmRequest::HoldBytes { at: place(), value: SecretValue::new(vec![1; 32]), beside_key: false };
+        match call(&pool, request).await {
+            Ok(HsmAnswer::Made { reference, .. }) => held.push(reference),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => break error,
+        }
+        assert!(held.len() <= 4);
+    };
+    assert_eq!(error.kind, HsmErrorKind::Full);
+    assert_eq!(held.len(), 4);
+    crate::pool::destroy(&pool, &held[0]).await;
+    made(&pool, HsmRequest::HoldBytes { at: place(), value: SecretValue::new(vec![1; 32]), beside_key: false }).await;
+}
