@@ -148,6 +148,7 @@ fn job(number: u64, owner: &str) -> Job {
         creator: None,
         kind: JobKind::Key,
         meta: [("algorithm".to_owned(), "\"aes\"".to_owned())].into(),
+        labels: Default::default(),
         results: vec![id(number + 1)],
         passphrase: None,
         state: JobState::Pending,

@@ -15,9 +15,9 @@ pub(super) enum Json {
     Bool(bool),
     Number(Number),
     Text(Zeroizing<String>),
-    Array(Vec<Json>),
+    Array(Vec<Self>),
     /// Each name once; of several members of one name the last counts.
-    Object(Vec<(String, Json)>),
+    Object(Vec<(String, Self)>),
 }
 
 impl Json {

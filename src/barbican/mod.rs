@@ -5,17 +5,23 @@
 //! read and judged first and what is wrong with it travels inside the use case ([`Late`]); only the failures that come
 //! before policy, a wrong method or `Accept`, cost a lookup of their own.
 
+mod acls;
+mod consumers;
+mod containers;
 mod content;
 mod dates;
 mod error;
 mod extract;
 mod filters;
 mod json;
+mod metadata;
 mod model;
+mod orders;
 mod page;
 mod path;
 mod payload;
 mod query;
+mod quotas;
 mod routes;
 mod schema;
 mod secrets;
@@ -45,7 +51,7 @@ use self::{
 };
 use crate::{
     domain::{Timestamp, UniqueIdentifier, audit::Protocol},
-    engine::{Caller, Engine, Error, Late, Operation},
+    engine::{Caller, Engine, Error, Late, Operation, jobs::Runner},
 };
 
 pub use extract::{AuthRefusal, Authenticate};
@@ -96,6 +102,8 @@ impl Default for Settings {
 pub struct Gateway {
     /// Runs the use cases.
     pub engine: Arc<Engine>,
+    /// Is told of new orders.
+    pub jobs: Arc<Runner>,
     /// Knows who asks.
     pub authenticator: Arc<dyn Authenticate>,
     /// How the API behaves.
@@ -178,7 +186,7 @@ async fn dispatch(mut request: Request, method: &Method) -> Response<Body> {
     let words = words(&request.place, row);
     let accept = extract::header_text(&request.headers, header::ACCEPT);
     let refusal = match row {
-        None => Some(routes::not_allowed(request.place.kind)),
+        None => Some(routes::absent(&request.place)),
         Some(row) if row.answers_json && !extract::accepts_json(accept.as_deref()) => Some(Refusal::not_acceptable()),
         Some(_) => None,
     };

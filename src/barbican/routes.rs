@@ -7,7 +7,13 @@ use axum::{
     http::{Method, Response, StatusCode},
 };
 
-use super::{Request, error::Refusal, path::Kind, payload, secrets, versions};
+use super::{
+    Request, acls, consumers, containers,
+    error::Refusal,
+    metadata, orders,
+    path::{Kind, Place},
+    payload, quotas, secrets, versions,
+};
 use crate::engine::{Error, ErrorKind};
 
 /// What an endpoint answers, later.
@@ -50,16 +56,74 @@ pub(super) const fn rows(kind: Kind) -> &'static [Row] {
             row!(PUT BARE "Secret update" payload::put),
         ],
         Kind::Payload => &[row!(GET BARE "Secret payload retrieval" payload::read)],
-        _ => &[],
+        Kind::Metadata => &[
+            row!(GET JSON "Secret metadata retrieval" metadata::read_all),
+            row!(POST JSON "Secret metadatum creation" metadata::add, metadata::OWN),
+            row!(PUT JSON "Secret metadata creation" metadata::replace_all),
+        ],
+        Kind::MetadataItem => &[
+            row!(DELETE JSON "Secret metadatum removal" metadata::remove),
+            row!(GET JSON "Secret metadatum retrieval" metadata::read, metadata::OWN),
+            row!(PUT JSON "Secret metadatum update" metadata::replace, metadata::OWN),
+        ],
+        Kind::SecretAcl => &[
+            row!(DELETE JSON "SecretACL(s) deletion" acls::remove),
+            row!(GET JSON "SecretACL(s) retrieval" acls::read),
+            row!(PATCH JSON "SecretACL(s) Update" acls::merge),
+            row!(PUT JSON "SecretACL(s) Update" acls::replace),
+        ],
+        Kind::SecretConsumers => &[
+            row!(DELETE JSON "SecretConsumer deletion" consumers::remove, consumers::OWN),
+            row!(GET JSON "SecretConsumers(s) retrieval" consumers::list),
+            row!(POST JSON "SecretConsumer creation" consumers::add),
+        ],
+        Kind::SecretConsumer | Kind::ContainerConsumer => &[],
+        Kind::Containers => &[
+            row!(GET JSON "Containers(s) retrieval" containers::list),
+            row!(POST JSON "Container creation" containers::create),
+        ],
+        Kind::Container => &[
+            row!(DELETE BARE "Container deletion" containers::delete),
+            row!(GET JSON "Container retrieval" containers::read),
+        ],
+        Kind::ContainerSecrets => &[
+            row!(DELETE BARE "Container Secret deletion" containers::remove, containers::MEMBERS_OWN),
+            row!(POST JSON "Container Secret creation" containers::add, containers::MEMBERS_OWN),
+        ],
+        Kind::ContainerAcl => &[
+            row!(DELETE JSON "ContainerACL(s) deletion" acls::remove),
+            row!(GET JSON "ContainerACL(s) retrieval" acls::read),
+            row!(PATCH JSON "ContainerACL(s) Update" acls::merge),
+            row!(PUT JSON "ContainerACL(s) Update" acls::replace),
+        ],
+        Kind::ContainerConsumers => &[
+            row!(DELETE JSON "ContainerConsumer deletion" consumers::remove, consumers::OWN),
+            row!(GET JSON "ContainerConsumers(s) retrieval" consumers::list),
+            row!(POST JSON "ContainerConsumer creation" consumers::add),
+        ],
+        Kind::Orders => &[
+            row!(GET JSON "Order(s) retrieval" orders::list),
+            row!(POST JSON "Order creation" orders::create),
+            row!(PUT BARE "Order update" orders::update),
+        ],
+        Kind::Order => {
+            &[row!(DELETE BARE "Order deletion" orders::delete), row!(GET JSON "Order retrieval" orders::read)]
+        }
+        Kind::Quotas => &[row!(GET JSON "Quotas" quotas::read)],
     }
 }
 
 /// The answer to a verb that a place does not have.
-pub(super) fn not_allowed(kind: Kind) -> Refusal {
+pub(super) fn absent(place: &Place) -> Refusal {
+    if matches!(place.kind, Kind::SecretConsumer | Kind::ContainerConsumer) {
+        return consumers::missing(&place.tail);
+    }
     let mut refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "");
     // The reference judges these two inside their handlers and sends no `Allow` with them.
-    if !matches!(kind, Kind::Payload | Kind::MetadataItem) {
-        let mut verbs: Vec<&str> = rows(kind).iter().map(|row| row.method.as_str()).collect();
+    if !matches!(place.kind, Kind::Payload | Kind::MetadataItem) {
+        // Updating orders is offered to say no.
+        let offered = rows(place.kind).iter().filter(|row| place.kind != Kind::Orders || row.method != Method::PUT);
+        let mut verbs: Vec<&str> = offered.map(|row| row.method.as_str()).collect();
         verbs.sort_unstable();
         refusal.allow = Some(verbs.join(", "));
     }

@@ -155,7 +155,7 @@ impl Schema {
                     }
                 }
                 None if field.required => {
-                    let at = property.or(self.names_missing.then_some(field.name));
+                    let at = property.or_else(|| self.names_missing.then_some(field.name));
                     return Err(self.refuse(format!("'{}' is a required property", field.name), at));
                 }
                 None => {}

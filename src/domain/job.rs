@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{access::ProjectId, object::UniqueIdentifier, time::Timestamp};
+use super::{access::ProjectId, object::UniqueIdentifier, secret::SecretFacet, time::Timestamp};
 
 /// How far a job is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,8 @@ pub struct Job {
     pub kind: JobKind,
     /// What the client asked, member by member, as JSON text of each member; never a passphrase.
     pub meta: BTreeMap<String, String>,
+    /// The labels of what it will make: name, algorithm, length, mode, expiration, content type.
+    pub labels: SecretFacet,
     /// The identifiers of what it will make, chosen when it is stored, so that a repeat after a crash finds them.
     pub results: Vec<UniqueIdentifier>,
     /// The object that holds the passphrase, when there is one.

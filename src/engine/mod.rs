@@ -4,6 +4,7 @@
 //! [`Engine::execute`]; everything that must happen around a use case happens there, once.
 
 pub mod error;
+pub mod jobs;
 mod late;
 pub mod operation;
 pub mod ops;

@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -455,13 +455,29 @@ struct Tables {
 #[derive(Default)]
 pub struct MemoryStore {
     tables: Mutex<Tables>,
-    refusals: AtomicU64,
+    /// How many commits pass before some are refused, and how many those are.
+    refusals: Mutex<(u64, u64)>,
 }
 
 impl MemoryStore {
-    /// Lets the next `times` commits fail with `Unavailable`.
-    pub fn refuse(&self, times: u64) {
-        self.refusals.store(times, Ordering::SeqCst);
+    /// Lets `passing` commits through and then fails `times` of them with `Unavailable`.
+    pub fn refuse_after(&self, passing: u64, times: u64) {
+        *lock(&self.refusals) = (passing, times);
+    }
+
+    fn refused(&self) -> bool {
+        let mut refusals = lock(&self.refusals);
+        match *refusals {
+            (0, 0) => false,
+            (0, times) => {
+                *refusals = (0, times - 1);
+                true
+            }
+            (passing, times) => {
+                *refusals = (passing - 1, times);
+                false
+            }
+        }
     }
 
     /// How many intents are not settled.
@@ -471,7 +487,7 @@ impl MemoryStore {
     }
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
-        if self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+        if self.refused() {
             return Err(StoreError::Unavailable("told to refuse".into()));
         }
         let mut tables = lock(&self.tables);

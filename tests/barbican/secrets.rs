@@ -188,7 +188,7 @@ async fn a_refused_creation_leaves_nothing() {
 async fn secrets_of_others_are_forbidden_and_unknown_ones_missing() {
     let api = Api::new();
     let id = api.text_secret("s").await;
-    let reply = api.call("GET", &format!("/v1/secrets/{id}")).project("p2").send().await;
+    let reply = api.call("GET", &format!("/v1/secrets/{id}")).project("p2").roles("member").send().await;
     let text = "Secret retrieval attempt not allowed - please review your user/project privileges";
     assert_eq!(reply.error(), refused(403, text));
     assert_eq!(api.get(&format!("/v1/secrets/{NOBODY}")).await.error(), refused(404, "Secret not found."));

@@ -11,7 +11,7 @@ use portcullis::{
     authz::Authorizer,
     barbican::{AuthRefusal, Authenticate, Gateway, Settings, router},
     domain::{Principal, ProjectId, Realm},
-    engine::{ports::Answer, testing::Bench},
+    engine::{jobs::Runner, ports::Answer, testing::Bench},
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -36,8 +36,10 @@ impl Authenticate for Headers {
             (_, Some(project)) => {
                 let mut roles: Vec<String> =
                     text("x-roles").unwrap_or_else(|| "admin".into()).split(',').map(str::to_owned).collect();
-                if roles.iter().any(|role| role == "admin") {
-                    roles.push("member".into());
+                for (role, implied) in [("admin", "member"), ("member", "reader")] {
+                    if roles.iter().any(|have| have == role) {
+                        roles.push(implied.into());
+                    }
                 }
                 Ok(Principal {
                     name: text("x-user-id"),
@@ -55,6 +57,7 @@ impl Authenticate for Headers {
 pub(crate) struct Api {
     pub(crate) bench: Bench,
     pub(crate) router: Router,
+    pub(crate) jobs: Arc<Runner>,
 }
 
 /// What came back.
@@ -152,8 +155,14 @@ impl Api {
 
     pub(crate) fn with(settings: Settings) -> Self {
         let bench = Bench::new(Authorizer::default());
-        let gateway = Gateway { engine: Arc::clone(&bench.engine), authenticator: Arc::new(Headers), settings };
-        Self { router: router(Arc::new(gateway)), bench }
+        let jobs = Arc::new(Runner::new(Arc::clone(&bench.engine)));
+        let gateway = Gateway {
+            engine: Arc::clone(&bench.engine),
+            jobs: Arc::clone(&jobs),
+            authenticator: Arc::new(Headers),
+            settings,
+        };
+        Self { router: router(Arc::new(gateway)), bench, jobs }
     }
 
     /// A request of user `alice` of project `p1`.

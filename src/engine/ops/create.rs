@@ -44,6 +44,17 @@ impl Operation for Create {
     }
 
     async fn run(self, _on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
+        self.make(tools, |_| Vec::new()).await
+    }
+}
+
+impl Create {
+    /// Makes the key and commits its record together with what `also` writes about it: a job that is done by it.
+    pub(super) async fn make(
+        self,
+        tools: &Tools,
+        also: impl FnOnce(&ManagedObject) -> Vec<Write> + Send,
+    ) -> Result<ManagedObject, Error> {
         let now = tools.now();
         let id = self.identifier.unwrap_or_else(|| tools.identifier());
         let (algorithm, bits) = (self.algorithm, self.length_bits);
@@ -117,7 +128,9 @@ impl Operation for Create {
                 return Err(error);
             }
         }
-        tools.conclude(intent, vec![Write::PutObject(Box::new(object.clone()), Guard::Absent)]).await?;
+        let mut writes = also(&object);
+        writes.push(Write::PutObject(Box::new(object.clone()), Guard::Absent));
+        tools.conclude(intent, writes).await?;
         Ok(object)
     }
 }

@@ -5,13 +5,13 @@ use crate::{
     authz::Permitted,
     domain::{
         Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, Lifecycle, ManagedObject, ObjectType,
-        OperationKind, Origin, TokenReference, UniqueIdentifier,
+        OperationKind, Origin, SecretValue, TokenReference, UniqueIdentifier,
         algorithm::{Curve, KeyFormatType, RecommendedCurve},
         secret::SecretFacet,
     },
     engine::{
         Error, ErrorKind, Operation, Target, Targets, Tools,
-        ports::{Guard, HsmAnswer, HsmRequest, IntentKind, PairKind, Write},
+        ports::{Guard, HsmAnswer, HsmRequest, IntentKind, PairKind, Placement, Write},
     },
 };
 
@@ -94,6 +94,17 @@ impl Operation for CreateKeyPair {
     }
 
     async fn run(self, _on: Permitted<Targets>, tools: &Tools) -> Result<KeyPair, Error> {
+        self.make(tools, None, Vec::new()).await
+    }
+}
+
+/// Turns the private key's PKCS#8 into the bytes that reads give back instead of it: the same under a passphrase.
+pub(super) type Seal = Box<dyn FnOnce(SecretValue) -> Result<SecretValue, Error> + Send>;
+
+impl CreateKeyPair {
+    /// Makes the pair, holds the sealed private key beside the key where that is asked for, and commits the records
+    /// together with `also`: the group of the pair, and the job that is done by it.
+    pub(super) async fn make(self, tools: &Tools, seal: Option<Seal>, also: Vec<Write>) -> Result<KeyPair, Error> {
         let (kind, bits, private_format) = self.kind()?;
         let private_usage = template::usage_of(&self.private_attributes);
         let public_usage = template::usage_of(&self.public_attributes);
@@ -136,10 +147,10 @@ impl Operation for CreateKeyPair {
         public.attributes.add(AttributeKind::Link, link(PRIVATE_KEY_LINK, private_id))?;
 
         let private_at = tools.place(private_id, ObjectType::PrivateKey)?;
-        let public_at = crate::engine::ports::Placement { token: private_at.token.clone(), cka_id: public_id.cka_id() };
+        let public_at = Placement { token: private_at.token.clone(), cka_id: public_id.cka_id() };
         let intent = tools.announce(IntentKind::Make, vec![private_at.clone(), public_at.clone()]).await?;
         let request = HsmRequest::GenerateKeyPair {
-            private: private_at,
+            private: private_at.clone(),
             public: public_at,
             kind,
             private_usage: private_usage.unwrap_or_default(),
@@ -167,11 +178,32 @@ impl Operation for CreateKeyPair {
                 return Err(error);
             }
         }
-        let writes = vec![
-            Write::PutObject(Box::new(private.clone()), Guard::Absent),
-            Write::PutObject(Box::new(public.clone()), Guard::Absent),
-        ];
+        if let Some(seal) = seal
+            && let Err(error) = hold_sealed(tools, &mut private, private_at, seal).await
+        {
+            tools.withdraw(intent).await;
+            return Err(error);
+        }
+        let mut writes = also;
+        writes.push(Write::PutObject(Box::new(private.clone()), Guard::Absent));
+        writes.push(Write::PutObject(Box::new(public.clone()), Guard::Absent));
         tools.conclude(intent, writes).await?;
         Ok(KeyPair { private, public })
     }
+}
+
+/// Puts the sealed form of a new private key beside the key. Sealing takes the time of many hashes and runs on a thread of
+/// its own.
+async fn hold_sealed(tools: &Tools, private: &mut ManagedObject, at: Placement, seal: Seal) -> Result<(), Error> {
+    let Some(mut reference) = private.value.clone() else { return Err(Error::not_found()) };
+    let value = tools.hsm_value(HsmRequest::RevealKey { reference: reference.clone() }).await?;
+    let sealed = tokio::task::spawn_blocking(move || seal(value))
+        .await
+        .map_err(|error| Error::new(ErrorKind::Internal, "the private key could not be encrypted").because(error))??;
+    match tools.hsm(HsmRequest::HoldBytes { at, value: sealed, beside_key: true }).await? {
+        HsmAnswer::Made { reference: held, .. } => reference.bytes = held.bytes,
+        other => return Err(crate::engine::unexpected(&other)),
+    }
+    private.value = Some(reference);
+    Ok(())
 }

@@ -56,6 +56,7 @@ const ALGORITHMS: &[(&str, CryptographicAlgorithm)] = &[
     ("ec", CryptographicAlgorithm::EC),
     ("ecdsa", CryptographicAlgorithm::ECDSA),
     ("ed25519", CryptographicAlgorithm::ED25519),
+    ("hmacmd5", CryptographicAlgorithm::HMAC_MD5),
     ("hmacsha1", CryptographicAlgorithm::HMAC_SHA1),
     ("hmacsha224", CryptographicAlgorithm::HMAC_SHA224),
     ("hmacsha256", CryptographicAlgorithm::HMAC_SHA256),

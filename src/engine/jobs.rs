@@ -1,0 +1,147 @@
+//! Runs jobs: those that are pending at start, and each new one soon after it was stored.
+//!
+//! The store is the queue, so a restart loses nothing. A job that fails because the HSM or the store is away stays pending
+//! and is tried again, later each time; any other failure ends it. Only one runner works on a store.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Engine,
+    error::{Error, ErrorKind},
+    ops::jobs::{RunJob, may_be_repeated},
+    pipeline::Caller,
+};
+use crate::domain::{Principal, Realm, UniqueIdentifier, audit::Protocol, job::Job};
+
+/// Most jobs at once: key pairs keep a session busy for seconds.
+const AT_ONCE: usize = 4;
+/// The first pause before a job is tried again, and the longest.
+const PAUSE_FIRST: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Runs jobs.
+pub struct Runner {
+    engine: Arc<Engine>,
+    wake: Notify,
+}
+
+/// When a job that could not run is tried again.
+#[derive(Clone, Copy)]
+struct Retry {
+    at: Instant,
+    pause: Duration,
+}
+
+impl Runner {
+    /// A runner of this engine's jobs.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, wake: Notify::new() }
+    }
+
+    /// A job was stored: look for it now.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Works until `drain`, then lets the jobs that are running end.
+    pub async fn run(&self, drain: CancellationToken) {
+        let mut retries: BTreeMap<UniqueIdentifier, Retry> = BTreeMap::new();
+        let mut running: BTreeSet<UniqueIdentifier> = BTreeSet::new();
+        let mut tasks: JoinSet<(UniqueIdentifier, Result<(), Error>)> = JoinSet::new();
+        while !drain.is_cancelled() {
+            let pause = match self.engine.ports().store.pending_jobs().await {
+                Ok(pending) => {
+                    let now = Instant::now();
+                    retries.retain(|id, _| pending.iter().any(|job| job.record.identifier == *id));
+                    for job in pending.into_iter().map(|job| job.record) {
+                        let id = job.identifier;
+                        let due = retries.get(&id).is_none_or(|retry| retry.at <= now);
+                        if due && running.len() < AT_ONCE && running.insert(id) {
+                            let engine = Arc::clone(&self.engine);
+                            tasks.spawn(async move { (id, work(&engine, &job).await) });
+                        }
+                    }
+                    let next = retries.values().map(|retry| retry.at.saturating_duration_since(now)).min();
+                    next.map_or(PAUSE_MAX, |next| next.clamp(PAUSE_FIRST, PAUSE_MAX))
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the store does not tell which orders are pending");
+                    PAUSE_FIRST
+                }
+            };
+            tokio::select! {
+                () = drain.cancelled() => {}
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+                Some(ended) = tasks.join_next() => match ended {
+                    Ok((id, result)) => {
+                        running.remove(&id);
+                        note(&mut retries, id, result);
+                    }
+                    Err(error) => {
+                        // A panic in a use case is caught inside the engine; nothing else ends a task.
+                        tracing::error!(%error, "an order's run ended unexpectedly");
+                        running.clear();
+                    }
+                },
+            }
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Runs every pending job once, one after the other: for tests and for repair by hand.
+    ///
+    /// # Errors
+    ///
+    /// The store's own. What becomes of a job stands in the job.
+    pub async fn run_pending(&self) -> Result<usize, Error> {
+        let pending = self.engine.ports().store.pending_jobs().await?;
+        for job in &pending {
+            if let Err(error) = work(&self.engine, &job.record).await {
+                tracing::debug!(%error, order = %job.record.identifier, "an order did not succeed");
+            }
+        }
+        Ok(pending.len())
+    }
+}
+
+/// When a job comes again, if it does.
+fn note(retries: &mut BTreeMap<UniqueIdentifier, Retry>, id: UniqueIdentifier, result: Result<(), Error>) {
+    match result {
+        Err(error) if may_be_repeated(error.kind) => {
+            let pause = retries.get(&id).map_or(PAUSE_FIRST, |retry| (retry.pause * 2).min(PAUSE_MAX));
+            tracing::info!(%error, order = %id, seconds = pause.as_secs_f64(), "an order is tried again later");
+            retries.insert(id, Retry { at: Instant::now() + pause, pause });
+        }
+        Err(error) if error.kind == ErrorKind::NotFound => drop(retries.remove(&id)),
+        Err(error) => {
+            tracing::info!(%error, order = %id, "an order failed");
+            retries.remove(&id);
+        }
+        Ok(()) => drop(retries.remove(&id)),
+    }
+}
+
+/// One run of one job, in the name of its creator.
+async fn work(engine: &Arc<Engine>, job: &Job) -> Result<(), Error> {
+    let caller = Caller {
+        principal: Principal {
+            name: job.creator.clone(),
+            project: job.project.clone(),
+            roles: Vec::new(),
+            realm: Realm::System,
+        },
+        protocol: Protocol::Internal,
+        request: format!("order-{}", job.identifier),
+        address: None,
+    };
+    engine.execute(&caller, RunJob { job: job.identifier }).await
+}
