@@ -11,7 +11,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,7 @@ use crate::{
     config::{Config, Durability, Rules, Wrapping},
     engine::{
         Engine, Ports, Settings,
+        jobs::Runner,
         ports::{Answer, Hsm, HsmError, Memory, MetadataStore, StoreError},
         reconcile::reconcile,
     },
@@ -229,7 +230,8 @@ impl Doors {
     }
 
     async fn open(&self, core: &Core, ops: SocketAddr) -> Result<(Vec<JoinHandle<()>>, Addresses), Problem> {
-        let (kmip_front, routes) = (KmipFront::new(core)?, fronts::rest(core)?);
+        let jobs = Arc::new(Runner::new(Arc::clone(&core.engine)));
+        let (kmip_front, routes) = (KmipFront::new(core)?, fronts::rest(core, Arc::clone(&jobs))?);
         let kmip_limit = self.config.kmip.connections_max.size();
         let kmip = Security::Tls(self.kmip_tls.current());
         let kmip = self.bind("kmip", self.config.kmip.listen, kmip, kmip_limit).await?;
@@ -250,7 +252,19 @@ impl Doors {
             self.drain.clone(),
             grace,
         );
-        Ok((vec![tokio::spawn(kmip), tokio::spawn(rest)], addresses))
+        let drain = self.drain.clone();
+        let orders = async move {
+            let late = async {
+                drain.cancelled().await;
+                sleep(grace).await;
+            };
+            tokio::select! {
+                () = jobs.run(drain.clone()) => {}
+                // An order that is still being worked on stays pending and is done after the next start.
+                () = late => {}
+            }
+        };
+        Ok((vec![tokio::spawn(kmip), tokio::spawn(rest), tokio::spawn(orders)], addresses))
     }
 
     async fn bind(
