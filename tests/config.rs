@@ -170,3 +170,23 @@ fn paths_start_at_the_file_and_hashes_are_hex() {
     let openssl_style = MINIMAL.replace(&"00".repeat(32), &["AB"; 32].join(":"));
     assert_eq!(parse(&openssl_style).unwrap().kmip.clients[0].spki_sha256.0, [0xAB; 32]);
 }
+
+/// The simulator's sample file is what it says: the defaults, and a plan that would be taken.
+#[test]
+fn the_simulators_sample_file_holds_its_defaults() {
+    let text = include_str!("../config/hsm-sim.toml");
+    let sample: hsm_sim::config::Config = toml::from_str(text).unwrap();
+    let defaults: hsm_sim::config::Config = toml::from_str("").unwrap();
+    assert_eq!(format!("{sample:?}"), format!("{defaults:?}"));
+
+    let plan: String = text
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+        .fold(String::new(), |all, line| all + line + "\n");
+    let with_plan: hsm_sim::config::Config = toml::from_str(&plan).unwrap();
+    assert_eq!(with_plan.faults.rule.len(), 4);
+    let mut table: toml::Table = plan.parse().unwrap();
+    table.retain(|key, _| key == "faults");
+    let store = tempfile::tempdir().unwrap();
+    hsm_sim::fault::control::install(store.path(), &table.to_string()).unwrap();
+}

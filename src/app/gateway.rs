@@ -11,7 +11,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -230,8 +230,7 @@ impl Doors {
     }
 
     async fn open(&self, core: &Core, ops: SocketAddr) -> Result<(Vec<JoinHandle<()>>, Addresses), Problem> {
-        let jobs = Arc::new(Runner::new(Arc::clone(&core.engine)));
-        let (kmip_front, routes) = (KmipFront::new(core)?, fronts::rest(core, Arc::clone(&jobs))?);
+        let (kmip_front, routes) = (KmipFront::new(core)?, fronts::rest(core)?);
         let kmip_limit = self.config.kmip.connections_max.size();
         let kmip = Security::Tls(self.kmip_tls.current());
         let kmip = self.bind("kmip", self.config.kmip.listen, kmip, kmip_limit).await?;
@@ -252,16 +251,16 @@ impl Doors {
             self.drain.clone(),
             grace,
         );
-        let drain = self.drain.clone();
+        let (jobs, drain) = (Arc::clone(&core.jobs), self.drain.clone());
         let orders = async move {
+            // A key pair may take longer than the grace period; the order stays pending and is run at the next start.
             let late = async {
                 drain.cancelled().await;
-                sleep(grace).await;
+                tokio::time::sleep(grace).await;
             };
             tokio::select! {
                 () = jobs.run(drain.clone()) => {}
-                // An order that is still being worked on stays pending and is done after the next start.
-                () = late => {}
+                () = late => tracing::warn!("orders that still run are left to the next start"),
             }
         };
         Ok((vec![tokio::spawn(kmip), tokio::spawn(rest), tokio::spawn(orders)], addresses))
@@ -361,6 +360,7 @@ pub(super) struct Core {
     pub(super) config: Arc<Config>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) engine: Arc<Engine>,
+    pub(super) jobs: Arc<Runner>,
     pub(super) pool: Arc<Pool>,
     store: Arc<WatchedStore>,
     pub(super) trail: Arc<FileSink>,
@@ -447,7 +447,8 @@ impl Core {
             tracing::warn!(?repaired, "what an unclean stop had left was settled");
         }
         let (config, metrics) = (Arc::clone(config), Arc::clone(metrics));
-        Ok(Self { config, metrics, engine, pool, store, trail, signer, lag })
+        let jobs = Arc::new(Runner::new(Arc::clone(&engine)));
+        Ok(Self { config, metrics, engine, jobs, pool, store, trail, signer, lag })
     }
 
     /// What readiness and metrics ask.
