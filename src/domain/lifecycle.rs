@@ -218,6 +218,15 @@ impl Lifecycle {
         Ok(to)
     }
 
+    /// Ends the object whatever its state, because its value is gone: an active one is deactivated and destroyed in one step.
+    pub fn end(&mut self, now: Timestamp) {
+        if self.apply(Trigger::Destroy, now).is_err() {
+            self.deactivation = self.deactivation.filter(|date| *date <= now).or(Some(now.to_seconds()));
+            self.destroy = Some(self.destroy.unwrap_or(now.to_seconds()));
+            self.last_change = now;
+        }
+    }
+
     /// Whether the dates stand in their required order: activation ≤ process start ≤ protect stop ≤ deactivation.
     #[must_use]
     pub fn dates_in_order(&self) -> bool {

@@ -7,13 +7,15 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     error::Error,
-    ports::{AuditSink, Batch, Durability, Guard, HsmAnswer, HsmRequest, Intent, IntentKind, Placement, Write},
+    ops::{lifecycle::without_value, retire::burial},
+    ports::{
+        AuditSink, Batch, Durability, Guard, HsmAnswer, HsmRequest, Intent, IntentKind, Placement, Versioned, Write,
+    },
     tools::Ports,
 };
 use crate::domain::{
-    AttributeKind, AttributeValue, ManagedObject, UniqueIdentifier,
+    ManagedObject, OperationKind, UniqueIdentifier,
     audit::{AuditEvent, Outcome, Protocol},
-    lifecycle::Trigger,
 };
 
 /// What a run repaired.
@@ -81,39 +83,66 @@ async fn settle(ports: &Arc<Ports>, audit: &dyn AuditSink, intent: &Intent) -> R
                     destroy(ports, at).await?;
                 }
             }
-            ports.store.commit(Batch(vec![Write::RemoveIntent(intent.id)])).await?;
-            record(audit, intent, Outcome::Failure("interrupted".to_owned())).await?;
+            // A request that failed while the gateway was up has told so itself.
+            let untold = (!audit.holds(intent.event.id)).then(|| Outcome::Failure("interrupted".to_owned()));
+            conclude(ports, audit, intent, Vec::new(), untold).await?;
             Ok(Settled::Undone)
         }
         IntentKind::Destroy { object } => {
             for at in &intent.places {
                 destroy(ports, at).await?;
             }
-            let mut writes = vec![Write::RemoveIntent(intent.id)];
-            if let Some(found) = ports.store.object(*object).await?
-                && found.record.value.is_some()
-            {
-                let destroyed = as_destroyed(found.record, intent);
-                writes.push(Write::PutObject(Box::new(destroyed), Guard::At(found.revision)));
-            }
-            ports.store.commit(Batch(writes)).await?;
-            record(audit, intent, Outcome::Success).await?;
+            let found = ports.store.object(*object).await?.filter(|found| found.record.value.is_some());
+            let (writes, outcome) = match found {
+                // The trail may hold that the request failed; what it began has succeeded now.
+                Some(found) => (as_destroyed(ports, intent, found).await?, Some(Outcome::Success)),
+                // Another request has destroyed the object and told so.
+                None => (Vec::new(), None),
+            };
+            conclude(ports, audit, intent, writes, outcome).await?;
             Ok(Settled::Finished)
         }
     }
 }
 
-/// The object as it would have been recorded: what the destruction began cannot be taken back.
-fn as_destroyed(mut object: ManagedObject, intent: &Intent) -> ManagedObject {
-    object.value = None;
-    object.attributes.set(AttributeKind::KeyValuePresent, AttributeValue::Boolean(false));
-    if object.lifecycle.apply(Trigger::Destroy, intent.event.time).is_err() {
-        // An active secret of the Barbican API is retired: deactivated and destroyed in one step.
-        object.lifecycle.deactivation = object.lifecycle.deactivation.or(Some(intent.event.time));
-        object.lifecycle.destroy = Some(intent.event.time);
-        object.lifecycle.last_change = intent.event.time;
+/// The records as they would have been written: what the destruction began cannot be taken back.
+async fn as_destroyed(
+    ports: &Arc<Ports>,
+    intent: &Intent,
+    found: Versioned<ManagedObject>,
+) -> Result<Vec<Write>, Error> {
+    let at = intent.event.time;
+    if intent.event.operation == OperationKind::Retire {
+        return burial(&*ports.store, at, &found).await;
     }
-    object
+    let destroyed = without_value(found.record, at);
+    Ok(vec![Write::PutObject(Box::new(destroyed), Guard::At(found.revision))])
+}
+
+/// Removes the intent, and tells what became of it: owed in the same batch, so that a crash in the repair loses nothing.
+async fn conclude(
+    ports: &Arc<Ports>,
+    audit: &dyn AuditSink,
+    intent: &Intent,
+    mut writes: Vec<Write>,
+    outcome: Option<Outcome>,
+) -> Result<(), Error> {
+    writes.push(Write::RemoveIntent(intent.id));
+    // The record has the intent's identifier: the request's own may stand on the trail with another outcome.
+    let event = outcome.map(|outcome| AuditEvent {
+        id: intent.id,
+        outcome,
+        recovered: true,
+        protocol: Protocol::Internal,
+        ..intent.event.clone()
+    });
+    writes.extend(event.clone().map(|event| Write::PutOwed(Box::new(event))));
+    ports.store.commit(Batch(writes)).await?;
+    if let Some(event) = event {
+        audit.record(event, Durability::Synced).await?;
+        ports.store.forget_owed(intent.id);
+    }
+    Ok(())
 }
 
 async fn is_recorded(ports: &Arc<Ports>, id: UniqueIdentifier, at: &Placement) -> Result<bool, Error> {
@@ -128,12 +157,4 @@ async fn destroy(ports: &Arc<Ports>, at: &Placement) -> Result<(), Error> {
         HsmAnswer::Done => Ok(()),
         other => Err(super::tools::unexpected(&other)),
     }
-}
-
-async fn record(audit: &dyn AuditSink, intent: &Intent, outcome: Outcome) -> Result<(), Error> {
-    let event = AuditEvent { outcome, recovered: true, protocol: Protocol::Internal, ..intent.event.clone() };
-    if !audit.holds(event.id) {
-        audit.record(event, Durability::Synced).await?;
-    }
-    Ok(())
 }

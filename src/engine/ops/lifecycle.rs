@@ -89,47 +89,52 @@ impl Operation for Destroy {
     }
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
-        let found = on.into_object()?;
-        alive(&found.record, tools.now())?;
-        destroy(tools, found, Vec::new(), |object, now| {
-            object.lifecycle.apply(Trigger::Destroy, now).map_err(|illegal| {
-                let text = format!("not possible for an object that is {}", illegal.from.name());
-                Error::new(ErrorKind::WrongState, text).because(illegal)
-            })?;
-            Ok(())
-        })
-        .await
+        let Versioned { record: mut object, mut revision } = on.into_object()?;
+        alive(&object, tools.now())?;
+        object.lifecycle.apply(Trigger::Destroy, tools.now()).map_err(|illegal| {
+            let text = format!("not possible for an object that is {}", illegal.from.name());
+            Error::new(ErrorKind::WrongState, text).because(illegal)
+        })?;
+        let Some(reference) = object.value.take() else {
+            tools.commit(vec![Write::PutObject(Box::new(object.clone()), Guard::At(revision))]).await?;
+            return Ok(object);
+        };
+        let at = Placement { token: reference.token, cka_id: reference.cka_id };
+        let intent = tools.announce(IntentKind::Destroy { object: self.object }, vec![at.clone()]).await?;
+        if let Err(error) = tools.hsm(HsmRequest::Destroy { at }).await {
+            // The value may be gone or not; the intent stays and is finished by the reconciler, never half undone.
+            tracing::warn!(%error, object = %self.object, "destroying a value is left to the reconciler");
+            return Err(error);
+        }
+        object.attributes.set(AttributeKind::KeyValuePresent, AttributeValue::Boolean(false));
+        for _ in 0..ATTEMPTS {
+            let write = Write::PutObject(Box::new(object.clone()), Guard::At(revision));
+            match tools.settle(&intent, vec![write]).await {
+                Ok(()) => return Ok(object),
+                Err(error) if error.kind != ErrorKind::Conflict => return Err(error),
+                Err(_) => {}
+            }
+            // The value is gone, whatever became of the record meanwhile: the newest one must say so.
+            let newest = tools.store().object(self.object).await?;
+            let Some(newest) = newest.filter(|it| !it.record.state(tools.now()).is_destroyed()) else {
+                tools.withdraw(intent).await;
+                return Err(Error::new(ErrorKind::Destroyed, "the object has been destroyed"));
+            };
+            (object, revision) = (without_value(newest.record, tools.now()), newest.revision);
+        }
+        Err(Error::new(ErrorKind::Busy, "the object is being changed by others; try again later"))
     }
 }
 
-/// Destroys the value in the HSM and records it: intent, HSM, record. `mark` moves the lifecycle, or refuses, before
-/// anything happens; `also` is committed together with the record.
-pub(crate) async fn destroy(
-    tools: &Tools,
-    found: Versioned<ManagedObject>,
-    also: Vec<Write>,
-    mark: impl FnOnce(&mut ManagedObject, Timestamp) -> Result<(), Error>,
-) -> Result<ManagedObject, Error> {
-    let Versioned { record: mut object, revision } = found;
-    mark(&mut object, tools.now())?;
-    let mut writes = also;
-    let Some(reference) = object.value.take() else {
-        writes.push(Write::PutObject(Box::new(object.clone()), Guard::At(revision)));
-        tools.commit(writes).await?;
-        return Ok(object);
-    };
-    let at = Placement { token: reference.token, cka_id: reference.cka_id };
-    let kind = IntentKind::Destroy { object: object.identifier };
-    let intent = tools.announce(kind, vec![at.clone()]).await?;
-    if let Err(error) = tools.hsm(HsmRequest::Destroy { at }).await {
-        // The value may be gone or not; the intent stays and is finished by the reconciler, never half undone.
-        tracing::warn!(%error, object = %object.identifier, "destroying a value is left to the reconciler");
-        return Err(error);
-    }
+/// How often the record is read again when others change it meanwhile.
+const ATTEMPTS: u32 = 16;
+
+/// The record of an object whose value has been destroyed.
+pub(in crate::engine) fn without_value(mut object: ManagedObject, now: Timestamp) -> ManagedObject {
+    object.value = None;
     object.attributes.set(AttributeKind::KeyValuePresent, AttributeValue::Boolean(false));
-    writes.push(Write::PutObject(Box::new(object.clone()), Guard::At(revision)));
-    tools.conclude(intent, writes).await?;
-    Ok(object)
+    object.lifecycle.end(now);
+    object
 }
 
 fn alive(object: &ManagedObject, now: Timestamp) -> Result<(), Error> {

@@ -6,14 +6,11 @@
 
 use crate::{
     authz::Permitted,
-    domain::{
-        AttributeKind, AttributeValue, ManagedObject, OperationKind, Timestamp, UniqueIdentifier, group::Group,
-        lifecycle::Trigger,
-    },
+    domain::{AttributeKind, AttributeValue, ManagedObject, OperationKind, Timestamp, UniqueIdentifier, group::Group},
     engine::{
         error::{Error, ErrorKind},
         operation::{Operation, Target, Targets},
-        ports::{Guard, HsmRequest, IntentKind, Placement, Versioned, Write},
+        ports::{Guard, HsmRequest, IntentKind, MetadataStore, Placement, Versioned, Write},
         tools::Tools,
     },
 };
@@ -57,7 +54,7 @@ pub(super) async fn retire(tools: &Tools, on: Versioned<ManagedObject>) -> Resul
     tools.hsm(HsmRequest::Destroy { at }).await?;
     let mut on = on;
     for _ in 0..ATTEMPTS {
-        match tools.settle(&announced, burial(tools, &on).await?).await {
+        match tools.settle(&announced, burial(tools.store(), tools.now(), &on).await?).await {
             Err(error) if error.kind == ErrorKind::Conflict => match again(tools, id).await? {
                 Some(next) => on = next,
                 None => return tools.settle(&announced, Vec::new()).await,
@@ -71,7 +68,7 @@ pub(super) async fn retire(tools: &Tools, on: Versioned<ManagedObject>) -> Resul
 /// Ends a secret that has no value.
 async fn bury(tools: &Tools, mut on: Versioned<ManagedObject>) -> Result<(), Error> {
     for _ in 0..ATTEMPTS {
-        match tools.commit(burial(tools, &on).await?).await {
+        match tools.commit(burial(tools.store(), tools.now(), &on).await?).await {
             Err(error) if error.kind == ErrorKind::Conflict => {
                 on = again(tools, on.record.identifier).await?.ok_or_else(Error::not_found)?;
                 if on.record.value.is_some() {
@@ -95,10 +92,13 @@ async fn again(tools: &Tools, id: UniqueIdentifier) -> Result<Option<Versioned<M
 }
 
 /// The tombstone, and every group without its member.
-async fn burial(tools: &Tools, on: &Versioned<ManagedObject>) -> Result<Vec<Write>, Error> {
-    let now = tools.now();
+pub(in crate::engine) async fn burial(
+    store: &dyn MetadataStore,
+    now: Timestamp,
+    on: &Versioned<ManagedObject>,
+) -> Result<Vec<Write>, Error> {
     let mut writes = vec![Write::PutObject(Box::new(tombstone(on.record.clone(), now)), Guard::At(on.revision))];
-    for Versioned { record, revision } in tools.store().groups_with(on.record.identifier).await? {
+    for Versioned { record, revision } in store.groups_with(on.record.identifier).await? {
         writes.push(Write::PutGroup(Box::new(without(record, on.record.identifier, now)), Guard::At(revision)));
     }
     Ok(writes)
@@ -108,12 +108,7 @@ async fn burial(tools: &Tools, on: &Versioned<ManagedObject>) -> Result<Vec<Writ
 fn tombstone(mut object: ManagedObject, now: Timestamp) -> ManagedObject {
     object.value = None;
     object.attributes.set(AttributeKind::KeyValuePresent, AttributeValue::Boolean(false));
-    if object.lifecycle.apply(Trigger::Destroy, now).is_err() {
-        // An active secret is deactivated and destroyed in one step.
-        object.lifecycle.deactivation = object.lifecycle.deactivation.filter(|date| *date <= now).or(Some(now));
-        object.lifecycle.destroy = Some(now.to_seconds());
-        object.lifecycle.last_change = now;
-    }
+    object.lifecycle.end(now);
     object.secret.grants = None;
     object.secret.consumers.clear();
     object.secret.metadata.clear();

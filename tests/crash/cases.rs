@@ -1,0 +1,527 @@
+//! Every use case that changes something, for `stops`: what stands before, what is asked, and whether it has come to pass.
+
+use std::collections::BTreeMap;
+
+use portcullis::{
+    domain::{
+        Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, ManagedObject, ObjectType, Origin,
+        SecretValue, State, Timestamp, UniqueIdentifier, UsageMask,
+        algorithm::KeyFormatType,
+        group::{Group, GroupKind, Member},
+        lifecycle::RevocationReason,
+        reference::KeyKind,
+        secret::{SecretFacet, SecretType},
+    },
+    engine::{
+        Error, ErrorKind,
+        ops::{
+            attributes::{AttributeChange, ChangeAttribute},
+            consumers::{ChangeConsumers, ConsumerChange, Registration},
+            create::Create,
+            create_key_pair::CreateKeyPair,
+            grants::{ChangeGrants, GrantsChange},
+            groups::{ChangeMembers, CreateGroup, DeleteGroup, MemberChange},
+            lifecycle::{Activate, Destroy, Revoke},
+            metadata::{ChangeMetadata, MetadataChange},
+            register::{ImportedKey, NewValue, Register},
+            retire::Retire,
+            set_value::SetValue,
+        },
+        ports::{MetadataStore, Order, Scope},
+    },
+};
+
+use crate::world::Life;
+
+/// A use case that changes something.
+pub(crate) trait Case {
+    /// What stands before; the identifiers that the request is about.
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier>;
+    /// The request.
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error>;
+    /// Whether it has come to pass; panics where half of it has.
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool;
+}
+
+// ------------------------------------------------------------------------------------------------------------ building
+
+fn fresh() -> UniqueIdentifier {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).unwrap();
+    UniqueIdentifier::from_random(bytes)
+}
+
+fn usage(mask: UsageMask) -> Attribute {
+    Attribute::new(AttributeKind::CryptographicUsageMask, AttributeValue::Integer(mask.0.cast_signed()))
+}
+
+fn active() -> Attribute {
+    Attribute::new(AttributeKind::ActivationDate, AttributeValue::Date(Timestamp::from_micros(1_000_000)))
+}
+
+fn aes(id: UniqueIdentifier, attributes: Vec<Attribute>) -> Create {
+    let mut attributes = attributes;
+    attributes.push(usage(UsageMask::ENCRYPT.with(UsageMask::DECRYPT)));
+    Create {
+        identifier: Some(id),
+        object_type: ObjectType::SymmetricKey,
+        origin: Origin::Kmip,
+        algorithm: Some(CryptographicAlgorithm::AES),
+        length_bits: Some(256),
+        subtype: None,
+        attributes,
+        secret: SecretFacet::default(),
+    }
+}
+
+fn register(id: UniqueIdentifier, object_type: ObjectType, value: Option<NewValue>) -> Register {
+    Register {
+        identifier: Some(id),
+        object_type,
+        subtype: (object_type == ObjectType::OpaqueObject).then_some(0x8000_0001),
+        origin: Origin::Kmip,
+        format: Some(KeyFormatType::RAW),
+        value,
+        derived: Vec::new(),
+        attributes: vec![usage(UsageMask::ENCRYPT)],
+        secret: SecretFacet::default(),
+    }
+}
+
+fn bytes(value: &[u8]) -> SecretValue {
+    SecretValue::new(value.to_vec())
+}
+
+/// The example of RFC 8410, section 10.3.
+const PEM: &[u8] =
+    b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
+
+/// A secret of the Barbican API without a payload.
+async fn empty_secret(life: &Life, secret_type: SecretType) -> UniqueIdentifier {
+    let id = fresh();
+    let secret = SecretFacet { secret_type: Some(secret_type), ..SecretFacet::default() };
+    let first = Register { origin: Origin::Barbican, secret, ..register(id, ObjectType::PrivateKey, None) };
+    life.ask("before", first).await.unwrap();
+    id
+}
+
+async fn key(life: &Life, attributes: Vec<Attribute>) -> UniqueIdentifier {
+    let id = fresh();
+    life.ask("before", aes(id, attributes)).await.unwrap();
+    id
+}
+
+async fn group_of(life: &Life, member: UniqueIdentifier) -> UniqueIdentifier {
+    let members = vec![Member { name: Some("key".to_owned()), object: member }];
+    life.ask("before", create_group(members)).await.unwrap()
+}
+
+fn create_group(members: Vec<Member>) -> CreateGroup {
+    let missing = |_: Option<&str>| Error::new(ErrorKind::Missing, "no such member");
+    CreateGroup { kind: GroupKind::Generic, name: Some("group".to_owned()), members, missing }
+}
+
+// ------------------------------------------------------------------------------------------------------------- looking
+
+async fn object(life: &Life, id: UniqueIdentifier) -> Option<ManagedObject> {
+    life.store.object(id).await.unwrap().map(|found| found.record)
+}
+
+async fn group(life: &Life, id: UniqueIdentifier) -> Option<Group> {
+    life.store.group(id).await.unwrap().map(|found| found.record)
+}
+
+/// Whether the object is there, which is never without its value.
+async fn with_value(life: &Life, id: UniqueIdentifier) -> bool {
+    object(life, id).await.inspect(|it| assert!(it.value.is_some(), "{id} is there without its value")).is_some()
+}
+
+/// All or none.
+fn together(parts: &[bool]) -> bool {
+    let first = parts[0];
+    assert!(parts.iter().all(|part| *part == first), "half of it has come to pass: {parts:?}");
+    first
+}
+
+/// Whether the object is destroyed: value and date go together.
+async fn gone(life: &Life, id: UniqueIdentifier) -> bool {
+    let object = object(life, id).await.expect("a destroyed object's record stays");
+    let destroyed = object.lifecycle.destroy.is_some();
+    assert_eq!(object.value.is_none(), destroyed, "the value's place and the date of destruction contradict");
+    destroyed
+}
+
+// --------------------------------------------------------------------------------------------------------------- cases
+
+/// A key is made.
+pub(crate) struct CreateAKey;
+impl Case for CreateAKey {
+    async fn arrange(_: &Life) -> Vec<UniqueIdentifier> {
+        vec![fresh()]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(aes(ids[0], Vec::new())).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        with_value(life, ids[0]).await
+    }
+}
+
+/// Secret data is made: a generic secret.
+pub(crate) struct CreateSecretData;
+impl Case for CreateSecretData {
+    async fn arrange(_: &Life) -> Vec<UniqueIdentifier> {
+        vec![fresh()]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let seed = Create {
+            object_type: ObjectType::SecretData,
+            algorithm: None,
+            subtype: Some(2),
+            ..aes(ids[0], Vec::new())
+        };
+        life.act(seed).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        with_value(life, ids[0]).await
+    }
+}
+
+/// A pair is made: two objects, two records.
+pub(crate) struct CreateAPair;
+impl Case for CreateAPair {
+    async fn arrange(_: &Life) -> Vec<UniqueIdentifier> {
+        vec![fresh(), fresh()]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let pair = CreateKeyPair {
+            identifiers: Some((ids[0], ids[1])),
+            origin: Origin::Kmip,
+            algorithm: CryptographicAlgorithm::EC,
+            length_bits: Some(256),
+            curve: None,
+            private_attributes: vec![usage(UsageMask::SIGN)],
+            public_attributes: vec![usage(UsageMask::VERIFY)],
+            secrets: Default::default(),
+        };
+        life.act(pair).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        together(&[with_value(life, ids[0]).await, with_value(life, ids[1]).await])
+    }
+}
+
+/// A value that becomes a key object.
+pub(crate) struct RegisterAKey;
+impl Case for RegisterAKey {
+    async fn arrange(_: &Life) -> Vec<UniqueIdentifier> {
+        vec![fresh()]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let key = ImportedKey { kind: KeyKind::Aes, value: bytes(&[9; 32]) };
+        let value = NewValue { key: Some(key), bytes: None };
+        life.act(register(ids[0], ObjectType::SymmetricKey, Some(value))).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        with_value(life, ids[0]).await
+    }
+}
+
+/// A value that becomes a key object and bytes beside it.
+pub(crate) struct RegisterAKeyAndItsBytes;
+impl Case for RegisterAKeyAndItsBytes {
+    async fn arrange(_: &Life) -> Vec<UniqueIdentifier> {
+        vec![fresh()]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let key = ImportedKey { kind: KeyKind::Aes, value: bytes(&[9; 32]) };
+        let value = NewValue { key: Some(key), bytes: Some(bytes(b"the key, as it was given")) };
+        life.act(register(ids[0], ObjectType::SymmetricKey, Some(value))).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let Some(object) = object(life, ids[0]).await else { return false };
+        let value = object.value.expect("a record with its value");
+        assert!(value.key.is_some() && value.bytes.is_some(), "{value:?}");
+        true
+    }
+}
+
+/// A value that the token refuses as a key: it is held as bytes.
+pub(crate) struct RegisterWhatIsNoKey;
+impl Case for RegisterWhatIsNoKey {
+    async fn arrange(_: &Life) -> Vec<UniqueIdentifier> {
+        vec![fresh()]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let key = ImportedKey { kind: KeyKind::Aes, value: bytes(&[9; 31]) };
+        let value = NewValue { key: Some(key), bytes: None };
+        life.act(register(ids[0], ObjectType::SymmetricKey, Some(value))).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        with_value(life, ids[0]).await
+    }
+}
+
+/// Bytes that were never meant to be a key.
+pub(crate) struct RegisterBytes;
+impl Case for RegisterBytes {
+    async fn arrange(_: &Life) -> Vec<UniqueIdentifier> {
+        vec![fresh()]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let value = NewValue { key: None, bytes: Some(bytes(b"opaque")) };
+        life.act(register(ids[0], ObjectType::OpaqueObject, Some(value))).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        with_value(life, ids[0]).await
+    }
+}
+
+/// A record without a value.
+pub(crate) struct RegisterNothing;
+impl Case for RegisterNothing {
+    async fn arrange(_: &Life) -> Vec<UniqueIdentifier> {
+        vec![fresh()]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(register(ids[0], ObjectType::PrivateKey, None)).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        object(life, ids[0]).await.is_some()
+    }
+}
+
+/// The second step of a two-step secret: a key and its PEM.
+pub(crate) struct SetAValue;
+impl Case for SetAValue {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![empty_secret(life, SecretType::Private).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let value = Ok(bytes(PEM));
+        life.act(SetValue { secret: ids[0], value, content_type: "application/octet-stream".to_owned() }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let object = object(life, ids[0]).await.expect("the first step was acknowledged");
+        let has_value = object.value.is_some_and(|value| value.key.is_some() && value.bytes.is_some());
+        together(&[has_value, object.secret.content_type.is_some()])
+    }
+}
+
+/// A key becomes usable.
+pub(crate) struct ActivateAKey;
+impl Case for ActivateAKey {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![key(life, Vec::new()).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(Activate { object: ids[0] }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        object(life, ids[0]).await.unwrap().lifecycle.activation.is_some()
+    }
+}
+
+/// A key is compromised.
+pub(crate) struct RevokeAKey;
+impl Case for RevokeAKey {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![key(life, vec![active()]).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let reason = RevocationReason { code: 2, message: None };
+        life.act(Revoke { object: ids[0], reason, occurred: None }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        object(life, ids[0]).await.unwrap().lifecycle.revocation.is_some()
+    }
+}
+
+/// A name is added.
+pub(crate) struct AddAnAttribute;
+impl Case for AddAnAttribute {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![key(life, Vec::new()).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let name = Attribute::new(AttributeKind::Comment, AttributeValue::Text("noted".to_owned()));
+        life.act(ChangeAttribute { object: ids[0], change: AttributeChange::Add(name) }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        object(life, ids[0]).await.unwrap().attributes.value(&AttributeKind::Comment).is_some()
+    }
+}
+
+/// A key that was never used is destroyed.
+pub(crate) struct DestroyAKey;
+impl Case for DestroyAKey {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![key(life, Vec::new()).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(Destroy { object: ids[0] }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        gone(life, ids[0]).await
+    }
+}
+
+/// A record without a value is destroyed.
+pub(crate) struct DestroyNothing;
+impl Case for DestroyNothing {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![empty_secret(life, SecretType::Opaque).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(Destroy { object: ids[0] }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        object(life, ids[0]).await.unwrap().lifecycle.destroy.is_some()
+    }
+}
+
+/// A key and its bytes, active and member of a group, are deleted the Barbican way.
+pub(crate) struct RetireAMember;
+impl Case for RetireAMember {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        let id = empty_secret(life, SecretType::Private).await;
+        let value = Ok(bytes(PEM));
+        let late = SetValue { secret: id, value, content_type: "application/octet-stream".to_owned() };
+        life.ask("before", late).await.unwrap();
+        vec![id, group_of(life, id).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(Retire { secret: ids[0], respect_consumers: false }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let left = group(life, ids[1]).await.expect("the group stays").members.is_empty();
+        together(&[gone(life, ids[0]).await, left])
+    }
+}
+
+/// A secret that never got a value is deleted the Barbican way.
+pub(crate) struct RetireNothing;
+impl Case for RetireNothing {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![empty_secret(life, SecretType::Opaque).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(Retire { secret: ids[0], respect_consumers: false }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        object(life, ids[0]).await.unwrap().lifecycle.destroy.is_some()
+    }
+}
+
+/// User metadata is written.
+pub(crate) struct ReplaceMetadata;
+impl Case for ReplaceMetadata {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![key(life, Vec::new()).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let all = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
+        life.act(ChangeMetadata { secret: ids[0], change: MetadataChange::ReplaceAll(all) }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        !object(life, ids[0]).await.unwrap().secret.metadata.is_empty()
+    }
+}
+
+/// An access list is set.
+pub(crate) struct SetGrants;
+impl Case for SetGrants {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![key(life, Vec::new()).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let change = GrantsChange::Replace { project_access: false, users: vec!["u".to_owned()] };
+        life.act(ChangeGrants { secret: ids[0], change }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        object(life, ids[0]).await.unwrap().secret.grants.is_some()
+    }
+}
+
+/// A consumer is registered.
+pub(crate) struct AddAConsumer;
+impl Case for AddAConsumer {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![key(life, Vec::new()).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let text = |text: &str| text.to_owned();
+        let consumer =
+            Registration { service: text("nova"), resource_type: text("disk"), resource_id: text("resource") };
+        life.act(ChangeConsumers { secret: ids[0], consumer, change: ConsumerChange::Add }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        !object(life, ids[0]).await.unwrap().secret.consumers.is_empty()
+    }
+}
+
+/// A group is made.
+pub(crate) struct MakeAGroup;
+impl Case for MakeAGroup {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![key(life, Vec::new()).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(create_group(vec![Member { name: None, object: ids[0] }])).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        !life.store.groups_with(ids[0]).await.unwrap().is_empty()
+    }
+}
+
+/// A member joins a group.
+pub(crate) struct JoinAGroup;
+impl Case for JoinAGroup {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        let first = key(life, Vec::new()).await;
+        vec![group_of(life, first).await, key(life, Vec::new()).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let member = Ok(Member { name: Some("second".to_owned()), object: ids[1] });
+        life.act(ChangeMembers { group: ids[0], change: MemberChange::Add, member }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let named = group(life, ids[0]).await.unwrap().members.iter().any(|member| member.object == ids[1]);
+        let found = life.store.groups_with(ids[1]).await.unwrap().iter().any(|it| it.record.identifier == ids[0]);
+        together(&[named, found])
+    }
+}
+
+/// A group is deleted.
+pub(crate) struct DeleteAGroup;
+impl Case for DeleteAGroup {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        let member = key(life, Vec::new()).await;
+        vec![group_of(life, member).await, member]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(DeleteGroup { group: ids[0] }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let gone = group(life, ids[0]).await.is_none();
+        together(&[gone, life.store.groups_with(ids[1]).await.unwrap().is_empty()])
+    }
+}
+
+/// Every object of the store.
+pub(crate) async fn every_object(life: &Life) -> Vec<ManagedObject> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = life.store.objects(Scope::Everything, Order::OldestFirst, after, 100).await.unwrap();
+        found.extend(page.records.into_iter().map(|it| it.record));
+        after = page.next;
+        if after.is_none() {
+            return found;
+        }
+    }
+}
+
+/// Whether the object can be given out.
+pub(crate) fn is_alive(object: &ManagedObject) -> bool {
+    !matches!(object.state(Timestamp::from_micros(i64::MAX)), State::Destroyed | State::DestroyedCompromised)
+}
