@@ -140,3 +140,61 @@ fn a_gateway_whose_token_is_away_waits_and_says_so() {
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+const SOFTHSM2: &str = "/usr/lib/softhsm/libsofthsm2.so";
+
+/// A token of SoftHSM2 in this folder; `None`, and why is said, where it is not installed.
+fn softhsm2(folder: &std::path::Path) -> Option<String> {
+    let conf = folder.join("softhsm2.conf");
+    let tokens = folder.join("tokens");
+    fs::create_dir(&tokens).unwrap();
+    fs::write(&conf, format!("directories.tokendir = {}\nlog.level = ERROR\n", tokens.display())).unwrap();
+    let made = std::process::Command::new("softhsm2-util")
+        .args(["--init-token", "--free", "--label", "soft", "--so-pin", "12345678", "--pin", "123456"])
+        .env("SOFTHSM2_CONF", &conf)
+        .output();
+    if !made.is_ok_and(|output| output.status.success()) || !std::path::Path::new(SOFTHSM2).exists() {
+        println!("skipped, because softhsm2 is not installed");
+        return None;
+    }
+    Some(conf.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn serve_and_dev_run_on_softhsm2() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(conf) = softhsm2(folder.path()) else { return };
+    let config = site_config(folder.path());
+    change(
+        &config,
+        "module = \"embedded\"\nsimulated_store = \"hsm\"\ntoken_label = \"site\"",
+        &format!("module = \"{SOFTHSM2}\"\ntoken_label = \"soft\""),
+    );
+    let written = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{written}[hsm.main.env]\nSOFTHSM2_CONF = \"{conf}\"\n")).unwrap();
+    let gateway = Gateway::serve(&config);
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (ca, certificate, key) = (file("site-ca.pem"), file("client.pem"), file("client.key"));
+    let kmip = logged_address(&gateway, "kmip");
+    let client = |more: &[&str]| {
+        let server = ["kmip", "--address", &kmip, "--ca", &ca, "--certificate", &certificate, "--key", &key];
+        let output = ends(server.into_iter().chain(more.iter().copied()));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).trim().to_owned()
+    };
+    let id = client(&["create"]);
+    assert_eq!(client(&["get", &id]).len(), 64);
+    assert!(gateway.stop().0.success());
+
+    let dir = folder.path().join("dev");
+    let dir_text = dir.to_str().unwrap();
+    let any = "127.0.0.1:0";
+    let mut command = portcullis([
+        "dev", "--dir", dir_text, "--kmip", any, "--rest", any, "--ops", any, "--module", SOFTHSM2, "--token-label",
+        "soft", "--pin-file", &file("pin"),
+    ]);
+    command.env("SOFTHSM2_CONF", &conf);
+    let _gateway = Gateway::start(command, &dir.join("stderr.txt"));
+    let id = text(&ends(["kmip", "create", "--dir", dir_text]).stdout);
+    assert_eq!(text(&ends(["kmip", "get", id.trim(), "--dir", dir_text]).stdout).trim().len(), 64);
+}

@@ -76,7 +76,7 @@ impl Gateway {
         Self::start(portcullis(["serve", "--config", config.to_str().unwrap()]), &config.with_extension("log"))
     }
 
-    fn start(mut command: Command, log: &Path) -> Self {
+    pub(crate) fn start(mut command: Command, log: &Path) -> Self {
         if let Some(folder) = log.parent() {
             fs::create_dir_all(folder).unwrap();
         }
