@@ -31,6 +31,8 @@ pub(super) struct Facts<'a> {
     pub(super) principal: &'a Principal,
     pub(super) entity: Entity,
     pub(super) resource: Option<&'a Resource<'a>>,
+    /// Whether the secure set is in force: Barbican's own rule texts ask for it.
+    pub(super) new_defaults: bool,
 }
 
 /// A parsed rule.
@@ -107,11 +109,14 @@ enum Field {
     ProjectAccess,
     /// `kmip` or `barbican`: our own addition.
     Origin,
+    /// `True` under the secure set of rules, `False` under the legacy one.
+    NewDefaults,
 }
 
 const ATTRIBUTES: &[(&str, Option<Entity>, Field)] = &[
     ("project_id", None, Field::Project),
     ("user_id", None, Field::Creator),
+    ("enforce_new_defaults", None, Field::NewDefaults),
     ("target.secret.project_id", Some(Entity::Secret), Field::Project),
     ("target.secret.creator_id", Some(Entity::Secret), Field::Creator),
     ("target.secret.read", Some(Entity::Secret), Field::Read),
@@ -365,8 +370,12 @@ impl Attribute {
             return None;
         }
         let Some(resource) = facts.resource else {
-            // Without an entity the caller's own project is what is acted on.
-            return (self.field == Field::Project).then_some(&*facts.principal.project.0);
+            return match self.field {
+                // Without an entity the caller's own project is what is acted on.
+                Field::Project => Some(&*facts.principal.project.0),
+                Field::NewDefaults => Some(truth(facts.new_defaults)),
+                Field::Creator | Field::Read | Field::ProjectAccess | Field::Origin => None,
+            };
         };
         let lists_caller =
             |grants: &Grants| facts.principal.name.as_ref().is_some_and(|user| grants.users.contains(user));
@@ -379,6 +388,7 @@ impl Attribute {
                 Origin::Kmip => "kmip",
                 Origin::Barbican => "barbican",
             }),
+            Field::NewDefaults => Some(truth(facts.new_defaults)),
         }
     }
 }
@@ -407,7 +417,7 @@ mod tests {
     fn holds(text: &str, resource: Option<&Resource<'_>>) -> bool {
         let check = Check::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         let yes = Check::True;
-        check.holds(&Facts { principal: &principal(), entity: Entity::Secret, resource }, &|name| {
+        check.holds(&Facts { principal: &principal(), entity: Entity::Secret, resource, new_defaults: true }, &|name| {
             (name == "yes").then_some(&yes)
         })
     }
@@ -443,6 +453,7 @@ mod tests {
             ("'x':x and \"y\":y and True:True and None:None and 7:7", true),
             ("'x':%%x", false),
             ("'%x':%%x", true),
+            ("True:%(enforce_new_defaults)s", true),
         ] {
             assert_eq!(holds(text, None), expected, "{text}");
         }
@@ -482,7 +493,7 @@ mod tests {
         let project = ProjectId("p1".into());
         let nobody = Principal { name: None, ..principal() };
         let resource = Resource { project: &project, creator: None, origin: Origin::Barbican, grants: None };
-        let facts = Facts { principal: &nobody, entity: Entity::Secret, resource: Some(&resource) };
+        let facts = Facts { principal: &nobody, entity: Entity::Secret, resource: Some(&resource), new_defaults: true };
         let check = Check::parse("user_id:%(target.secret.creator_id)s").unwrap();
         assert!(!check.holds(&facts, &|_| None));
     }
@@ -519,7 +530,7 @@ mod tests {
         #[test]
         fn no_text_panics(text in "([()@!%':a-z. ]|and |or |not |role:x |%\\(user_id\\)s){0,40}") {
             if let Ok(check) = Check::parse(&text) {
-                check.holds(&Facts { principal: &principal(), entity: Entity::None, resource: None }, &|_| None);
+                check.holds(&Facts { principal: &principal(), entity: Entity::None, resource: None, new_defaults: false }, &|_| None);
             }
         }
     }

@@ -119,6 +119,7 @@ pub const OPERATIONS: &[Row] = {
 pub struct Authorizer {
     rules: HashMap<String, Check>,
     unused: Vec<String>,
+    new_defaults: bool,
 }
 
 impl Default for Authorizer {
@@ -161,7 +162,7 @@ impl Authorizer {
         let is_unused = |name: &&str| !known.contains(*name) && !used.contains(*name);
         let unused = overrides.rules().map(|(name, _)| name).filter(is_unused).map(str::to_owned).collect();
         mistakes.none_or_all()?;
-        Ok(Self { rules, unused })
+        Ok(Self { rules, unused, new_defaults: set == RuleSet::Secure })
     }
 
     /// Overrides that change nothing, because no use case and no other rule asks for them; worth a warning.
@@ -211,7 +212,7 @@ impl Authorizer {
     /// Whether one rule by name holds; for what has a rule and no use case. An unknown name never holds.
     #[must_use]
     pub fn holds(&self, rule: &str, principal: &Principal, entity: Entity, resource: Option<&Resource<'_>>) -> bool {
-        let facts = Facts { principal, entity, resource };
+        let facts = Facts { principal, entity, resource, new_defaults: self.new_defaults };
         self.rules.get(rule).is_some_and(|check| check.holds(&facts, &|name| self.rules.get(name)))
     }
 }

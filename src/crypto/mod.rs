@@ -2,7 +2,7 @@
 //!
 //! Nothing here uses a client's key: use happens inside the HSM. This module hashes, turns one encoding of a key into another
 //! while a value is on its way in or out, reads certificates, and opens what a token wrapped for transport. Secret parts live in
-//! [`SecretValue`] and zeroised buffers only. Input is strict DER or PEM; bytes of a peer end in an [`Error`], never in a panic.
+//! [`SecretValue`] and zeroised buffers only. Input is strict DER or PEM; bytes of a peer end in an [`enum@Error`], never in a panic.
 
 pub mod certificate;
 pub mod ecdsa;
