@@ -211,7 +211,7 @@ impl Lifecycle {
             Trigger::Activate => self.activation = Some(now.to_seconds()),
             Trigger::Deactivate if from == State::Active => self.deactivation = Some(now.to_seconds()),
             Trigger::Deactivate => {}
-            Trigger::Compromise => self.compromise = Some(self.compromise.unwrap_or(now.to_seconds())),
+            Trigger::Compromise => self.compromise = Some(self.compromise.unwrap_or_else(|| now.to_seconds())),
             Trigger::Destroy => self.destroy = Some(now.to_seconds()),
         }
         self.last_change = now;

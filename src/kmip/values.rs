@@ -643,7 +643,6 @@ pub(super) fn secret(bytes: SecretBytes) -> SecretValue {
     copy(&bytes)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the value goes from the request to the HSM")]
 fn copy(bytes: &SecretBytes) -> SecretValue {
     SecretValue::new(bytes.expose_secret().to_vec())
 }

@@ -25,9 +25,9 @@ async fn the_placeholder_names_what_the_item_before_made() {
     for version in [V1_0, V1_2, V2_1] {
         let items = vec![
             item(1, Operation::CREATE, create("", Attributes::default())),
-            item(2, Operation::ACTIVATE, Request::Activate(Box::new(ActivateRequest::default()))),
+            item(2, Operation::ACTIVATE, Request::Activate(Box::default())),
             item(3, Operation::GET, get(None)),
-            item(4, Operation::GET_ATTRIBUTES, Request::GetAttributes(Box::new(GetAttributesRequest::default()))),
+            item(4, Operation::GET_ATTRIBUTES, Request::GetAttributes(Box::default())),
         ];
         let answers = gateway.send(&RequestMessage { header: RequestHeader::new(version), items }).await;
         assert_eq!(answers.len(), 4);
@@ -79,7 +79,7 @@ async fn a_batch_of_several_items_needs_distinct_ids() {
     let gateway = Gateway::start();
     let without = vec![
         RequestItem::new(Operation::CREATE, create("", Attributes::default())),
-        item(2, Operation::DESTROY, Request::Destroy(Box::new(DestroyRequest::default()))),
+        item(2, Operation::DESTROY, Request::Destroy(Box::default())),
     ];
     let answers = gateway.send(&RequestMessage { header: RequestHeader::new(V1_2), items: without }).await;
     assert_eq!((answers.len(), reason(&answers[0])), (1, ResultReason::INVALID_MESSAGE));
@@ -110,7 +110,7 @@ async fn a_deleted_value_is_gone_for_every_item_after() {
     let gateway = Gateway::start();
     let items = vec![
         item(1, Operation::CREATE, create("", Attributes::default())),
-        item(2, Operation::DESTROY, Request::Destroy(Box::new(DestroyRequest::default()))),
+        item(2, Operation::DESTROY, Request::Destroy(Box::default())),
         item(3, Operation::GET, get(None)),
     ];
     let answers = gateway.send(&RequestMessage { header: RequestHeader::new(V2_1), items }).await;

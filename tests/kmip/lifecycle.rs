@@ -162,7 +162,7 @@ async fn another_projects_object_does_not_exist() {
         assert_eq!(reason(&get(&gateway, version, &key).await), wanted);
         assert_eq!(reason(&destroy(&gateway, version, &key).await), wanted);
     }
-    let all = Request::Locate(Box::new(LocateRequest::default()));
+    let all = Request::Locate(Box::default());
     let Some(Response::Locate(found)) = gateway.one(V1_4, Operation::LOCATE, all).await.payload else {
         panic!("refused")
     };

@@ -13,7 +13,7 @@ use kmip_codec::{
 use crate::support::{Gateway, create, decode, reason};
 
 fn discover(version: ProtocolVersion) -> Vec<u8> {
-    let request = Request::DiscoverVersions(Box::new(DiscoverVersionsRequest::default()));
+    let request = Request::DiscoverVersions(Box::default());
     let items = vec![RequestItem::new(Operation::DISCOVER_VERSIONS, request)];
     RequestMessage { header: RequestHeader::new(version), items }.encode().unwrap().to_vec()
 }

@@ -17,15 +17,15 @@ use portcullis::{
     kmip::{Peer, Service, Settings},
 };
 
-pub struct Gateway {
-    pub bench: Bench,
-    pub service: Arc<Service>,
-    pub peer: Peer,
+pub(crate) struct Gateway {
+    pub(crate) bench: Bench,
+    pub(crate) service: Arc<Service>,
+    pub(crate) peer: Peer,
 }
 
-pub type Answer = ResponseItem<Response>;
+pub(crate) type Answer = ResponseItem<Response>;
 
-pub fn peer(name: &str, project: &str, role: &str) -> Peer {
+pub(crate) fn peer(name: &str, project: &str, role: &str) -> Peer {
     let roles = match role {
         "admin" => vec!["admin", "member", "reader"],
         "member" => vec!["member", "reader"],
@@ -41,26 +41,26 @@ pub fn peer(name: &str, project: &str, role: &str) -> Peer {
 }
 
 impl Gateway {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let bench = Bench::new(Authorizer::default());
         let settings = Settings { interop: true, ..Settings::default() };
         let service = Arc::new(Service { engine: Arc::clone(&bench.engine), settings });
         Self { bench, service, peer: peer("client", "demo", "member") }
     }
 
-    pub async fn raw(&self, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> Vec<u8> {
         self.service.answer(&self.peer, "test", bytes).await.to_vec()
     }
 
-    pub async fn raw_items(&self, bytes: &[u8]) -> (ProtocolVersion, Vec<Answer>) {
+    pub(crate) async fn raw_items(&self, bytes: &[u8]) -> (ProtocolVersion, Vec<Answer>) {
         decode(&self.raw(bytes).await)
     }
 
-    pub async fn send(&self, message: &RequestMessage<Request>) -> Vec<Answer> {
+    pub(crate) async fn send(&self, message: &RequestMessage<Request>) -> Vec<Answer> {
         self.raw_items(&message.encode().unwrap()).await.1
     }
 
-    pub async fn one(&self, version: ProtocolVersion, operation: Operation, request: Request) -> Answer {
+    pub(crate) async fn one(&self, version: ProtocolVersion, operation: Operation, request: Request) -> Answer {
         let message =
             RequestMessage { header: RequestHeader::new(version), items: vec![RequestItem::new(operation, request)] };
         let mut answers = self.send(&message).await;
@@ -69,7 +69,7 @@ impl Gateway {
     }
 
     /// An AES-256 key that may encrypt and decrypt; its identifier.
-    pub async fn aes(&self, version: ProtocolVersion, name: &str, extra: Attributes) -> UniqueIdentifier {
+    pub(crate) async fn aes(&self, version: ProtocolVersion, name: &str, extra: Attributes) -> UniqueIdentifier {
         let answer = self.one(version, Operation::CREATE, create(name, extra)).await;
         match answer.payload {
             Some(Response::Create(made)) => made.unique_identifier,
@@ -78,7 +78,7 @@ impl Gateway {
     }
 }
 
-pub fn create(name: &str, extra: Attributes) -> Request {
+pub(crate) fn create(name: &str, extra: Attributes) -> Request {
     let mut attributes = Attributes::default()
         .with(Tag::CRYPTOGRAPHIC_ALGORITHM, AttributeValue::Enumeration(CryptographicAlgorithm::AES.number()))
         .with(Tag::CRYPTOGRAPHIC_LENGTH, AttributeValue::Integer(256))
@@ -92,7 +92,7 @@ pub fn create(name: &str, extra: Attributes) -> Request {
 }
 
 /// Decodes an answer; every payload must be one that the typed layer understands.
-pub fn decode(bytes: &[u8]) -> (ProtocolVersion, Vec<Answer>) {
+pub(crate) fn decode(bytes: &[u8]) -> (ProtocolVersion, Vec<Answer>) {
     let message = ResponseMessage::decode(bytes, &Limits::default()).expect("a well-formed answer");
     let version = message.header.protocol_version;
     let items = message.items.into_iter().map(|item| typed(item, version)).collect();
@@ -116,6 +116,6 @@ fn typed(item: ResponseItem<Item<'_>>, version: ProtocolVersion) -> Answer {
     }
 }
 
-pub fn reason(answer: &Answer) -> ResultReason {
+pub(crate) fn reason(answer: &Answer) -> ResultReason {
     answer.reason.unwrap_or_else(|| panic!("it succeeded: {answer:?}"))
 }

@@ -97,7 +97,7 @@ impl Create {
         if let Some(algorithm) = algorithm {
             object.attributes.set(AttributeKind::CryptographicAlgorithm, AttributeValue::Enumeration(algorithm.0));
         }
-        let bits = bits.unwrap_or(shape.bytes.saturating_mul(8));
+        let bits = bits.unwrap_or_else(|| shape.bytes.saturating_mul(8));
         object.attributes.set(AttributeKind::CryptographicLength, AttributeValue::Integer(bits.cast_signed()));
         template::apply(&mut object, self.attributes)?;
         template::server_attributes(&mut object, tools.settings(), true);

@@ -394,7 +394,7 @@ fn signature_parameters(
     if object.algorithm() == Some(CryptographicAlgorithm::RSA) {
         parameters.padding_method = parameters.padding_method.or(Some(PaddingMethod::PKCS1_V1_5));
     }
-    parameters.cryptographic_algorithm = parameters.cryptographic_algorithm.or(object.algorithm());
+    parameters.cryptographic_algorithm = parameters.cryptographic_algorithm.or_else(|| object.algorithm());
     Ok(parameters)
 }
 
@@ -403,7 +403,7 @@ fn mac_parameters(
     request: Option<CryptographicParameters>,
 ) -> Result<CryptographicParameters, Error> {
     let mut parameters = merged(object, request);
-    parameters.cryptographic_algorithm = parameters.cryptographic_algorithm.or(object.algorithm());
+    parameters.cryptographic_algorithm = parameters.cryptographic_algorithm.or_else(|| object.algorithm());
     let cipher = matches!(
         parameters.cryptographic_algorithm,
         Some(CryptographicAlgorithm::AES | CryptographicAlgorithm::TRIPLE_DES)

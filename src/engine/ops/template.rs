@@ -29,7 +29,7 @@ impl KeyShape {
     pub fn of(algorithm: CryptographicAlgorithm, bits: u32) -> Option<Self> {
         use CryptographicAlgorithm as A;
         let shape = |kind, bytes, usable| Some(Self { kind, bytes, usable });
-        if bits == 0 || bits % 8 != 0 || bits > 65_536 {
+        if bits == 0 || !bits.is_multiple_of(8) || bits > 65_536 {
             return None;
         }
         match (algorithm, bits) {

@@ -88,7 +88,6 @@ pub(in crate::kmip) async fn decrypt(
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "a digest goes on to the HSM")]
 fn signed(
     on: &Exchange<'_>,
     data: Option<kmip_codec::payload::Data>,
