@@ -1,6 +1,6 @@
 //! The KMIP front end: bytes of a TLS stream become use cases of the engine, and their results become bytes.
 //!
-//! It knows nothing of the HSM or the store. [`dispatch::ROUTES`] is the one list of operations: Query answers from it, so
+//! It knows nothing of the HSM or the store. `dispatch::ROUTES` is the one list of operations: Query answers from it, so
 //! what is announced is what works. Attribute values and reasons are translated to the version of each request.
 
 mod attributes;

@@ -4,7 +4,7 @@ use kmip_codec::{
     UniqueIdentifier,
     attribute::Attributes,
     message::{RequestHeader, RequestItem, RequestMessage},
-    payload::{ActivateRequest, DestroyRequest, GetAttributesRequest, GetRequest, Request, Response},
+    payload::{GetRequest, Request, Response},
     spec::enums::{BatchErrorContinuationOption as Option_, Operation, ResultReason, UniqueIdentifierEnumeration},
     version::{V1_0, V1_2, V2_1},
 };

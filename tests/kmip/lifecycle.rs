@@ -6,7 +6,7 @@ use kmip_codec::{
     codec::DateTime,
     payload::{
         ActivateRequest, AddAttributeRequest, DecryptRequest, DestroyRequest, EncryptRequest, GetAttributesRequest,
-        GetRequest, LocateRequest, Request, Response, RevokeRequest,
+        GetRequest, Request, Response, RevokeRequest,
     },
     spec::enums::{BlockCipherMode, Operation, PaddingMethod, ResultReason, RevocationReasonCode},
     version::{V1_0, V1_2, V1_4, V2_0, V2_1},

@@ -4,7 +4,7 @@ use kmip_codec::{
     ProtocolVersion, Tag,
     attribute::Attributes,
     message::{MessageExtension, RequestHeader, RequestItem, RequestMessage},
-    payload::{DiscoverVersionsRequest, QueryRequest, Request},
+    payload::{QueryRequest, Request},
     spec::enums::{Operation, QueryFunction, ResultReason, ResultStatus},
     ttlv::{Item, Value},
     version::{V1_0, V1_2, V1_4, V2_0, V2_1},
