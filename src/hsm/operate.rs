@@ -120,7 +120,14 @@ impl Turn<'_> {
         handle: Handle,
         data: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
-        self.seat.session.decrypt(mechanism, handle, data).map_err(|fault| unknown_parameters(mechanism, fault))
+        let quirk = self.link.quirk;
+        self.seat.session.decrypt(mechanism, handle, data).map_err(|fault| {
+            let error = unknown_parameters(mechanism, fault);
+            if fault.function == "C_Decrypt" && Some(fault.rv) == quirk.decrypt_failure {
+                return HsmError { kind: HsmErrorKind::DecryptionFailed, ..error };
+            }
+            error
+        })
     }
 
     /// Counter, output and cipher feedback from encrypted blocks (NIST SP 800-38A §6.3–6.5).

@@ -3,6 +3,8 @@
 //! Everything here is a default that the capability list or a configured value overrides; a row changes how we ask, never what
 //! an answer means.
 
+use cryptoki_sys::{CK_RV, CKR_DEVICE_ERROR};
+
 /// One row.
 #[derive(Debug)]
 pub(super) struct Quirk {
@@ -12,19 +14,21 @@ pub(super) struct Quirk {
     pub(super) simulated: bool,
     /// `CK_GCM_PARAMS` without `ulIvBits`.
     pub(super) short_gcm: bool,
+    /// What `C_Decrypt` answers to data that do not decrypt, where it looks like a fault of the device.
+    pub(super) decrypt_failure: Option<CK_RV>,
     /// Worker sessions when the configuration names none.
     pub(super) workers: usize,
 }
 
 /// The first row that matches wins; the last one matches everything.
 static QUIRKS: &[Quirk] = &[
-    Quirk { part: "hsm-sim", simulated: true, short_gcm: false, workers: 32 },
-    Quirk { part: "SoftHSM", simulated: true, short_gcm: false, workers: 8 },
-    Quirk { part: "Kryoptic", simulated: true, short_gcm: false, workers: 8 },
-    Quirk { part: "SmartCard-HSM", simulated: false, short_gcm: false, workers: 1 },
-    Quirk { part: "Nitrokey", simulated: false, short_gcm: false, workers: 1 },
-    Quirk { part: "YubiHSM", simulated: false, short_gcm: false, workers: 8 },
-    Quirk { part: "", simulated: false, short_gcm: false, workers: 16 },
+    Quirk { part: "hsm-sim", simulated: true, short_gcm: false, decrypt_failure: None, workers: 32 },
+    Quirk { part: "SoftHSM", simulated: true, short_gcm: false, decrypt_failure: None, workers: 8 },
+    Quirk { part: "Kryoptic", simulated: true, short_gcm: false, decrypt_failure: Some(CKR_DEVICE_ERROR), workers: 8 },
+    Quirk { part: "SmartCard-HSM", simulated: false, short_gcm: false, decrypt_failure: None, workers: 1 },
+    Quirk { part: "Nitrokey", simulated: false, short_gcm: false, decrypt_failure: None, workers: 1 },
+    Quirk { part: "YubiHSM", simulated: false, short_gcm: false, decrypt_failure: None, workers: 8 },
+    Quirk { part: "", simulated: false, short_gcm: false, decrypt_failure: None, workers: 16 },
 ];
 
 /// What applies to a module and token of that description.

@@ -127,7 +127,14 @@ fn exposed(value: &SecretValue) -> &[u8] {
 fn unwrapped(link: &Link, seat: &mut Seat, object: Handle) -> Result<(SecretValue, bool), HsmError> {
     let KeyWrap { mechanism, fills } = kwp(link, seat)?;
     let handle = transport(seat)?.handle;
-    let blob = seat.session.wrap(&Mechanism::plain(mechanism), handle, object, BLOB_GUESS)?;
+    let blob = seat.session.wrap(&Mechanism::plain(mechanism), handle, object, BLOB_GUESS).map_err(|fault| {
+        let error = HsmError::from(fault);
+        match error.kind {
+            // The transport key may wrap, so it is the other key that may not be wrapped: so kryoptic answers for private keys.
+            HsmErrorKind::NotPermitted => HsmError { kind: HsmErrorKind::NotExtractable, ..error },
+            _ => error,
+        }
+    })?;
     let value = kwp::unwrap(&transport(seat)?.key, &blob).map_err(|error| ours("C_WrapKey", &error))?;
     Ok((value, fills))
 }
@@ -319,6 +326,9 @@ pub(super) struct Import {
 /// Checks a value and takes it apart.
 pub(super) fn import(link: &Link, kind: KeyKind, value: &SecretValue) -> Result<Import, HsmError> {
     let bytes = exposed(value);
+    if kind == KeyKind::TripleDes && !link.capability.offers(CKM_DES3_ECB) && !link.capability.offers(CKM_DES3_CBC) {
+        return Err(refused(HsmErrorKind::Unsupported, "triple DES"));
+    }
     let key_type = Attribute::number(CKA_KEY_TYPE, template::key_type(kind, bytes.len()));
     let fits = match kind {
         KeyKind::Aes => matches!(bytes.len(), 16 | 24 | 32),

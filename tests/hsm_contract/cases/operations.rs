@@ -139,14 +139,19 @@ pub(super) async fn block_modes_match_published_vectors(context: Context) {
 pub(super) async fn padding_and_tags_are_checked(context: Context) {
     let pool = pool(&context);
     let aes = import(&pool, KeyKind::Aes, &hex(KEY), BOTH).await;
-    let des = import(&pool, KeyKind::TripleDes, &hex("0123456789abcdef23456789abcdef01456789abcdef0123"), BOTH).await;
+    let mut keys = vec![(&aes, 16)];
+    let des;
+    if super::objects::offers_triple_des(&pool).await {
+        des = import(&pool, KeyKind::TripleDes, &hex("0123456789abcdef23456789abcdef01456789abcdef0123"), BOTH).await;
+        keys.push((&des, 8));
+    } else {
+        println!("{}: no triple DES", context.name);
+    }
     let pkcs5 = |of| mode(of, Some(PaddingMethod::PKCS5));
-    for (key, parameters, iv, block) in [
-        (&aes, pkcs5(BlockCipherMode::CBC), Some(vec![3; 16]), 16),
-        (&aes, pkcs5(BlockCipherMode::ECB), None, 16),
-        (&des, pkcs5(BlockCipherMode::CBC), Some(vec![3; 8]), 8),
-        (&des, pkcs5(BlockCipherMode::ECB), None, 8),
-    ] {
+    let modes = [BlockCipherMode::CBC, BlockCipherMode::ECB];
+    for (key, block, block_mode) in keys.iter().flat_map(|(key, block)| modes.map(|mode| (*key, *block, mode))) {
+        let parameters = pkcs5(block_mode);
+        let iv = (block_mode == BlockCipherMode::CBC).then(|| vec![3; block]);
         for length in [1, 7, 8, 15, 16, 17, 100] {
             let plain = vec![0x55; length];
             let (data, _) = encrypt(&pool, key, &parameters, iv.as_deref(), &[], &plain).await.unwrap();
@@ -155,7 +160,7 @@ pub(super) async fn padding_and_tags_are_checked(context: Context) {
             assert_eq!(back, plain);
         }
         // A last block that is no padding, made without padding: it decrypts to zeros.
-        let unpadded = mode(parameters.block_cipher_mode.unwrap(), None);
+        let unpadded = mode(block_mode, None);
         let (data, _) = encrypt(&pool, key, &unpadded, iv.as_deref(), &[], &[0; 32]).await.unwrap();
         let error = decrypt(&pool, key, &parameters, iv.as_deref(), &[], (&data, None)).await.unwrap_err();
         assert_eq!(error.kind, HsmErrorKind::DecryptionFailed);
@@ -193,9 +198,10 @@ pub(super) async fn padding_and_tags_are_checked(context: Context) {
     let (data, tag) = encrypt(&pool, &key, &gcm, Some(&iv), &[], &plain).await.unwrap();
     let back = decrypt(&pool, &key, &gcm, Some(&iv), &[], (&data, tag.as_deref())).await.unwrap();
     assert_eq!(back, plain);
-    for key in [aes, des, key] {
-        destroy(&pool, &key).await;
+    for (key, _) in keys {
+        destroy(&pool, key).await;
     }
+    destroy(&pool, &key).await;
 }
 
 pub(super) async fn macs_match_published_vectors(context: Context) {
@@ -473,7 +479,10 @@ pub(super) async fn keys_wrap_as_the_standards_say(context: Context) {
     // Not a wrapping key.
     let request =
         HsmRequest::WrapKey { wrapping: target.clone(), target: held.clone(), mode: WrapMode::AesKeyWrapPadding };
-    assert_eq!(call(&pool, request).await.unwrap_err().kind, HsmErrorKind::NotPermitted);
+    let error = call(&pool, request).await.unwrap_err();
+    // kryoptic calls the handle of such a key invalid.
+    let says = if context.name == "kryoptic" { HsmErrorKind::ObjectMissing } else { HsmErrorKind::NotPermitted };
+    assert_eq!(error.kind, says, "{error}");
     // A private key.
     let (private, public) = pair(&pool, PairKind::Rsa { bits: 2048 }, true).await;
     let der = reveal(&pool, &private).await;
@@ -496,7 +505,7 @@ pub(super) async fn random_bytes_differ(context: Context) {
     assert_eq!(one.len(), 64);
     assert_ne!(one, exposed(random(64).await.unwrap()));
     assert_eq!(random(u32::MAX).await.unwrap_err().kind, HsmErrorKind::BadParameters);
-    match call(&pool, HsmRequest::SeedRandom { data: secret(b"seed") }).await {
+    match call(&pool, HsmRequest::SeedRandom { data: secret(&[0x5E; 32]) }).await {
         Ok(HsmAnswer::Done) => {}
         Err(error) => assert_eq!(error.kind, HsmErrorKind::Unsupported, "{error}"),
         Ok(other) => panic!("{other:?}"),
