@@ -2,7 +2,10 @@
 
 use std::{fs, sync::Arc};
 
-use axum::{Router, http::HeaderMap};
+use axum::{
+    Router,
+    http::{HeaderMap, Method},
+};
 use kmip_codec::{Limits, ProtocolVersion};
 use tower_http::timeout::TimeoutLayer;
 
@@ -17,7 +20,10 @@ use crate::{
     config::{self, AuthMode, Config},
     crypto::hash::to_hex,
     domain::{Principal, SecretValue},
-    engine::ports::{Answer, Clock},
+    engine::{
+        jobs::Runner,
+        ports::{Answer, Clock},
+    },
     kmip,
     net::Connection,
     telemetry::Metrics,
@@ -97,11 +103,11 @@ fn kmip_settings(config: &Config) -> kmip::Settings {
 }
 
 /// The routes of the Barbican API.
-pub(super) fn rest(core: &Core) -> Result<Router, Problem> {
+pub(super) fn rest(core: &Core, jobs: Arc<Runner>) -> Result<Router, Problem> {
     let config = &core.config.rest;
     let gateway = barbican::Gateway {
         engine: Arc::clone(&core.engine),
-        jobs: Arc::clone(&core.jobs),
+        jobs,
         authenticator: Arc::new(Authenticator(authenticator(&core.config)?)),
         settings: barbican::Settings {
             host_href: config.host_href.clone(),
@@ -154,10 +160,15 @@ fn client(keystone: &config::Keystone) -> Result<Keystone, Problem> {
 struct Authenticator(RestAuthenticator);
 
 impl Authenticate for Authenticator {
-    fn authenticate<'a>(&'a self, headers: &'a HeaderMap) -> Answer<'a, Result<Principal, AuthRefusal>> {
+    fn authenticate<'a>(
+        &'a self,
+        method: &'a Method,
+        path: &'a str,
+        headers: &'a HeaderMap,
+    ) -> Answer<'a, Result<Principal, AuthRefusal>> {
         Box::pin(async move {
-            // Without method and path a token that is limited to some requests is refused.
-            let claim = RestClaim::read("", "", |name| headers.get(name).and_then(|value| value.to_str().ok()));
+            let claim =
+                RestClaim::read(method.as_str(), path, |name| headers.get(name).and_then(|value| value.to_str().ok()));
             self.0.authenticate(&claim).await.map_err(|refusal| match refusal {
                 Refusal::Missing(_) | Refusal::Malformed(_) => AuthRefusal::ProjectMissing,
                 Refusal::Unavailable => AuthRefusal::Unavailable,

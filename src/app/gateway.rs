@@ -11,7 +11,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -230,7 +230,8 @@ impl Doors {
     }
 
     async fn open(&self, core: &Core, ops: SocketAddr) -> Result<(Vec<JoinHandle<()>>, Addresses), Problem> {
-        let (kmip_front, routes) = (KmipFront::new(core)?, fronts::rest(core)?);
+        let jobs = Arc::new(Runner::new(Arc::clone(&core.engine)));
+        let (kmip_front, routes) = (KmipFront::new(core)?, fronts::rest(core, Arc::clone(&jobs))?);
         let kmip_limit = self.config.kmip.connections_max.size();
         let kmip = Security::Tls(self.kmip_tls.current());
         let kmip = self.bind("kmip", self.config.kmip.listen, kmip, kmip_limit).await?;
@@ -251,15 +252,15 @@ impl Doors {
             self.drain.clone(),
             grace,
         );
-        let (jobs, drain) = (Arc::clone(&core.jobs), self.drain.clone());
+        let drain = self.drain.clone();
         let orders = async move {
-            // A key pair may take longer than the grace period; the order stays pending and is run at the next start.
             let late = async {
                 drain.cancelled().await;
-                tokio::time::sleep(grace).await;
+                sleep(grace).await;
             };
             tokio::select! {
                 () = jobs.run(drain.clone()) => {}
+                // A key pair may take longer; its order stays pending and is done after the next start.
                 () = late => tracing::warn!("orders that still run are left to the next start"),
             }
         };
@@ -360,7 +361,6 @@ pub(super) struct Core {
     pub(super) config: Arc<Config>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) engine: Arc<Engine>,
-    pub(super) jobs: Arc<Runner>,
     pub(super) pool: Arc<Pool>,
     store: Arc<WatchedStore>,
     pub(super) trail: Arc<FileSink>,
@@ -447,8 +447,7 @@ impl Core {
             tracing::warn!(?repaired, "what an unclean stop had left was settled");
         }
         let (config, metrics) = (Arc::clone(config), Arc::clone(metrics));
-        let jobs = Arc::new(Runner::new(Arc::clone(&engine)));
-        Ok(Self { config, metrics, engine, jobs, pool, store, trail, signer, lag })
+        Ok(Self { config, metrics, engine, pool, store, trail, signer, lag })
     }
 
     /// What readiness and metrics ask.

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
 };
 use http_body_util::BodyExt;
 use zeroize::Zeroizing;
@@ -28,8 +28,13 @@ pub enum AuthRefusal {
 
 /// Turns a request's headers into a principal: Keystone, or the development context.
 pub trait Authenticate: Send + Sync {
-    /// Who asks.
-    fn authenticate<'a>(&'a self, headers: &'a HeaderMap) -> Answer<'a, Result<Principal, AuthRefusal>>;
+    /// Who asks. Method and path count, because a token may be limited to some requests.
+    fn authenticate<'a>(
+        &'a self,
+        method: &'a Method,
+        path: &'a str,
+        headers: &'a HeaderMap,
+    ) -> Answer<'a, Result<Principal, AuthRefusal>>;
 }
 
 /// An API microversion, 1.0 to 1.2 (contract §1.4).

@@ -142,7 +142,7 @@ async fn route(gateway: Arc<Gateway>, id: &str, request: HttpRequest<Body>) -> R
 /// Everything below `/v1`, in the order of contract §1.1.
 async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<Body>, rest: &str) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let principal = match gateway.authenticator.authenticate(&parts.headers).await {
+    let principal = match gateway.authenticator.authenticate(&parts.method, parts.uri.path(), &parts.headers).await {
         Ok(principal) => principal,
         Err(refusal) => return unauthenticated(refusal),
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::{HeaderMap, Request, Response},
+    http::{HeaderMap, Method, Request, Response},
 };
 use portcullis::{
     authz::Authorizer,
@@ -25,7 +25,12 @@ pub(crate) const NOBODY: &str = "6c2f3f1e-0b1a-4d5c-9e2f-1a2b3c4d5e6f";
 struct Headers;
 
 impl Authenticate for Headers {
-    fn authenticate<'a>(&'a self, headers: &'a HeaderMap) -> Answer<'a, Result<Principal, AuthRefusal>> {
+    fn authenticate<'a>(
+        &'a self,
+        _: &'a Method,
+        _: &'a str,
+        headers: &'a HeaderMap,
+    ) -> Answer<'a, Result<Principal, AuthRefusal>> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let result = match (text("x-auth-token").as_deref(), text("x-project-id")) {
             (Some("bad"), _) => {
