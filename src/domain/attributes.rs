@@ -284,6 +284,11 @@ pub enum AttributeValue {
         /// Key Value Location Type.
         kind: u32,
     },
+    /// Random Number Generator: what made the key.
+    Generator {
+        /// RNG Algorithm.
+        algorithm: u32,
+    },
     /// Any other structure, in the encoding that the KMIP front end understands; metadata, never a value of an object.
     Structure(Vec<u8>),
 }

@@ -222,16 +222,17 @@ impl Lifecycle {
     pub fn end(&mut self, now: Timestamp) {
         if self.apply(Trigger::Destroy, now).is_err() {
             self.deactivation = self.deactivation.filter(|date| *date <= now).or(Some(now.to_seconds()));
-            self.destroy = Some(self.destroy.unwrap_or(now.to_seconds()));
+            self.destroy = Some(self.destroy.unwrap_or_else(|| now.to_seconds()));
             self.last_change = now;
         }
     }
 
-    /// Whether the dates stand in their required order: activation ≤ process start ≤ protect stop ≤ deactivation.
+    /// Whether the dates stand in their required order: process start and protect stop between activation and
+    /// deactivation. Between the two themselves there is no order: CS-BC-M-14 stops protecting before it starts to process.
     #[must_use]
     pub fn dates_in_order(&self) -> bool {
-        let dates = [self.activation, self.process_start, self.protect_stop, self.deactivation];
-        dates.into_iter().flatten().is_sorted()
+        let fits = |date| [self.activation, date, self.deactivation].into_iter().flatten().is_sorted();
+        fits(self.process_start) && fits(self.protect_stop)
     }
 }
 

@@ -303,6 +303,16 @@ fn value_out(value: &V, kind: &WireKind, shape: Option<kmip_codec::spec::attribu
             value: value.clone(),
             location_type: enums::KeyValueLocationType::from_number(*kind),
         }),
+        (V::Generator { algorithm }, _) => WireValue::RngParameters(wire::RngParameters {
+            rng_algorithm: enums::RngAlgorithm::from_number(*algorithm),
+            cryptographic_algorithm: None,
+            cryptographic_length: None,
+            hashing_algorithm: None,
+            drbg_algorithm: None,
+            recommended_curve: None,
+            fips186_variation: None,
+            prediction_resistance: None,
+        }),
         (V::Structure(bytes), _) => {
             let value = structure_out(bytes);
             if value.is_none() {

@@ -80,6 +80,7 @@ impl Create {
             template::quantum_safe(&self.attributes, algorithm, bits)?;
         }
         let extractable = template::extractable(&self.attributes);
+        let shape = KeyShape { kind: template::kind_for_use(shape.kind, &self.attributes), ..shape };
 
         let mut object = ManagedObject {
             identifier: id,

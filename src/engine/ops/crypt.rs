@@ -127,6 +127,13 @@ pub enum Signed {
 }
 
 impl Signed {
+    fn duplicate(&self) -> Self {
+        match self {
+            Self::Data(data) => Self::Data(data.duplicate()),
+            Self::Digest(digest) => Self::Digest(digest.clone()),
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Data(data) => data.len(),
@@ -199,12 +206,36 @@ impl Operation for SignatureVerify {
         let key =
             usage::usable(tools, &found.record, &[ObjectType::PublicKey], Side::Process, UsageMask::VERIFY)?.clone();
         let parameters = signature_parameters(&found.record, self.parameters)?;
-        let request = HsmRequest::Verify { key, parameters, input: self.input.into(), signature: self.signature };
-        match tools.hsm(request).await? {
-            HsmAnswer::Verified(holds) => Ok(holds),
-            other => Err(crate::engine::unexpected(&other)),
+        for parameters in salts(&found.record, parameters) {
+            let (key, signature) = (key.clone(), self.signature.clone());
+            let request = HsmRequest::Verify { key, parameters, input: self.input.duplicate().into(), signature };
+            match tools.hsm(request).await? {
+                HsmAnswer::Verified(true) => return Ok(true),
+                HsmAnswer::Verified(false) => {}
+                other => return Err(crate::engine::unexpected(&other)),
+            }
         }
+        Ok(false)
     }
+}
+
+/// A PSS signature does not say how long its salt is. Where the client does not either, the lengths in use are tried: that
+/// of the hash, the longest that fits, and none. Everything else is verified once.
+fn salts(object: &ManagedObject, parameters: CryptographicParameters) -> Vec<CryptographicParameters> {
+    let hash =
+        parameters.hashing_algorithm.and_then(crate::crypto::hash::digest_bytes).and_then(|it| i32::try_from(it).ok());
+    let (Some(PaddingMethod::PSS), None, Some(hash)) = (parameters.padding_method, parameters.salt_length, hash) else {
+        return vec![parameters];
+    };
+    // RFC 8017 §9.1.1: the encoded message has ⌈(bits − 1) / 8⌉ bytes, of which hash, salt and two bytes must fit.
+    let encoded = object.length_bits().and_then(|bits| i32::try_from(bits.saturating_sub(1).div_ceil(8)).ok());
+    let longest = encoded.map(|encoded| encoded - hash - 2).filter(|longest| *longest > 0);
+    let lengths = [Some(hash), longest, Some(0)];
+    lengths
+        .into_iter()
+        .flatten()
+        .map(|salt| CryptographicParameters { salt_length: Some(salt), ..parameters.clone() })
+        .collect()
 }
 
 /// Makes a MAC.

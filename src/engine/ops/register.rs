@@ -70,6 +70,10 @@ impl Operation for Register {
         let id = self.identifier.unwrap_or_else(|| tools.identifier());
         let usage = template::usage_of(&self.attributes).unwrap_or_default();
         let extractable = template::extractable(&self.attributes);
+        let mut given = self.value;
+        if let Some(NewValue { key: Some(key), .. }) = &mut given {
+            key.kind = template::kind_for_use(key.kind, &self.attributes);
+        }
         let mut object = ManagedObject {
             identifier: id,
             object_type: self.object_type,
@@ -97,7 +101,7 @@ impl Operation for Register {
         if object.object_type != ObjectType::Template {
             template::server_attributes(&mut object, tools.settings(), false);
         }
-        let Some(value) = self.value else {
+        let Some(value) = given else {
             object.attributes.set(AttributeKind::KeyValuePresent, AttributeValue::Boolean(false));
             tools.commit(vec![Write::PutObject(Box::new(object.clone()), Guard::Absent)]).await?;
             return Ok(object);

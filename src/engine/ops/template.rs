@@ -3,6 +3,7 @@
 use crate::{
     domain::{
         Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, ManagedObject, UsageMask,
+        algorithm::BlockCipherMode,
         attributes::{Instances, SetBy},
         reference::KeyKind,
     },
@@ -83,6 +84,11 @@ pub(super) fn apply(object: &mut ManagedObject, attributes: Vec<Attribute>) -> R
             _ => {
                 let rule = kind.rule();
                 if rule.initially == SetBy::Server {
+                    // A client may repeat what the server knows, as TC-CERTATTR-1 does with the certificate's type.
+                    let now = object.lifecycle.initial;
+                    if object.all_attributes(now).iter().any(|known| known.kind == kind && known.value == value) {
+                        continue;
+                    }
                     return Err(Error::new(ErrorKind::AttributeReadOnly, "the attribute is set by the server"));
                 }
                 if rule.instances == Instances::One && object.attributes.value(&kind).is_some() {
@@ -123,6 +129,24 @@ fn set_date(object: &mut ManagedObject, kind: &AttributeKind, value: &AttributeV
     Ok(true)
 }
 
+/// The kind of key object for a secret key with that use: one that only makes MACs is a generic secret on the token, as
+/// HMAC takes no AES key, unless its parameters ask for CMAC (CS-AC-M-4 registers an AES key for HMAC-SHA256).
+pub(super) fn kind_for_use(kind: KeyKind, attributes: &[Attribute]) -> KeyKind {
+    let mask = usage_of(attributes).unwrap_or_default();
+    let macs = UsageMask::MAC_GENERATE.with(UsageMask::MAC_VERIFY);
+    let ciphers = UsageMask::ENCRYPT.with(UsageMask::DECRYPT).with(UsageMask::WRAP).with(UsageMask::UNWRAP);
+    let cmac = attributes.iter().any(|attribute| match &attribute.value {
+        AttributeValue::CryptographicParameters(it) => it.block_cipher_mode == Some(BlockCipherMode::CMAC),
+        _ => false,
+    });
+    if matches!(kind, KeyKind::Aes | KeyKind::TripleDes) && mask.intersects(macs) && !mask.intersects(ciphers) && !cmac
+    {
+        KeyKind::Generic
+    } else {
+        kind
+    }
+}
+
 /// Adds what the server sets on every new object with a value.
 pub(super) fn server_attributes(object: &mut ManagedObject, settings: &Settings, made_here: bool) {
     use AttributeKind as K;
@@ -140,6 +164,11 @@ pub(super) fn server_attributes(object: &mut ManagedObject, settings: &Settings,
     }
     let short = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &object.identifier.bytes());
     object.attributes.set(K::ShortUniqueIdentifier, V::Bytes(short.as_ref().to_vec()));
+    if made_here {
+        // The token's generator, of which PKCS#11 says nothing.
+        const UNSPECIFIED: u32 = 1;
+        object.attributes.set(K::RandomNumberGenerator, V::Generator { algorithm: UNSPECIFIED });
+    }
     if made_here && object.lifecycle.original_creation.is_none() {
         object.lifecycle.original_creation = Some(object.lifecycle.initial);
     }

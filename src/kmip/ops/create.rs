@@ -52,7 +52,7 @@ pub(in crate::kmip) async fn create(on: &mut Exchange<'_>, request: CreateReques
             origin: Origin::Kmip,
             algorithm,
             length_bits,
-            subtype: (object_type == ObjectType::SecretData).then(|| enums::SecretDataType::SEED.number()),
+            subtype: (object_type == ObjectType::SecretData).then(|| enums::SecretDataType::PASSWORD.number()),
             attributes,
             secret: SecretFacet::default(),
         })

@@ -9,7 +9,7 @@ use kmip_codec::{
 
 use super::wire;
 use crate::{
-    domain::{ManagedObject, ObjectType, UniqueIdentifier, algorithm::KeyFormatType as F},
+    domain::{ManagedObject, ObjectType, Origin, UniqueIdentifier, algorithm::KeyFormatType as F},
     engine::{
         Error, ErrorKind,
         ops::{
@@ -42,13 +42,31 @@ async fn plain(on: &Exchange<'_>, object: UniqueIdentifier, wanted: Option<F>) -
         None => Prefer::AsGiven,
         Some(wanted) => prefer(&on.run(ReadAttributes { object, digest: false }).await?.object, wanted),
     };
-    let revealed = on.run(Reveal { object, prefer }).await?;
+    let revealed = match on.execute(Reveal { object, prefer }).await {
+        Ok(revealed) => revealed,
+        Err(error) if error.kind == ErrorKind::ValueMissing => return without_value(on, object, &error).await,
+        Err(error) => return Err(on.refusal(&error)),
+    };
     let wire_object = values::outgoing(&revealed.object, revealed.value, revealed.form, wanted, on.version)
         .map_err(|error| on.refusal(&error))?;
     Ok(GetResponse {
         object_type: enums::ObjectType::from_number(revealed.object.object_type.number()),
         unique_identifier: wire(object),
         object: wire_object,
+    })
+}
+
+/// A key whose value this server was never given is answered with an empty key block (TC-MDO-1).
+async fn without_value(on: &Exchange<'_>, object: UniqueIdentifier, error: &Error) -> Result<GetResponse, Refusal> {
+    let known = on.run(ReadAttributes { object, digest: false }).await?.object;
+    if !known.object_type.is_key() || known.origin != Origin::Kmip {
+        return Err(on.refusal(error));
+    }
+    let block = values::plain_block(&known, values::default_format(&known), None, on.version);
+    Ok(GetResponse {
+        object_type: enums::ObjectType::from_number(known.object_type.number()),
+        unique_identifier: wire(object),
+        object: values::block_object(&known, block).map_err(|error| on.refusal(&error))?,
     })
 }
 
@@ -137,7 +155,8 @@ async fn wrapped(
     };
     let bytes = SecretBytes::from(wrapped.wrapped);
     let mut block = values::plain_block(&wrapped.object, format, None, version);
-    block.key_value = Some(if bare { KeyValue::bytes(bytes) } else { KeyValue::Wrapped(bytes) });
+    // Wrapped material is a byte string in the place of the key value, with and without its encoding (TC-141).
+    block.key_value = Some(KeyValue::Wrapped(bytes));
     block.key_wrapping_data = Some(data);
     Ok(GetResponse {
         object_type: enums::ObjectType::from_number(wrapped.object.object_type.number()),
