@@ -40,8 +40,6 @@ pub struct Config {
     pub so_tries: u32,
     /// Bytes of decrypted objects kept in memory for each token.
     pub cache_bytes: usize,
-    /// Largest input that a multi-part AEAD operation buffers, in bytes.
-    pub max_buffer: usize,
     /// Capacity limits of the simulated device.
     pub limits: Limits,
     /// The fault plan.
@@ -136,7 +134,6 @@ impl Default for Config {
             user_tries: 10,
             so_tries: 10,
             cache_bytes: 64 << 20,
-            max_buffer: 64 << 20,
             limits: Limits::default(),
             faults: FaultsConfig::default(),
         }

@@ -91,6 +91,8 @@ fn a_token_that_is_taken_away_comes_back_without_its_sessions() {
     let hsm = with_plan(
         "[[faults.rule]]\nmatch = { function = \"C_GenerateRandom\" }\nat = [1]\naction = { remove_token = \"300ms\" }",
     );
+    assert!(hsm.pkcs11.get_slot_info(hsm.slot).unwrap().removable_device());
+    assert_eq!(hsm.pkcs11.get_slot_event().unwrap(), None);
     let session = hsm.user();
     let kept = aes(&session, &[Attribute::Token(true)]);
     aes(&session, &[]);

@@ -43,10 +43,11 @@ pub(super) unsafe extern "C" fn C_GetSlotList(
 pub(super) unsafe extern "C" fn C_GetSlotInfo(slot: CK_SLOT_ID, info: *mut CK_SLOT_INFO) -> CK_RV {
     call(Entry::slot(Function::GetSlotInfo, slot), |library| {
         let is_present = library.slot(slot)?;
+        let removable = if library.has_removable_tokens() { CKF_REMOVABLE_DEVICE } else { 0 };
         let value = CK_SLOT_INFO {
             slotDescription: pointer::padded("hsm-sim simulated slot"),
             manufacturerID: pointer::padded(MANUFACTURER),
-            flags: if is_present { CKF_TOKEN_PRESENT } else { 0 },
+            flags: removable | if is_present { CKF_TOKEN_PRESENT } else { 0 },
             hardwareVersion: VERSION,
             firmwareVersion: VERSION,
         };

@@ -67,14 +67,28 @@ impl Engine {
         store.page().load(page::PLAN) == self.calm_at.load(Ordering::Relaxed)
     }
 
-    /// What is to happen to a call.
-    pub(crate) fn ask(&self, store: &StoreFolder, call: &Call) -> Option<Verdict> {
+    /// Whether the plan in force can take a token out of its slot.
+    pub(crate) fn can_remove_tokens(&self, store: &StoreFolder) -> bool {
+        if self.is_calm(store) {
+            return false;
+        }
+        self.follow(store);
+        self.active.read().plan.rules.iter().any(|rule| matches!(rule.action, Action::RemoveToken(_)))
+    }
+
+    /// Loads the plan that `ctl` has put in force since the last look.
+    fn follow(&self, store: &StoreFolder) {
         if store.page().load(page::PLAN) != self.loaded.load(Ordering::Acquire)
             && let Err(error) = self.reload(store)
         {
             // A plan that `ctl` accepted parses; whoever edits the file by hand is told on the error stream.
             eprintln!("hsm-sim: {error}");
         }
+    }
+
+    /// What is to happen to a call.
+    pub(crate) fn ask(&self, store: &StoreFolder, call: &Call) -> Option<Verdict> {
+        self.follow(store);
         let active = Arc::clone(&self.active.read());
         if active.plan.counts {
             count(store, page::CALLS + call.function.index());
