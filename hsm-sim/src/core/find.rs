@@ -22,11 +22,9 @@ impl Session {
             return Err(Rv(CKR_OPERATION_ACTIVE));
         }
         let token = self.token();
-        let mut found = token.store.handles(&token.query(template)?, token.is_user())?;
-        found.extend(token.session_object_handles());
-        if template.len() > 0 {
-            found.retain(|handle| token.object(*handle).is_ok_and(|object| object.matches(template)));
-        }
+        let mut candidates = token.store.handles(&token.query(template)?, token.is_user())?;
+        candidates.extend(token.session_object_handles());
+        let mut found = if template.len() == 0 { candidates } else { token.matching(candidates, template)? };
         found.reverse();
         operations.search = Some(Search(found));
         Ok(())
@@ -40,7 +38,8 @@ impl Session {
         while next.len() < most
             && let Some(handle) = left.pop()
         {
-            if self.token().object(handle).is_ok() {
+            // One that is damaged is shown: its use tells what is wrong with it.
+            if !is_gone(&self.token().object(handle)) {
                 next.push(handle);
             }
         }
@@ -53,7 +52,23 @@ impl Session {
     }
 }
 
+fn is_gone<T>(object: &Result<T>) -> bool {
+    matches!(object, Err(Rv(CKR_OBJECT_HANDLE_INVALID)))
+}
+
 impl Token {
+    /// The candidates that match. One that is damaged fails the search, lest it be taken for absent.
+    fn matching(&self, candidates: Vec<CK_OBJECT_HANDLE>, template: &Attributes) -> Result<Vec<CK_OBJECT_HANDLE>> {
+        let mut found = Vec::new();
+        for handle in candidates {
+            let object = self.object(handle);
+            if !is_gone(&object) && object?.matches(template) {
+                found.push(handle);
+            }
+        }
+        Ok(found)
+    }
+
     /// The store's part of a search, by the attribute that says most.
     fn query(&self, template: &Attributes) -> Result<Query> {
         if let Some(text) = template.get(CKA_UNIQUE_ID)

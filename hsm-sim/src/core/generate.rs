@@ -36,18 +36,17 @@ impl Session {
         create::place(self, &mut attributes, CKO_SECRET_KEY)?;
         create::key_defaults(self, &mut attributes, CKO_SECRET_KEY, key_type, Some(number));
         let length = attributes.ulong(CKA_VALUE_LEN).map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-        let fixed = match key_type {
-            CKK_DES2 => Some(16),
-            CKK_DES3 => Some(24),
-            _ => None,
-        };
+        let fixed = keys::fixed_length(key_type);
         let bytes = match (fixed, length) {
             (Some(fixed), Some(length)) if fixed != length => return Err(Rv(CKR_TEMPLATE_INCONSISTENT)),
             (Some(bytes), _) | (None, Some(bytes)) => bytes,
             (None, None) => return Err(Rv(CKR_TEMPLATE_INCOMPLETE)),
         };
         keys::check_secret_length(key_type, bytes)?;
-        let value = if fixed.is_some() { crypto::generate_des(bytes)? } else { crypto::generate_secret(bytes)? };
+        let value = match key_type {
+            CKK_DES2 | CKK_DES3 => crypto::generate_des(bytes)?,
+            _ => crypto::generate_secret(bytes)?,
+        };
         attributes.set(CKA_VALUE, value.as_slice());
         attributes.set_ulong(CKA_VALUE_LEN, bytes as CK_ULONG);
         create::add(self, create::finish(attributes)?)

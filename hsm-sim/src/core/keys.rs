@@ -16,17 +16,26 @@ use crate::crypto::{
 fn secret_lengths(key_type: CK_KEY_TYPE) -> Option<&'static [std::ops::RangeInclusive<usize>]> {
     Some(match key_type {
         CKK_AES => &[16..=16, 24..=24, 32..=32],
+        CKK_AES_XTS => &[32..=32, 64..=64],
+        CKK_CHACHA20 => &[32..=32],
         CKK_DES2 => &[16..=16],
         CKK_DES3 => &[24..=24],
-        CKK_GENERIC_SECRET | CKK_SHA_1_HMAC | CKK_SHA224_HMAC | CKK_SHA256_HMAC | CKK_SHA384_HMAC | CKK_SHA512_HMAC => {
-            &[1..=GENERIC_BYTES_MAX]
-        }
+        CKK_GENERIC_SECRET | CKK_HKDF | CKK_SHA_1_HMAC | CKK_SHA224_HMAC | CKK_SHA256_HMAC | CKK_SHA384_HMAC
+        | CKK_SHA512_HMAC => &[1..=GENERIC_BYTES_MAX],
         _ => return None,
     })
 }
 
 /// The longest generic secret.
 pub(crate) const GENERIC_BYTES_MAX: usize = 4096;
+
+/// The length of a secret key type that has only one, so that nobody need name it.
+pub(crate) fn fixed_length(key_type: CK_KEY_TYPE) -> Option<usize> {
+    match secret_lengths(key_type)? {
+        [only] if only.start() == only.end() => Some(*only.start()),
+        _ => None,
+    }
+}
 
 /// Whether a secret key type takes values of a length; an unknown type is refused as such.
 pub(crate) fn check_secret_length(key_type: CK_KEY_TYPE, bytes: usize) -> Result<()> {

@@ -127,11 +127,13 @@ impl Library {
 
     /// The token in a slot.
     pub(crate) fn token(&self, id: CK_SLOT_ID) -> Result<Arc<Token>> {
-        let slot = self.find(id)?;
-        let token = slot.token.map_err(|error| match error {
+        let slots = self.slots.read();
+        let slot = slots.iter().find(|slot| slot.id == id).ok_or(Rv(CKR_SLOT_ID_INVALID))?;
+        let token = slot.token.as_ref().map(Arc::clone).map_err(|error| match error {
             StoreError::NewerVersion { .. } | StoreError::Corrupt(_) => Rv(CKR_TOKEN_NOT_RECOGNIZED),
-            error => error.into(),
+            error => error.clone().into(),
         })?;
+        drop(slots);
         self.check_presence(&token).map_err(|_away| Rv(CKR_TOKEN_NOT_PRESENT))?;
         Ok(token)
     }
