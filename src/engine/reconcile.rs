@@ -94,8 +94,8 @@ async fn settle(ports: &Arc<Ports>, audit: &dyn AuditSink, intent: &Intent) -> R
             }
             let found = ports.store.object(*object).await?.filter(|found| found.record.value.is_some());
             let (writes, outcome) = match found {
-                // The trail may hold that the request failed; what it began has succeeded now.
-                Some(found) => (as_destroyed(ports, intent, found).await?, Some(Outcome::Success)),
+                // The trail may hold that the request failed; what it began has come to pass now.
+                Some(found) => (as_destroyed(ports, intent, found).await?, Some(intent.event.outcome.clone())),
                 // Another request has destroyed the object and told so.
                 None => (Vec::new(), None),
             };
@@ -112,7 +112,7 @@ async fn as_destroyed(
     found: Versioned<ManagedObject>,
 ) -> Result<Vec<Write>, Error> {
     let at = intent.event.time;
-    if intent.event.operation == OperationKind::Retire {
+    if intent.event.operation != OperationKind::Destroy {
         return burial(&*ports.store, at, &found).await;
     }
     let destroyed = without_value(found.record, at);

@@ -80,6 +80,7 @@ pub struct Tools {
 struct Touched {
     targets: Vec<UniqueIdentifier>,
     committed: bool,
+    failure: Option<ErrorKind>,
 }
 
 /// An intent that has been written and must be concluded or withdrawn.
@@ -90,7 +91,7 @@ pub struct Announced {
 
 impl Tools {
     pub(super) fn new(ports: Arc<Ports>, principal: Principal, event: AuditEvent) -> Self {
-        let touched = Mutex::new(Touched { targets: event.targets.clone(), committed: false });
+        let touched = Mutex::new(Touched { targets: event.targets.clone(), ..Touched::default() });
         Self { ports, principal, event, touched }
     }
 
@@ -140,6 +141,18 @@ impl Tools {
         if !touched.targets.contains(&id) {
             touched.targets.push(id);
         }
+    }
+
+    /// Says that the request will fail though it commits something: if a crash cuts it short, the trail says so, too.
+    pub fn fails(&self, kind: ErrorKind) {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).failure = Some(kind);
+    }
+
+    /// The audit record as it will be if nothing goes wrong from here on.
+    fn expected(&self) -> AuditEvent {
+        let failure = self.touched.lock().unwrap_or_else(PoisonError::into_inner).failure;
+        let outcome = failure.map_or(Outcome::Success, |kind| Outcome::Failure(kind.name().to_owned()));
+        self.finished(outcome).0
     }
 
     pub(super) fn finished(&self, outcome: Outcome) -> (AuditEvent, bool) {
@@ -217,8 +230,7 @@ impl Tools {
     ) -> Result<Announced, Error> {
         let mut id = [0; 16];
         self.ports.chance.fill(&mut id);
-        let (event, _) = self.finished(Outcome::Success);
-        let intent = Intent { id, kind, places, event };
+        let intent = Intent { id, kind, places, event: self.expected() };
         writes.push(Write::PutIntent(Box::new(intent.clone())));
         self.ports.store.commit(Batch(writes)).await?;
         Ok(Announced { intent })
@@ -279,8 +291,7 @@ impl Tools {
                 self.touch(object.identifier);
             }
         }
-        let (event, _) = self.finished(Outcome::Success);
-        writes.push(Write::PutOwed(Box::new(event)));
+        writes.push(Write::PutOwed(Box::new(self.expected())));
         self.ports.store.commit(Batch(writes)).await?;
         self.touched.lock().unwrap_or_else(PoisonError::into_inner).committed = true;
         Ok(())

@@ -8,6 +8,7 @@ use portcullis::{
         SecretValue, State, Timestamp, UniqueIdentifier, UsageMask,
         algorithm::KeyFormatType,
         group::{Group, GroupKind, Member},
+        job::{Job, JobKind, JobState},
         lifecycle::RevocationReason,
         reference::KeyKind,
         secret::{SecretFacet, SecretType},
@@ -21,6 +22,7 @@ use portcullis::{
             create_key_pair::CreateKeyPair,
             grants::{ChangeGrants, GrantsChange},
             groups::{ChangeMembers, CreateGroup, DeleteGroup, MemberChange},
+            jobs::{DeleteJob, RunJob, SubmitJob},
             lifecycle::{Activate, Destroy, Revoke},
             metadata::{ChangeMetadata, MetadataChange},
             register::{ImportedKey, NewValue, Register},
@@ -35,6 +37,8 @@ use crate::world::Life;
 
 /// A use case that changes something.
 pub(crate) trait Case {
+    /// Whether the request, when it comes to pass, is one that fails.
+    const FAILS: bool = false;
     /// What stands before; the identifiers that the request is about.
     async fn arrange(life: &Life) -> Vec<UniqueIdentifier>;
     /// The request.
@@ -505,6 +509,105 @@ impl Case for DeleteAGroup {
     async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
         let gone = group(life, ids[0]).await.is_none();
         together(&[gone, life.store.groups_with(ids[1]).await.unwrap().is_empty()])
+    }
+}
+
+/// An order for a key or, with a passphrase, for a pair.
+fn order(kind: JobKind, passphrase: bool, algorithm: &str, bits: u32) -> SubmitJob {
+    let labels =
+        SecretFacet { algorithm: Some(algorithm.to_owned()), bit_length: Some(bits), ..SecretFacet::default() };
+    let passphrase = passphrase.then(|| bytes(b"the passphrase of a private key"));
+    SubmitJob { kind, meta: BTreeMap::new(), labels, passphrase }
+}
+
+/// Stores an order; its identifier, and those of what it will make and what it brought.
+async fn ordered(life: &Life, order: SubmitJob) -> Vec<UniqueIdentifier> {
+    let id = life.ask("before", order).await.unwrap();
+    let job = job(life, id).await.unwrap();
+    std::iter::once(id).chain(job.results).chain(job.passphrase).collect()
+}
+
+async fn job(life: &Life, id: UniqueIdentifier) -> Option<Job> {
+    life.store.job(id).await.unwrap().map(|found| found.record)
+}
+
+/// An order that brings a passphrase is stored.
+pub(crate) struct SubmitAnOrder;
+impl Case for SubmitAnOrder {
+    async fn arrange(_: &Life) -> Vec<UniqueIdentifier> {
+        Vec::new()
+    }
+    async fn act(life: &Life, _: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(order(JobKind::Asymmetric, true, "ec", 256)).await
+    }
+    async fn happened(life: &Life, _: &[UniqueIdentifier]) -> bool {
+        let jobs = life.store.pending_jobs().await.unwrap();
+        together(&[!jobs.is_empty(), !every_object(life).await.is_empty()])
+    }
+}
+
+/// The key of an order is made.
+pub(crate) struct RunAKeyOrder;
+impl Case for RunAKeyOrder {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        ordered(life, order(JobKind::Key, false, "aes", 256)).await
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(RunJob { job: ids[0] }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let done = JobState::Done { object: Some(ids[1]), group: None };
+        together(&[job(life, ids[0]).await.unwrap().state == done, with_value(life, ids[1]).await])
+    }
+}
+
+/// The pair of an order is made, its private half held under the passphrase, and the group of them.
+pub(crate) struct RunAPairOrder;
+impl Case for RunAPairOrder {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        ordered(life, order(JobKind::Asymmetric, true, "ec", 256)).await
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(RunJob { job: ids[0] }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let done = JobState::Done { object: None, group: Some(ids[3]) };
+        together(&[
+            job(life, ids[0]).await.unwrap().state == done,
+            with_value(life, ids[1]).await,
+            with_value(life, ids[2]).await,
+            group(life, ids[3]).await.is_some(),
+        ])
+    }
+}
+
+/// An order with a passphrase is deleted before it ran.
+pub(crate) struct DeleteAnOrder;
+impl Case for DeleteAnOrder {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        ordered(life, order(JobKind::Asymmetric, true, "ec", 256)).await
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(DeleteJob { job: ids[0] }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        together(&[job(life, ids[0]).await.is_none(), gone(life, ids[4]).await])
+    }
+}
+
+/// An order that cannot be fulfilled ends, and its passphrase with it. The act is that it ends.
+pub(crate) struct RunAnOrderInVain;
+impl Case for RunAnOrderInVain {
+    const FAILS: bool = true;
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        ordered(life, order(JobKind::Asymmetric, true, "twofishy", 256)).await
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(RunJob { job: ids[0] }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let failed = matches!(job(life, ids[0]).await.unwrap().state, JobState::Failed { .. });
+        together(&[failed, gone(life, ids[4]).await])
     }
 }
 

@@ -143,7 +143,11 @@ impl Life {
                 name: Some("somebody".to_owned()),
                 project: ProjectId("demo".to_owned()),
                 roles: expand_roles(["admin"]),
-                realm: if is_kmip { Realm::Certificate } else { Realm::Keystone },
+                realm: match O::KIND {
+                    Kind::RunJob => Realm::System,
+                    _ if is_kmip => Realm::Certificate,
+                    _ => Realm::Keystone,
+                },
             },
             protocol: if is_kmip { Protocol::Kmip } else { Protocol::Barbican },
             request: request.to_owned(),
@@ -252,6 +256,9 @@ impl Faults {
             }
             if let Some(found) = self.store.group(id).await.unwrap() {
                 writes.push(Write::PutGroup(Box::new(found.record), Guard::At(found.revision)));
+            }
+            if let Some(found) = self.store.job(id).await.unwrap() {
+                writes.push(Write::PutJob(Box::new(found.record), Guard::At(found.revision)));
             }
             self.store.commit(Batch(writes)).await.unwrap();
         }

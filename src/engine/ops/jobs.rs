@@ -199,8 +199,12 @@ impl Operation for DeleteJob {
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<Self::Output, Error> {
         let mut on = on.into_job()?;
         for _ in 0..ATTEMPTS {
-            match tools.commit(vec![Write::RemoveJob(self.job, Guard::At(on.revision))]).await {
-                Ok(()) if on.record.state == JobState::Pending => return forget_passphrase(tools, &on.record).await,
+            let remove = Write::RemoveJob(self.job, Guard::At(on.revision));
+            let ended = match on.record.state {
+                JobState::Pending => end_unused(tools, &on.record, remove).await,
+                JobState::Done { .. } | JobState::Failed { .. } => tools.commit(vec![remove]).await,
+            };
+            match ended {
                 Err(error) if error.kind == ErrorKind::Conflict => {
                     on = tools.store().job(self.job).await?.ok_or_else(Error::not_found)?;
                 }
@@ -211,12 +215,15 @@ impl Operation for DeleteJob {
     }
 }
 
-/// A passphrase that protects nothing is not kept.
-async fn forget_passphrase(tools: &Tools, job: &Job) -> Result<(), Error> {
-    let Some(id) = job.passphrase else { return Ok(()) };
-    match tools.store().object(id).await? {
-        Some(found) if !found.record.state(tools.now()).is_destroyed() => retire(tools, found).await,
-        _ => Ok(()),
+/// Writes the end of a job that made nothing, and destroys its passphrase: one that protects nothing is not kept.
+async fn end_unused(tools: &Tools, job: &Job, end: Write) -> Result<(), Error> {
+    let passphrase = match job.passphrase {
+        Some(id) => tools.store().object(id).await?.filter(|it| !it.record.state(tools.now()).is_destroyed()),
+        None => None,
+    };
+    match passphrase {
+        Some(found) => retire(tools, found, vec![end]).await,
+        None => tools.commit(vec![end]).await,
     }
 }
 
@@ -247,9 +254,9 @@ impl Operation for RunJob {
         };
         match worked {
             Err(error) if !may_be_repeated(error.kind) => {
+                tools.fails(error.kind);
                 let failed = ended(&on.record, failure(&error), tools);
-                tools.commit(vec![Write::PutJob(Box::new(failed), Guard::At(on.revision))]).await?;
-                forget_passphrase(tools, &on.record).await?;
+                end_unused(tools, &on.record, Write::PutJob(Box::new(failed), Guard::At(on.revision))).await?;
                 Err(error)
             }
             other => other,

@@ -40,16 +40,17 @@ impl Operation for Retire {
         if self.respect_consumers && !on.record.secret.consumers.is_empty() {
             return Err(Error::new(ErrorKind::InUse, "Secret cannot be deleted as it has consumers."));
         }
-        retire(tools, on).await
+        retire(tools, on, Vec::new()).await
     }
 }
 
-/// Destroys the value, writes the tombstone and takes the object out of every group.
-pub(super) async fn retire(tools: &Tools, on: Versioned<ManagedObject>) -> Result<(), Error> {
+/// Destroys the value, writes the tombstone and takes the object out of every group. `also` is committed first, together
+/// with the intent: from then on all of it happens. `Conflict` when one of its guards does not hold; then nothing has.
+pub(super) async fn retire(tools: &Tools, on: Versioned<ManagedObject>, also: Vec<Write>) -> Result<(), Error> {
     let id = on.record.identifier;
-    let Some(value) = &on.record.value else { return bury(tools, on).await };
+    let Some(value) = &on.record.value else { return bury(tools, on, &also).await };
     let at = Placement { token: value.token.clone(), cka_id: value.cka_id };
-    let announced = tools.announce(IntentKind::Destroy { object: id }, vec![at.clone()]).await?;
+    let announced = tools.announce_with(IntentKind::Destroy { object: id }, vec![at.clone()], also).await?;
     // The value may be gone or not when this fails; the intent stays, and the reconciler finishes what was begun.
     tools.hsm(HsmRequest::Destroy { at }).await?;
     let mut on = on;
@@ -66,9 +67,11 @@ pub(super) async fn retire(tools: &Tools, on: Versioned<ManagedObject>) -> Resul
 }
 
 /// Ends a secret that has no value.
-async fn bury(tools: &Tools, mut on: Versioned<ManagedObject>) -> Result<(), Error> {
+async fn bury(tools: &Tools, mut on: Versioned<ManagedObject>, also: &[Write]) -> Result<(), Error> {
     for _ in 0..ATTEMPTS {
-        match tools.commit(burial(tools.store(), tools.now(), &on).await?).await {
+        let mut writes = burial(tools.store(), tools.now(), &on).await?;
+        writes.extend_from_slice(also);
+        match tools.commit(writes).await {
             Err(error) if error.kind == ErrorKind::Conflict => {
                 on = again(tools, on.record.identifier).await?.ok_or_else(Error::not_found)?;
                 if on.record.value.is_some() {
