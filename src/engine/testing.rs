@@ -457,12 +457,29 @@ pub struct MemoryStore {
     tables: Mutex<Tables>,
     /// How many commits pass before some are refused, and how many those are.
     refusals: Mutex<(u64, u64)>,
+    /// How many commits of records find that somebody else was faster.
+    conflicts: Mutex<u64>,
 }
 
 impl MemoryStore {
     /// Lets `passing` commits through and then fails `times` of them with `Unavailable`.
     pub fn refuse_after(&self, passing: u64, times: u64) {
         *lock(&self.refusals) = (passing, times);
+    }
+
+    /// Lets the next `times` commits that change a record find that somebody else was faster.
+    pub fn conflict(&self, times: u64) {
+        *lock(&self.conflicts) = times;
+    }
+
+    fn outrun(&self, batch: &Batch) -> bool {
+        let guarded = |write: &Write| {
+            matches!(write, Write::PutObject(_, Guard::At(_)) | Write::PutGroup(_, Guard::At(_)) | Write::RemoveJob(..))
+        };
+        let mut left = lock(&self.conflicts);
+        let outrun = *left > 0 && batch.0.iter().any(guarded);
+        *left -= u64::from(outrun);
+        outrun
     }
 
     fn refused(&self) -> bool {
@@ -489,6 +506,9 @@ impl MemoryStore {
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         if self.refused() {
             return Err(StoreError::Unavailable("told to refuse".into()));
+        }
+        if self.outrun(&batch) {
+            return Err(StoreError::Conflict);
         }
         let mut tables = lock(&self.tables);
         for write in &batch.0 {

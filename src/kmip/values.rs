@@ -22,7 +22,7 @@ use crate::{
     crypto::{self, keys},
     domain::{
         Attribute, AttributeKind as K, AttributeValue as V, CryptographicAlgorithm as A, ManagedObject, ObjectType,
-        SecretValue,
+        Origin, SecretValue,
         algorithm::{Curve, KeyFormatType as F, RecommendedCurve},
         reference::KeyKind,
     },
@@ -426,7 +426,11 @@ pub(super) fn outgoing(
     match object.object_type {
         ObjectType::Certificate => Ok(WireObject::Certificate(Certificate {
             certificate_type: enums::CertificateType::from_number(object.subtype.unwrap_or(1)),
-            certificate_value: exposed(&value),
+            certificate_value: match crypto::Certificate::parse_secret(&value) {
+                // The Barbican API may have brought it as PEM; KMIP gives DER (KMIP 2.1 §2.2).
+                Ok(certificate) if object.origin == Origin::Barbican => certificate.der,
+                _ => exposed(&value),
+            },
         })),
         ObjectType::OpaqueObject => Ok(WireObject::OpaqueObject(OpaqueObject {
             opaque_data_type: enums::OpaqueDataType::from_number(object.subtype.unwrap_or(OPAQUE_OF_BARBICAN)),

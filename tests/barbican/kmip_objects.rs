@@ -1,13 +1,20 @@
 //! Objects that KMIP clients made, as the API shows them.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis::{
+    crypto::PrivateKey,
     domain::{
         Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, ObjectType, Origin, Principal, ProjectId,
         Realm, UniqueIdentifier, UsageMask, audit::Protocol, lifecycle::RevocationReason,
     },
     engine::{
         Caller,
-        ops::{create::Create, create_key_pair::CreateKeyPair, lifecycle::Revoke},
+        ops::{
+            create::Create,
+            create_key_pair::CreateKeyPair,
+            lifecycle::Revoke,
+            reveal::{Form, Prefer, Reveal},
+        },
     },
 };
 use serde_json::json;
@@ -124,4 +131,20 @@ async fn a_revoked_key_is_shown_as_such_and_a_deleted_one_is_gone() {
     assert_eq!(api.get(&path).await.json()["status"], "ERROR");
     assert_eq!(api.delete(&path).await.status, 204);
     assert_eq!((api.get(&path).await.status, api.bench.hsm.count()), (404, 0));
+}
+
+/// The other direction: a key in PEM is PKCS#8 for KMIP, not the PEM text.
+#[tokio::test]
+async fn a_key_in_pem_is_pkcs8_for_kmip() {
+    let api = Api::new();
+    let pem = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap().serialize_pem();
+    let id = api
+        .secret(json!({"secret_type": "private", "payload": STANDARD.encode(&pem),
+            "payload_content_type": "application/octet-stream", "payload_content_encoding": "base64"}))
+        .await;
+    let reveal = Reveal { object: id.parse().unwrap(), prefer: Prefer::AsGiven };
+    let revealed = api.bench.engine.execute(&caller(), reveal).await.unwrap();
+    assert_eq!(revealed.form, Form::Canonical);
+    assert_eq!(PrivateKey::from_pkcs8(&revealed.value).unwrap().bits(), 256);
+    assert_eq!(api.get(&format!("/v1/secrets/{id}/payload")).await.text(), pem);
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may fail like tests")]
 
 mod acls;
+mod concurrency;
 mod consumers;
 mod containers;
 mod discovery;
@@ -10,5 +11,6 @@ mod kmip_objects;
 mod metadata;
 mod orders;
 mod payload;
+mod rows;
 mod secrets;
 mod support;

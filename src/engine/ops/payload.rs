@@ -35,7 +35,7 @@ impl Operation for ReadPayload {
         }
         // What a KMIP client gave may be in an encoding of KMIP's own; the API shows keys in one form.
         let through_kmip = on.get().objects.iter().any(|it| it.record.origin == Origin::Kmip);
-        let prefer = if through_kmip { Prefer::Canonical } else { Prefer::AsGiven };
+        let prefer = if through_kmip { Prefer::Canonical } else { Prefer::Exact };
         Reveal { object: self.secret, prefer }.run(on, tools).await
     }
 }

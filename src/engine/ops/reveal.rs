@@ -6,8 +6,8 @@ use super::usage;
 use crate::{
     authz::Permitted,
     domain::{
-        AttributeKind, AttributeValue, ManagedObject, OperationKind, SecretValue, TokenReference, UniqueIdentifier,
-        UsageMask, reference::KeyKind,
+        AttributeKind, AttributeValue, ManagedObject, OperationKind, Origin, SecretValue, TokenReference,
+        UniqueIdentifier, UsageMask, reference::KeyKind,
     },
     engine::{
         Error, ErrorKind, Operation, Target, Targets, Tools,
@@ -27,10 +27,13 @@ pub enum Form {
 /// Which form the caller can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefer {
-    /// As given, else canonical.
+    /// As given in the object's `format`, else canonical. A key that came in an encoding which no format names (PEM,
+    /// through the Barbican API) is canonical then.
     AsGiven,
     /// Canonical where there is a key, else as given.
     Canonical,
+    /// The bytes as given, whatever their encoding, else canonical.
+    Exact,
 }
 
 /// Lets a value out, plain.
@@ -68,7 +71,7 @@ impl Operation for Reveal {
             return Err(Error::new(ErrorKind::Sensitive, "the object is sensitive and leaves wrapped only"));
         }
         extractable(&found.record)?;
-        let (value, form) = read(tools, &reference, self.prefer).await?;
+        let (value, form) = read(tools, &found.record, reference, self.prefer).await?;
         let object = no_longer_fresh(tools, found).await;
         Ok(Revealed { object, value, form })
     }
@@ -129,7 +132,7 @@ impl Operation for RevealWrapped {
                 if sensitive && tools.settings().strict_wrapping {
                     return Err(Error::new(ErrorKind::Sensitive, "a sensitive object is wrapped inside the HSM only"));
                 }
-                let (value, form) = read(tools, &target, self.prefer).await?;
+                let (value, form) = read(tools, &found.record, target, self.prefer).await?;
                 let value = match encode {
                     Some(encode) => encode(&found.record, value, form)?,
                     None => value,
@@ -143,12 +146,17 @@ impl Operation for RevealWrapped {
     }
 }
 
-async fn read(tools: &Tools, reference: &TokenReference, prefer: Prefer) -> Result<(SecretValue, Form), Error> {
+async fn read(
+    tools: &Tools,
+    object: &ManagedObject,
+    reference: TokenReference,
+    prefer: Prefer,
+) -> Result<(SecretValue, Form), Error> {
     let as_given = match prefer {
-        Prefer::AsGiven => reference.bytes.is_some(),
+        Prefer::AsGiven => reference.bytes.is_some() && (reference.key.is_none() || object.origin == Origin::Kmip),
         Prefer::Canonical => reference.key.is_none(),
+        Prefer::Exact => reference.bytes.is_some(),
     };
-    let reference = reference.clone();
     if as_given {
         Ok((tools.hsm_value(HsmRequest::RevealBytes { reference }).await?, Form::AsGiven))
     } else {
