@@ -193,7 +193,7 @@ fn every_import_is_one_that_its_rank_allows() {
         for path in imports(&module, &code(&text)) {
             let own = path.split("::").next() == Some(top.as_str());
             let fits = |allowed: &&str| path == **allowed || path.starts_with(&format!("{allowed}::"));
-            if !own && !allowed.iter().any(|allowed| fits(allowed)) {
+            if !own && !allowed.iter().any(fits) {
                 wrong.push(format!("{} imports {path}", module.join("::")));
             }
         }

@@ -4,7 +4,15 @@
 //! store, tokens, the store's key, audit trail, repair; the listeners; `ready`. The store is opened first because it
 //! remembers the tokens' serials and refused PINs; it is unlocked with a key that only the token can compute.
 
-use std::{fs, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::{self, Write},
+    net::SocketAddr,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Serialize;
 use tokio::{
@@ -76,7 +84,8 @@ pub(super) fn serve(config: Config) -> Result<ExitCode, Problem> {
     refusals::serve(&config)?;
     run(config, Mode::Serve, |addresses| {
         tracing::info!(kmip = addresses.kmip, rest = addresses.rest, ops = addresses.ops, "ready");
-        println!("ready");
+        // A closed standard output is no reason to stop: the gateway serves.
+        let _closed = writeln!(io::stdout(), "ready");
         Ok(())
     })
 }
@@ -425,8 +434,7 @@ impl Core {
         };
         let path = config.audit.path.clone();
         let trail = blocking(move || FileSink::open(&path, options, Arc::new(SystemClock))).await?;
-        let trail =
-            Arc::new(trail.explain("PC-AUDIT-OPEN", "the audit trail cannot be opened", "see the text above")?);
+        let trail = Arc::new(trail.explain("PC-AUDIT-OPEN", "the audit trail cannot be opened", "")?);
         let signer = signer(&pool, &config.audit.path).await?;
 
         starting("what a crash left is settled");
@@ -519,7 +527,7 @@ fn store_problem(error: StoreError) -> Problem {
             format!("the store does not fit the token, or is damaged: {what}"),
             "give the token that this store was made with, or restore the store",
         ),
-        error => Problem::new("PC-STORE-OPEN", error, "see the text above"),
+        error => Problem::new("PC-STORE-OPEN", error, ""),
     }
 }
 

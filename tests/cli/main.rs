@@ -1,5 +1,5 @@
 //! The `portcullis` command as a person or an init system meets it: each test starts the built program.
-#![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
 
 mod dev;
 mod refusals;

@@ -190,11 +190,44 @@ fn serve_and_dev_run_on_softhsm2() {
     let dir_text = dir.to_str().unwrap();
     let any = "127.0.0.1:0";
     let mut command = portcullis([
-        "dev", "--dir", dir_text, "--kmip", any, "--rest", any, "--ops", any, "--module", SOFTHSM2, "--token-label",
-        "soft", "--pin-file", &file("pin"),
+        "dev",
+        "--dir",
+        dir_text,
+        "--kmip",
+        any,
+        "--rest",
+        any,
+        "--ops",
+        any,
+        "--module",
+        SOFTHSM2,
+        "--token-label",
+        "soft",
+        "--pin-file",
+        &file("pin"),
     ]);
     command.env("SOFTHSM2_CONF", &conf);
     let _gateway = Gateway::start(command, &dir.join("stderr.txt"));
     let id = text(&ends(["kmip", "create", "--dir", dir_text]).stdout);
     assert_eq!(text(&ends(["kmip", "get", id.trim(), "--dir", dir_text]).stdout).trim().len(), 64);
+}
+
+#[test]
+fn rest_speaks_tls_with_both_versions_of_http() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = site_config(folder.path());
+    let gateway = Gateway::serve(&config);
+    let url = format!("https://{}/v1/secrets", logged_address(&gateway, "rest"));
+    let ca = folder.path().join("site-ca.pem");
+    for (option, version) in [("--http1.1", "1.1"), ("--http2", "2")] {
+        let curl = std::process::Command::new("curl")
+            .args(["-sS", option, "--cacert", ca.to_str().unwrap(), "-H", "X-Project-Id: demo"])
+            .args(["-o", "/dev/null", "-w", "%{http_code} %{http_version}", &url])
+            .output();
+        let Ok(output) = curl else {
+            println!("skipped, because curl is not installed");
+            return;
+        };
+        assert_eq!(text(&output.stdout), format!("200 {version}"), "{}", text(&output.stderr));
+    }
 }
