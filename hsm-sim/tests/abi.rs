@@ -288,6 +288,31 @@ fn a_wrap_template_binds_what_is_wrapped_and_can_be_read_back() {
 }
 
 #[test]
+fn a_part_that_yields_nothing_yet_is_still_taken_by_callers_that_ask_for_its_length() {
+    let raw = Raw::new();
+    let key = raw.key();
+    assert_eq!(raw.encrypt_init(CKM_AES_CBC, &mut [0; 16], key), CKR_OK);
+    let (mut data, mut output, mut length) = ([1; 5], [0; 16], 0);
+    let rv = call!(raw, C_EncryptUpdate(raw.session, data.as_mut_ptr(), 5, ptr::null_mut(), &raw mut length));
+    assert_eq!((rv, length), (CKR_OK, 5));
+    let rv = call!(raw, C_EncryptUpdate(raw.session, data.as_mut_ptr(), 5, output.as_mut_ptr(), &raw mut length));
+    assert_eq!((rv, length), (CKR_OK, 0));
+}
+
+#[test]
+fn a_label_may_be_a_c_string() {
+    let raw = Raw::new();
+    assert_eq!(call!(raw, C_CloseAllSessions(raw.slot)), CKR_OK);
+    let mut label = *b"short\0\xff\xff garbage after the end ";
+    let pin = support::SO_PIN.as_ptr().cast_mut();
+    let rv = call!(raw, C_InitToken(raw.slot, pin, support::SO_PIN.len() as CK_ULONG, label.as_mut_ptr()));
+    assert_eq!(rv, CKR_OK);
+    let mut info = CK_TOKEN_INFO::default();
+    assert_eq!(call!(raw, C_GetTokenInfo(raw.slot, &raw mut info)), CKR_OK);
+    assert_eq!(info.label, *b"short                           ");
+}
+
+#[test]
 fn absurd_lengths_are_refused() {
     let raw = Raw::new();
     let key = raw.key();

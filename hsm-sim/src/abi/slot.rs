@@ -168,6 +168,8 @@ pub(super) unsafe extern "C" fn C_InitToken(
         pointer::check(label)?;
         // SAFETY: not null, and 32 bytes long as the caller promises.
         let label = unsafe { pointer::bytes(label, 32) }?;
+        // Blank-padded by the standard; some callers send a C string, and what follows its end is not theirs.
+        let label = label.split(|byte| *byte == 0).next().unwrap_or_default();
         let label = str::from_utf8(label).map_err(|_not_text| Rv(CKR_ARGUMENTS_BAD))?;
         library.init_token(slot, pin, label.trim_end_matches(' '))
     })

@@ -251,6 +251,8 @@ impl Slot<Box<dyn CipherOperation>> {
             let bytes = running.operation.update_bound(input.len());
             let written = match output.room(bytes) {
                 Ok(room) => Written::Done(running.operation.update(input, room)?),
+                // Told zero, some callers ask again with no buffer at all and never hand the part over.
+                Err(Written::Needed(bytes)) => Written::Needed(bytes.max(input.len())),
                 Err(written) => written,
             };
             running.has_parts |= matches!(written, Written::Done(_));
