@@ -129,6 +129,7 @@ certificate = "tls/server.pem"
 key = "tls/server.key"
 client_ca = "tls/ca.pem"
 wrapping = "standard"
+interop = true
 
 [[kmip.clients]]
 name = "{CLIENT}"

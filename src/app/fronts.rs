@@ -96,6 +96,7 @@ fn kmip_settings(config: &Config) -> kmip::Settings {
             batch_items_max: config.kmip.batch_items_max.size(),
             ..Limits::AUTHENTICATED
         },
+        interop: config.kmip.interop,
         idle: config.kmip.idle_seconds.seconds(),
         message_timeout: config.kmip.message_seconds.seconds(),
         ..kmip::Settings::default()

@@ -139,6 +139,8 @@ section! {
         versions: Vec<KmipVersion> = Some(KmipVersion::ALL.to_vec());
         /// How strictly wrapped keys leave.
         wrapping: Wrapping = Some(Wrapping::Strict);
+        /// Whether the Interop operation of conformance tests is answered.
+        interop: bool = Some(false);
         /// Bytes of one message.
         message_bytes_max: Bytes = Some(Bytes::new(16 << 20));
         /// Batch items of one message.
