@@ -174,12 +174,11 @@ impl Keeper {
         self.find_stuck(link.workers);
         self.staff(link.workers);
         let now = Instant::now();
-        if now - self.raised >= Duration::from_secs(60) {
+        let ceiling = self.shared.ceiling.load(Ordering::Relaxed);
+        // One more session a minute; without any, look at every tick.
+        if ceiling < link.workers && (ceiling == 0 || now - self.raised >= Duration::from_secs(60)) {
             self.raised = now;
-            let ceiling = self.shared.ceiling.load(Ordering::Relaxed);
-            if ceiling < link.workers {
-                self.shared.ceiling.store(ceiling + 1, Ordering::Relaxed);
-            }
+            self.shared.ceiling.store(ceiling + 1, Ordering::Relaxed);
         }
         let suspected = self.shared.faults() >= SUSPECT_AFTER;
         if suspected || now - self.probed >= self.shared.config.probe_interval {

@@ -8,7 +8,7 @@ use cryptoki_sys::*;
 use super::{
     capability::Capability,
     error::refused,
-    raw::{Mechanism, Parameter},
+    layout::{Mechanism, Parameter},
 };
 use crate::{
     domain::{

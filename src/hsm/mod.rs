@@ -8,6 +8,8 @@
 mod capability;
 mod error;
 mod health;
+mod layout;
+mod make;
 mod mechanism;
 mod module;
 mod operate;
@@ -15,9 +17,11 @@ mod pool;
 mod quirks;
 mod raw;
 mod request;
+mod system;
 mod template;
 mod token;
 mod transfer;
+mod work;
 mod worker;
 
 use std::{
@@ -37,8 +41,8 @@ use self::{
     health::Keeper,
     module::Module,
     pool::{Pending, Shared},
-    request::Work,
     token::Trouble,
+    work::Work,
 };
 use crate::{
     domain::{ObjectType, ProjectId, SecretValue, TokenId},

@@ -54,6 +54,11 @@ impl Module {
         let identity = (metadata.dev(), metadata.ino());
         let mut loaded = LOADED.lock();
         if let Some(module) = loaded.iter().find(|module| module.identity == identity) {
+            if module.reserved.as_deref() != reserved {
+                return Err(format!(
+                    "{name} is in use with another `reserved` text; a module takes one a process, so give both tables the same"
+                ));
+            }
             module.initialize()?;
             module.users.fetch_add(1, Ordering::Relaxed);
             return Ok(module);

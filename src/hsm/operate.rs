@@ -8,9 +8,10 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{
     error::refused,
+    layout::{Mechanism, Parameter},
     mechanism::{self, Cipher, Feedback, Scheme},
     pool::Class,
-    raw::{Fault, Handle, Mechanism, Parameter},
+    raw::{Fault, Handle},
     request::Turn,
     template::{self, Life},
     transfer,

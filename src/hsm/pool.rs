@@ -24,9 +24,9 @@ use super::{
     module::Module,
     quirks::Quirk,
     raw::{Caller, Fault, Handle, Session, TokenInfo},
-    request::Work,
     token::{self, RefusedPins, Trouble},
     transfer::Transport,
+    work::Work,
 };
 use crate::{
     domain::{TokenId, reference::CkaId},
@@ -246,6 +246,7 @@ impl Shared {
             return;
         }
         tracing::warn!(token = %self.id, generation = next, why, "the token is lost");
+        self.caller.void_sessions();
         self.link.store(None);
         self.set_health("recovering", Some(why));
         self.wake_keeper();

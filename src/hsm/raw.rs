@@ -2,30 +2,36 @@
 //!
 //! `cryptoki` loads and initialises a module; this file calls it, because the crate can neither express every mechanism nor
 //! keep every return code, and asks for sizes first. The same path is loaded a second time for its function list, which gives
-//! the same library and state. Callers see values: an [`Attribute`], a [`Mechanism`], a [`Session`] that closes itself. No
-//! pointer outlives the call it was made for, except a module's own initialisation string.
+//! the same library and state. Callers see values: templates, mechanisms, a [`Session`] that closes itself. No pointer
+//! outlives the call it was made for, except a module's own initialisation string.
 
 use std::{
     ffi::{CString, c_void},
     path::Path,
     ptr::{self, NonNull},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags};
 use cryptoki_sys::{
-    CK_AES_CTR_PARAMS, CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_BBOOL, CK_FALSE, CK_FLAGS, CK_FUNCTION_LIST,
-    CK_FUNCTION_LIST_3_0, CK_GCM_PARAMS, CK_INTERFACE, CK_MECHANISM, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE,
-    CK_RSA_PKCS_MGF_TYPE, CK_RSA_PKCS_OAEP_PARAMS, CK_RSA_PKCS_PSS_PARAMS, CK_RV, CK_SESSION_HANDLE, CK_SESSION_INFO,
-    CK_SLOT_ID, CK_TOKEN_INFO, CK_TRUE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT,
+    CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_BBOOL, CK_FALSE, CK_FLAGS, CK_FUNCTION_LIST, CK_FUNCTION_LIST_3_0,
+    CK_INTERFACE, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SESSION_INFO, CK_SLOT_ID,
+    CK_TOKEN_INFO, CK_TRUE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT,
     CKF_FIND_OBJECTS, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKF_SIGN, CKF_VERIFY, CKR_BUFFER_TOO_SMALL,
     CKR_CRYPTOKI_NOT_INITIALIZED, CKR_FUNCTION_NOT_SUPPORTED, CKR_GENERAL_ERROR, CKR_OK, CKR_SIGNATURE_INVALID,
-    CKR_SIGNATURE_LEN_RANGE, CKU_USER, CKZ_DATA_SPECIFIED,
+    CKR_SIGNATURE_LEN_RANGE, CKU_USER,
 };
 use zeroize::Zeroizing;
 
-use super::{Observer, module::Module};
+use super::{
+    Observer,
+    layout::{Attribute, Mechanism, raw_template, with_mechanism},
+    module::Module,
+};
 use crate::domain::TokenId;
 
 /// What a module answered instead of `CKR_OK`.
@@ -108,205 +114,6 @@ pub(super) fn initialize_args(flags: CInitializeFlags, reserved: Option<CString>
     }
 }
 
-/// One attribute of a template.
-pub(super) struct Attribute {
-    kind: CK_ATTRIBUTE_TYPE,
-    value: AttributeValue,
-}
-
-enum AttributeValue {
-    Flag(CK_BBOOL),
-    Number(CK_ULONG),
-    Bytes(Zeroizing<Vec<u8>>),
-}
-
-impl Attribute {
-    /// A truth value.
-    pub(super) const fn flag(kind: CK_ATTRIBUTE_TYPE, value: bool) -> Self {
-        Self { kind, value: AttributeValue::Flag(if value { CK_TRUE } else { CK_FALSE }) }
-    }
-
-    /// A number.
-    pub(super) const fn number(kind: CK_ATTRIBUTE_TYPE, value: CK_ULONG) -> Self {
-        Self { kind, value: AttributeValue::Number(value) }
-    }
-
-    /// A byte string.
-    pub(super) fn bytes(kind: CK_ATTRIBUTE_TYPE, value: impl Into<Vec<u8>>) -> Self {
-        Self { kind, value: AttributeValue::Bytes(Zeroizing::new(value.into())) }
-    }
-
-    /// Its number.
-    pub(super) const fn kind(&self) -> CK_ATTRIBUTE_TYPE {
-        self.kind
-    }
-
-    /// Whether both are the same attribute with the same byte string.
-    pub(super) fn same(&self, other: &Self) -> bool {
-        match (&self.value, &other.value) {
-            (AttributeValue::Bytes(one), AttributeValue::Bytes(two)) => self.kind == other.kind && one == two,
-            _ => false,
-        }
-    }
-
-    fn raw(&self) -> CK_ATTRIBUTE {
-        let (pointer, length): (*const c_void, usize) = match &self.value {
-            AttributeValue::Flag(value) => (ptr::from_ref(value).cast(), size_of::<CK_BBOOL>()),
-            AttributeValue::Number(value) => (ptr::from_ref(value).cast(), size_of::<CK_ULONG>()),
-            AttributeValue::Bytes(value) => (value.as_ptr().cast(), value.len()),
-        };
-        CK_ATTRIBUTE { type_: self.kind, pValue: pointer.cast_mut(), ulValueLen: length as CK_ULONG }
-    }
-}
-
-/// The template as the module reads it; it points into `attributes`.
-fn raw_template(attributes: &[Attribute]) -> Vec<CK_ATTRIBUTE> {
-    attributes.iter().map(Attribute::raw).collect()
-}
-
-/// A mechanism and its parameter.
-#[derive(Clone, Debug)]
-pub(super) struct Mechanism {
-    /// `CKM_…`.
-    pub(super) code: CK_MECHANISM_TYPE,
-    /// Its parameter.
-    pub(super) parameter: Parameter,
-}
-
-impl Mechanism {
-    /// A mechanism without parameter.
-    pub(super) const fn plain(code: CK_MECHANISM_TYPE) -> Self {
-        Self { code, parameter: Parameter::None }
-    }
-
-    /// A mechanism whose parameter is an initialisation vector.
-    pub(super) fn with_iv(code: CK_MECHANISM_TYPE, iv: &[u8]) -> Self {
-        Self { code, parameter: Parameter::Iv(iv.to_vec()) }
-    }
-}
-
-/// The parameters that this client uses.
-#[derive(Clone, Debug)]
-pub(super) enum Parameter {
-    /// None: a null pointer.
-    None,
-    /// An initialisation vector.
-    Iv(Vec<u8>),
-    /// `CK_AES_CTR_PARAMS`.
-    Counter {
-        /// How many bits count.
-        bits: u32,
-        /// The first counter block.
-        block: [u8; 16],
-    },
-    /// `CK_GCM_PARAMS`.
-    Gcm {
-        /// The nonce.
-        iv: Vec<u8>,
-        /// Additional authenticated data.
-        aad: Vec<u8>,
-        /// Length of the tag.
-        tag_bits: u32,
-        /// The older layout without `ulIvBits` (contract §8).
-        short: bool,
-    },
-    /// `CK_RSA_PKCS_OAEP_PARAMS`.
-    Oaep {
-        /// `CKM_SHA…`.
-        hash: CK_MECHANISM_TYPE,
-        /// `CKG_MGF1_…`.
-        mgf: CK_RSA_PKCS_MGF_TYPE,
-        /// The label.
-        label: Vec<u8>,
-    },
-    /// `CK_RSA_PKCS_PSS_PARAMS`.
-    Pss {
-        /// `CKM_SHA…`.
-        hash: CK_MECHANISM_TYPE,
-        /// `CKG_MGF1_…`.
-        mgf: CK_RSA_PKCS_MGF_TYPE,
-        /// Length of the salt.
-        salt: u32,
-    },
-}
-
-/// `CK_GCM_PARAMS` as it was before `ulIvBits`.
-#[repr(C)]
-struct ShortGcm {
-    iv: *mut u8,
-    iv_len: CK_ULONG,
-    aad: *mut u8,
-    aad_len: CK_ULONG,
-    tag_bits: CK_ULONG,
-}
-
-/// Runs `call` with the mechanism as the module reads it. Buffers are copies: some modules write an IV of their own there.
-fn with_mechanism<T>(mechanism: &Mechanism, call: impl FnOnce(*mut CK_MECHANISM) -> T) -> T {
-    fn run<P, T>(code: CK_MECHANISM_TYPE, parameter: &mut P, call: impl FnOnce(*mut CK_MECHANISM) -> T) -> T {
-        let mut raw = CK_MECHANISM {
-            mechanism: code,
-            pParameter: ptr::from_mut(parameter).cast(),
-            ulParameterLen: size_of::<P>() as CK_ULONG,
-        };
-        call(&raw mut raw)
-    }
-    fn pointer(bytes: &mut [u8]) -> *mut u8 {
-        if bytes.is_empty() { ptr::null_mut() } else { bytes.as_mut_ptr() }
-    }
-    let code = mechanism.code;
-    match mechanism.parameter.clone() {
-        Parameter::None => {
-            let mut raw = CK_MECHANISM { mechanism: code, pParameter: ptr::null_mut(), ulParameterLen: 0 };
-            call(&raw mut raw)
-        }
-        Parameter::Iv(mut iv) => {
-            let mut raw = CK_MECHANISM {
-                mechanism: code,
-                pParameter: pointer(&mut iv).cast(),
-                ulParameterLen: iv.len() as CK_ULONG,
-            };
-            call(&raw mut raw)
-        }
-        Parameter::Counter { bits, block } => {
-            run(code, &mut CK_AES_CTR_PARAMS { ulCounterBits: bits.into(), cb: block }, call)
-        }
-        Parameter::Gcm { mut iv, mut aad, tag_bits, short: false } => {
-            let mut parameters = CK_GCM_PARAMS {
-                pIv: pointer(&mut iv),
-                ulIvLen: iv.len() as CK_ULONG,
-                ulIvBits: 8 * iv.len() as CK_ULONG,
-                pAAD: pointer(&mut aad),
-                ulAADLen: aad.len() as CK_ULONG,
-                ulTagBits: tag_bits.into(),
-            };
-            run(code, &mut parameters, call)
-        }
-        Parameter::Gcm { mut iv, mut aad, tag_bits, short: true } => {
-            let mut parameters = ShortGcm {
-                iv: pointer(&mut iv),
-                iv_len: iv.len() as CK_ULONG,
-                aad: pointer(&mut aad),
-                aad_len: aad.len() as CK_ULONG,
-                tag_bits: tag_bits.into(),
-            };
-            run(code, &mut parameters, call)
-        }
-        Parameter::Oaep { hash, mgf, mut label } => {
-            let mut parameters = CK_RSA_PKCS_OAEP_PARAMS {
-                hashAlg: hash,
-                mgf,
-                source: CKZ_DATA_SPECIFIED,
-                pSourceData: pointer(&mut label).cast(),
-                ulSourceDataLen: label.len() as CK_ULONG,
-            };
-            run(code, &mut parameters, call)
-        }
-        Parameter::Pss { hash, mgf, salt } => {
-            run(code, &mut CK_RSA_PKCS_PSS_PARAMS { hashAlg: hash, mgf, sLen: salt.into() }, call)
-        }
-    }
-}
-
 /// Calls one function of the list, under the module's lock if it has one, and tells the observer.
 macro_rules! call {
     ($caller:expr, $function:ident($($argument:expr),* $(,)?)) => {{
@@ -332,6 +139,8 @@ pub(super) struct Caller {
     module: &'static Module,
     token: TokenId,
     observer: Arc<dyn Observer>,
+    /// Counts how often all sessions became void; those of an older number are not closed, because theirs may be taken.
+    epoch: AtomicU64,
 }
 
 /// What `C_GetTokenInfo` says. Texts are trimmed of the padding the standard and some modules add.
@@ -351,7 +160,7 @@ pub(super) struct TokenInfo {
 impl Caller {
     /// For the calls of one token.
     pub(super) const fn new(module: &'static Module, token: TokenId, observer: Arc<dyn Observer>) -> Self {
-        Self { module, token, observer }
+        Self { module, token, observer, epoch: AtomicU64::new(0) }
     }
 
     fn ended(&self, function: &'static str, rv: CK_RV, start: Instant) -> Result<()> {
@@ -418,7 +227,13 @@ impl Caller {
         let mut handle = 0;
         let flags = CKF_SERIAL_SESSION | CKF_RW_SESSION;
         call!(self, C_OpenSession(slot, flags, ptr::null_mut(), None, &raw mut handle))?;
-        Ok(Session { caller: Arc::clone(self), handle, abandoned: false })
+        let epoch = self.epoch.load(Ordering::Acquire);
+        Ok(Session { caller: Arc::clone(self), handle, epoch, abandoned: false })
+    }
+
+    /// All sessions opened until now are void.
+    pub(super) fn void_sessions(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Closes whatever sessions this process has with the token.
@@ -449,6 +264,7 @@ const OUTPUT_MAX: usize = 64 << 20;
 pub(super) struct Session {
     caller: Arc<Caller>,
     handle: CK_SESSION_HANDLE,
+    epoch: u64,
     abandoned: bool,
 }
 
@@ -724,7 +540,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.abandoned {
+        if self.abandoned || self.epoch != self.caller.epoch.load(Ordering::Acquire) {
             return;
         }
         // A session that cannot be closed is gone already: with its token, or with the module.
@@ -754,7 +570,7 @@ fn output(guess: usize, mut call: impl FnMut(*mut u8, *mut CK_ULONG) -> Result<(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::layout::Parameter, *};
 
     #[test]
     fn parameter_structures_have_the_sizes_of_the_header() {

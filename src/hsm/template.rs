@@ -7,7 +7,7 @@
 use cryptoki_sys::*;
 use uuid::Uuid;
 
-use super::{pool::Class, raw::Attribute};
+use super::{layout::Attribute, pool::Class};
 use crate::domain::{
     UsageMask,
     reference::{CkaId, KeyKind},

@@ -16,8 +16,9 @@ use parking_lot::Mutex;
 use super::{
     capability::KeyWrap,
     error::refused,
+    layout::{Attribute, Mechanism, Parameter},
     pool::{Class, Link, Seat},
-    raw::{Attribute, Handle, Mechanism, Parameter},
+    raw::Handle,
     template::{self, Life},
 };
 use crate::{

@@ -19,7 +19,8 @@ use parking_lot::Mutex;
 use super::{
     error::{After, Retry, classify, refused},
     pool::{Job, Link, Seat, Shared},
-    request::{Turn, Work},
+    request::Turn,
+    work::Work,
 };
 use crate::engine::ports::{HsmAnswer, HsmError, HsmErrorKind};
 
@@ -106,7 +107,7 @@ impl Worker<'_> {
         if !stale {
             return Ok(());
         }
-        self.leave(false);
+        self.leave(true);
         let Some(link) = link else { return Ok(()) };
         self.place = Some(if link.anchor_works {
             Place::Anchor(link)
@@ -125,12 +126,11 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Gives the session up: closes it if it is known to be this worker's still.
+    /// Gives the session up; it closes itself unless it is known to be gone.
     fn leave(&mut self, close: bool) {
-        if let Some(Place::Own(link, seat)) = self.place.take() {
+        if let Some(Place::Own(_, seat)) = self.place.take() {
             self.shared.sessions.fetch_sub(1, Ordering::Relaxed);
-            let current = self.shared.generation.load(Ordering::Acquire) == link.generation;
-            if !(close && current) {
+            if !close {
                 seat.session.abandon();
             }
         }

@@ -11,15 +11,16 @@ use std::{
 use hsm_sim::fault::control;
 use portcullis::{
     domain::{
-        CryptographicAlgorithm, CryptographicParameters, SecretValue, TokenReference, UsageMask, reference::KeyKind,
+        CryptographicAlgorithm, CryptographicParameters, SecretValue, TokenReference, UsageMask, algorithm::Curve,
+        reference::KeyKind,
     },
-    engine::ports::{Found, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Memory},
+    engine::ports::{Found, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Memory, PairKind},
     hsm::{Config, Pool},
 };
 
 use crate::{
     harness::Context,
-    pool::{Remembered, call, config, connect, exposed, found, import, made, place, pool, reveal},
+    pool::{Remembered, call, config, connect, exposed, found, import, made, pair, place, pool, reveal},
 };
 
 /// From now on this goes wrong.
@@ -302,4 +303,60 @@ pub(super) async fn a_full_token_says_so(context: Context) {
     assert_eq!(held.len(), 4);
     crate::pool::destroy(&pool, &held[0]).await;
     made(&pool, HsmRequest::HoldBytes { at: place(), value: SecretValue::new(vec![1; 32]), beside_key: false }).await;
+}
+
+pub(super) async fn keys_enter_wrapped_where_clear_is_refused(context: Context) {
+    let pool = pool(&context);
+    // The keys to take in come from the token itself.
+    let (rsa, rsa_public) = pair(&pool, PairKind::Rsa { bits: 2048 }, true).await;
+    let (ec, ec_public) = pair(&pool, PairKind::Ec(Curve::P256), true).await;
+    let (edwards, edwards_public) = pair(&pool, PairKind::Ed25519, true).await;
+    let mut keys = vec![
+        (KeyKind::Aes, vec![1; 16], UsageMask::ENCRYPT),
+        (KeyKind::Aes, vec![2; 32], UsageMask::ENCRYPT),
+        (KeyKind::Generic, vec![3; 31], UsageMask::MAC_GENERATE),
+        (KeyKind::Generic, vec![4; 4096], UsageMask::MAC_GENERATE),
+    ];
+    for reference in [rsa, ec, edwards] {
+        keys.push((reference.key.unwrap(), reveal(&pool, &reference).await, UsageMask::SIGN));
+    }
+    for reference in [rsa_public, ec_public, edwards_public] {
+        keys.push((reference.key.unwrap(), reveal(&pool, &reference).await, UsageMask::VERIFY));
+    }
+    let pool = crate::pool::pool(&context);
+    // The pool tries it once with a throw-away key and believes the answer.
+    install(&context, &answer("C_CreateObject", "CKR_TEMPLATE_INCONSISTENT", 1));
+    for (kind, value, usage) in keys {
+        let reference = import(&pool, kind, &value, usage).await;
+        assert_eq!(reveal(&pool, &reference).await, value, "{kind:?}");
+    }
+    let held =
+        made(&pool, HsmRequest::HoldBytes { at: place(), value: SecretValue::new(vec![5; 77]), beside_key: false });
+    let reference = held.await;
+    assert_eq!(exposed(call(&pool, HsmRequest::RevealBytes { reference }).await.unwrap()), [5; 77]);
+    let stats = control::stats(&context.folder.join("sim")).unwrap();
+    assert_eq!(stats.injected_total, 1);
+    assert_eq!(stats.calls.get("C_UnwrapKey"), Some(&8), "seven secret keys and the held bytes");
+}
+
+pub(super) async fn templates_do_without_what_a_token_does_not_know(context: Context) {
+    for function in ["C_GenerateKey", "C_GenerateKeyPair", "C_CreateObject"] {
+        let pool = pool(&context);
+        // The first creation of an object in clear is the pool's own probe.
+        hmac_key(&pool).await;
+        install(&context, &answer(function, "CKR_ATTRIBUTE_TYPE_INVALID", 1));
+        match function {
+            "C_GenerateKey" => {
+                let (kind, usage) = (KeyKind::Aes, UsageMask::ENCRYPT);
+                let request =
+                    HsmRequest::GenerateKey { at: place(), kind, bytes: 32, usage, extractable: true, digest: true };
+                made(&pool, request).await;
+            }
+            "C_GenerateKeyPair" => drop(pair(&pool, PairKind::Ec(Curve::P256), true).await),
+            _ => drop(hmac_key(&pool).await),
+        }
+        let stats = control::stats(&context.folder.join("sim")).unwrap();
+        assert_eq!(stats.injected_total, 1, "{function}");
+        clear(&context);
+    }
 }

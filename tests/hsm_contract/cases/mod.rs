@@ -64,6 +64,8 @@ cases! {
     operations::random_bytes_differ 1 false;
     operations::usage_bits_bind 1 false;
     faults::every_answer_has_its_class 1 true simulator "";
+    faults::keys_enter_wrapped_where_clear_is_refused 1 true simulator "";
+    faults::templates_do_without_what_a_token_does_not_know 1 true simulator "";
     faults::an_ambiguous_creation_leaves_one_object_or_none 1 true simulator "";
     faults::a_token_that_was_taken_out_comes_back 1 true simulator "";
     faults::lost_sessions_are_opened_again 1 true simulator "";
