@@ -119,6 +119,7 @@ fn relations_between_settings_are_checked() {
         ("pin_file = \"secrets/pin\"", "", "hsm.main: give the PIN by pin_file or by pin_env"),
         ("token_label = \"portcullis\"", "", "hsm.main: which token?"),
         ("\"/usr/lib/softhsm/libsofthsm2.so\"", "\"embedded\"", "hsm.main: module `embedded` needs simulated_store"),
+        ("[store]", "[hsm.main.env]\n\"A=B\" = \"x\"\n[store]", "hsm.main.env.A=B: is not an environment variable"),
         ("[store]", "[log]\nlevel = \"a=b=c\"\n[store]", "log.level: is not a filter"),
         ("[kmip]", "[kmip]\nversions = []", "kmip.versions: must name at least one version"),
     ];

@@ -14,14 +14,14 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    command::DevArguments,
+    command::{self, DevArguments},
     gateway::{self, Addresses, Mode},
     problem::{Explain, Problem},
     refusals,
     system::{SystemChance, SystemClock},
 };
 use crate::{
-    config::{self, Config, Module},
+    config::{Config, Module},
     crypto::hash::to_hex,
     engine::ports::{Chance, Clock},
     tls::{DevFiles, Identity, make_dev_files, write_private},
@@ -74,7 +74,7 @@ fn prepare(folder: &Path, arguments: &DevArguments) -> Result<Config, Problem> {
         let text = configuration(&files, arguments)?;
         write_private(&path, text.as_bytes()).explain("PC-DEV-FOLDER", path.display(), WRITABLE)?;
     }
-    let mut config = config::load(&path, env::vars())?;
+    let mut config = command::configuration(&path)?;
     override_with(&mut config, arguments)?;
     for (name, hsm) in &config.hsm {
         if let (Module::Embedded, Some(store), Some(pin_file)) = (&hsm.module, &hsm.simulated_store, &hsm.pin_file) {

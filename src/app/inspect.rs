@@ -112,7 +112,11 @@ fn reach(config: &Config) -> Result<Vec<TokenStatus>, Problem> {
     });
     let memory: Arc<dyn Memory> = match store {
         Some(Ok(store)) => Arc::new(store),
-        Some(Err(_)) | None => Arc::new(RawStore::in_memory()),
+        Some(Err(error)) => {
+            tracing::info!(%error, "refused PINs are not remembered this time");
+            Arc::new(RawStore::in_memory())
+        }
+        None => Arc::new(RawStore::in_memory()),
     };
     let observer: Arc<dyn Observer> = Arc::new(Unobserved);
     let pool = tokens::connect(config, &memory, &observer)?;

@@ -68,6 +68,12 @@ pub(super) fn relations(config: &Config, origins: &BTreeMap<String, Origin>) -> 
             }
             (Module::Embedded, Some(_)) | (Module::File(_), None) => {}
         }
+        for (variable, value) in &hsm.env {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if variable.is_empty() || !variable.chars().all(is_name) || value.contains('\0') {
+                refuse(&format!("{setting}.env.{variable}"), "is not an environment variable: letters, digits and _ only");
+            }
+        }
         if hsm.module == Module::Embedded && hsm.reserved.is_some() {
             refuse(&format!("{setting}.reserved"), "is not for module `embedded`, which is given its simulated_store");
         }

@@ -64,7 +64,7 @@ pub trait Events: Send + Sync {
     fn connection(&self, listener: &'static str, opened: bool);
     /// A connection was closed at once because of the limit.
     fn refused(&self, listener: &'static str);
-    /// A handshake failed; `offered` is what the client offered, for clients that are too old.
+    /// A handshake failed; `detail` is the cause, with what the client offered where that is too old.
     fn handshake_failed(&self, listener: &'static str, peer: SocketAddr, reason: &'static str, detail: &str);
 }
 
@@ -215,13 +215,12 @@ async fn establish(
         // Never closed, so the only failure is one that cannot happen; then the handshake goes on without its place.
         let _place = handshakes.acquire().await;
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-        let hello = start.client_hello();
-        let suites = hello.cipher_suites().iter().copied().map(u16::from);
-        let offered = suites.take(64).map(|suite| format!("0x{suite:04X}")).collect::<Vec<_>>().join(" ");
+        let suites: Vec<u16> = start.client_hello().cipher_suites().iter().copied().take(64).map(u16::from).collect();
         start.into_stream(config.load_full()).await.map_err(|error| {
             let detail = match failure::reason(&error) {
                 // What an appliance offers tells its operator what to upgrade (design decision 12).
                 "no-common-cipher" | "old-protocol" => {
+                    let offered = suites.iter().map(|suite| format!("0x{suite:04X}")).collect::<Vec<_>>().join(" ");
                     format!("{error}; the client offers the cipher suites {offered}")
                 }
                 _ => error.to_string(),
