@@ -1,2 +1,114 @@
-//! The load program.
-fn main() {}
+//! The load program: measures a running gateway over KMIP and REST, and the TLS echo limit of the same machine.
+//!
+//! It drives a closed loop (`drive`) of clients (`kmip`, `rest`, `echo`) against the gateway of a `portcullis dev` folder
+//! (`target`), keeps the statistics (`stats`), asks the kernel what it cost (`process`) and prints it (`report`). It is a
+//! tool and a test at once: every answer is checked, and a run with a failed request exits with 1.
+
+mod drive;
+mod echo;
+mod kmip;
+mod measure;
+mod options;
+mod process;
+mod report;
+mod rest;
+mod stats;
+mod target;
+#[cfg(test)]
+mod tests;
+mod transport;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+use serde_json::Value;
+
+use crate::{
+    echo::Sizes,
+    measure::{Done, measure},
+    options::{Command, Common, Options, What},
+    report::Row,
+};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let options = Options::parse();
+    install_provider();
+    match &options.command {
+        Some(Command::Suite { connections, operations }) => {
+            suite(&options.common, connections, &options::chosen(operations)?).await
+        }
+        None => {
+            let done = measure(options.what()?, options.connections, &options.common).await?;
+            if options.common.json {
+                print(&format!("{:#}\n", done.measured.json()))?;
+            } else {
+                print(&report::block(&done.measured))?;
+            }
+            Ok(exit_code(done.interrupted, done.measured.failed()))
+        }
+    }
+}
+
+/// Measures everything, each at once followed by the limit for its sizes, so that both see the same machine.
+async fn suite(common: &Common, connections: &[u16], all: &[What]) -> anyhow::Result<ExitCode> {
+    let (mut rows, mut failed) = (Vec::new(), 0);
+    if !common.json {
+        print(&format!("{}\n", report::HEAD))?;
+    }
+    for what in all {
+        for &connections in connections {
+            let Done { measured, interrupted } = measure(*what, connections, common).await?;
+            failed += measured.failed();
+            for (kind, count) in &measured.errors {
+                eprintln!("{} {} x{connections}: {count} x {kind}", measured.protocol, measured.operation);
+            }
+            if interrupted {
+                return Ok(exit_code(true, failed));
+            }
+            let sizes = Sizes { request: bytes(measured.request_bytes), answer: bytes(measured.answer_bytes) };
+            let limit = measure(What::Echo(sizes), connections, common).await?;
+            if limit.interrupted {
+                return Ok(exit_code(true, failed));
+            }
+            let row = Row { measured, limit: limit.measured };
+            if !common.json {
+                print(&format!("{}\n", row.markdown()))?;
+            }
+            rows.push(row.json());
+        }
+    }
+    if common.json {
+        print(&format!("{:#}\n", Value::from(rows)))?;
+    }
+    Ok(exit_code(false, failed))
+}
+
+/// A mean number of bytes as a size; at least one, and bounded as the command line bounds it.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a range that fits")]
+fn bytes(mean: f64) -> usize {
+    mean.round().clamp(1.0, f64::from(1 << 24)) as usize
+}
+
+/// 0, 1 when a request failed, 130 as shells have it for Ctrl-C.
+fn exit_code(interrupted: bool, failed: u64) -> ExitCode {
+    ExitCode::from(match (interrupted, failed) {
+        (true, _) => 130,
+        (false, 0) => 0,
+        (false, _) => 1,
+    })
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// rustls takes its cryptography from aws-lc, as the gateway does. A provider that is already there is the same one.
+fn install_provider() {
+    let _present = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
