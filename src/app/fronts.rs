@@ -99,7 +99,6 @@ fn kmip_settings(config: &Config) -> kmip::Settings {
         interop: config.kmip.interop,
         idle: config.kmip.idle_seconds.seconds(),
         message_timeout: config.kmip.message_seconds.seconds(),
-        ..kmip::Settings::default()
     }
 }
 

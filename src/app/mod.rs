@@ -1,6 +1,6 @@
 //! The one place where ports meet adapters: the commands, and the life of a gateway from start to drain.
 //!
-//! [`gateway`] builds everything from a configuration and runs it; `dev` makes a folder with everything that a
+//! `gateway` builds everything from a configuration and runs it; `dev` makes a folder with everything that a
 //! configuration needs. The other files are the smaller commands and the adapters between modules that do not know each
 //! other.
 

@@ -221,7 +221,7 @@ impl Lifecycle {
     /// Ends the object whatever its state, because its value is gone: an active one is deactivated and destroyed in one step.
     pub fn end(&mut self, now: Timestamp) {
         if self.apply(Trigger::Destroy, now).is_err() {
-            self.deactivation = self.deactivation.filter(|date| *date <= now).or(Some(now.to_seconds()));
+            self.deactivation = self.deactivation.filter(|date| *date <= now).or_else(|| Some(now.to_seconds()));
             self.destroy = Some(self.destroy.unwrap_or_else(|| now.to_seconds()));
             self.last_change = now;
         }
