@@ -13,6 +13,7 @@ mod dates;
 mod error;
 mod extract;
 mod filters;
+pub mod fuzzing;
 mod json;
 mod metadata;
 mod model;

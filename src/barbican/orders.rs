@@ -210,3 +210,8 @@ fn show(job: &Job, base: &str) -> Value {
     }
     shown
 }
+
+/// For the fuzz target.
+pub(super) fn try_body(body: Json, now: Timestamp) {
+    let _ = new_order(body, now).is_ok();
+}
