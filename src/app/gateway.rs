@@ -76,8 +76,10 @@ const STORE_KEY: &str = "store-mac";
 const AUDIT_KEY: &str = "audit-head";
 /// For one signature over the audit trail's head.
 const SIGN_LIMIT: Duration = Duration::from_secs(10);
-/// What is left of the ten seconds after SIGTERM for the last checkpoint and for leaving the token.
-const LAST_ACTS: Duration = Duration::from_millis(700);
+/// After `limits.drain_seconds`, at most 7, this is left of the ten seconds after SIGTERM: for the last checkpoint, and for
+/// leaving the tokens, whose idle workers look up once a second.
+const LAST_CHECKPOINT: Duration = Duration::from_millis(700);
+const LEAVE_TOKENS: Duration = Duration::from_millis(1_500);
 
 /// Runs the gateway of a configuration.
 pub(super) fn serve(config: Config) -> Result<ExitCode, Problem> {
@@ -474,13 +476,13 @@ impl Core {
 
     /// The last acts, within what is left of the time.
     async fn finish(&self) {
-        match timeout(LAST_ACTS, self.trail.checkpoint(&self.signer)).await {
+        match timeout(LAST_CHECKPOINT, self.trail.checkpoint(&self.signer)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the audit trail's head is not signed"),
             Err(_elapsed) => tracing::warn!("the audit trail's head is not signed: the token did not answer in time"),
         }
         let pool = Arc::clone(&self.pool);
-        if timeout(LAST_ACTS, tokio::task::spawn_blocking(move || pool.close())).await.is_err() {
+        if timeout(LEAVE_TOKENS, tokio::task::spawn_blocking(move || pool.close())).await.is_err() {
             tracing::warn!("the tokens did not let go in time");
         }
     }

@@ -71,7 +71,10 @@ pub(super) fn relations(config: &Config, origins: &BTreeMap<String, Origin>) -> 
         for (variable, value) in &hsm.env {
             let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if variable.is_empty() || !variable.chars().all(is_name) || value.contains('\0') {
-                refuse(&format!("{setting}.env.{variable}"), "is not an environment variable: letters, digits and _ only");
+                refuse(
+                    &format!("{setting}.env.{variable}"),
+                    "is not an environment variable: letters, digits and _ only",
+                );
             }
         }
         if hsm.module == Module::Embedded && hsm.reserved.is_some() {

@@ -316,7 +316,7 @@ section! {
         /// For a TLS handshake.
         handshake_seconds: Seconds = Some(Seconds::new(10));
         /// From SIGTERM until open requests are cut off.
-        drain_seconds: Within<0, 8> = Some(Within::new(8));
+        drain_seconds: Within<0, 7> = Some(Within::new(7));
     }
 }
 
