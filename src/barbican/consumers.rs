@@ -122,9 +122,3 @@ fn registration(schema: &Schema, body: &Json, names: [&str; 3]) -> Result<Regist
 fn of_container(request: &Request) -> bool {
     request.place.kind == Kind::ContainerConsumers
 }
-
-/// For the fuzz target.
-pub(super) fn try_body(body: &Json) {
-    let _ = registration(&OF_SECRET, body, ["service", "resource_type", "resource_id"]).is_ok();
-    let _ = registration(&OF_CONTAINER, body, ["name", "URL", ""]).is_ok();
-}

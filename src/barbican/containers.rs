@@ -237,9 +237,3 @@ fn member_of(body: &Json) -> Result<(Member, String), Refusal> {
     let object = id.unwrap_or(UniqueIdentifier::from_bytes([0; 16]));
     Ok((Member { name: text("name"), object }, href))
 }
-
-/// For the fuzz target.
-pub(super) fn try_body(body: &Json) {
-    let _ = new_container(body, &Settings::default(), "http://localhost").is_ok();
-    let _ = member_of(body).is_ok();
-}

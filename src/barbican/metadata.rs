@@ -130,8 +130,3 @@ pub(super) async fn remove(request: Request) -> Result<Response<Body>, Error> {
     request.execute(ChangeMetadata { secret: request.id(), change }).await?;
     Ok(no_content())
 }
-
-/// For the fuzz target.
-pub(super) fn try_body(body: &Json) {
-    let _ = (all_of(body).is_ok(), item_of(body).is_ok());
-}

@@ -13,7 +13,6 @@ mod dates;
 mod error;
 mod extract;
 mod filters;
-pub mod fuzzing;
 mod json;
 mod metadata;
 mod model;
@@ -26,6 +25,7 @@ mod quotas;
 mod routes;
 mod schema;
 mod secrets;
+pub mod testing;
 mod versions;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};

@@ -210,8 +210,3 @@ fn show(job: &Job, base: &str) -> Value {
     }
     shown
 }
-
-/// For the fuzz target.
-pub(super) fn try_body(body: Json, now: Timestamp) {
-    let _ = new_order(body, now).is_ok();
-}

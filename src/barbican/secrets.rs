@@ -248,9 +248,3 @@ fn force(request: &Request) -> Result<bool, Refusal> {
         _ => Err(invalid()),
     }
 }
-
-/// For the fuzz target.
-pub(super) fn try_body(body: Json, now: Timestamp) {
-    let made = new_secret(body, 20_000, now, "Secret creation").map(|new| registration(new, now));
-    let _ = made.is_ok();
-}

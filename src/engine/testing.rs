@@ -497,6 +497,16 @@ impl MemoryStore {
         }
     }
 
+    /// Stores an object that nobody made.
+    pub fn plant_object(&self, object: ManagedObject) {
+        put(&mut lock(&self.tables).objects, object.identifier, object);
+    }
+
+    /// Stores a group that nobody made.
+    pub fn plant_group(&self, group: Group) {
+        put(&mut lock(&self.tables).groups, group.identifier, group);
+    }
+
     /// How many intents are not settled.
     #[must_use]
     pub fn open_intents(&self) -> usize {

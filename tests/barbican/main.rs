@@ -7,6 +7,7 @@ mod concurrency;
 mod consumers;
 mod containers;
 mod discovery;
+mod hostile;
 mod kmip_objects;
 mod metadata;
 mod orders;

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::{HeaderMap, Method, Request, Response},
+    http::{HeaderMap, Request, Response},
 };
 use portcullis::{
     authz::Authorizer,
-    barbican::{AuthRefusal, Authenticate, Gateway, Settings, router},
-    domain::{Principal, ProjectId, Realm},
-    engine::{jobs::Runner, ports::Answer, testing::Bench},
+    barbican::{Settings, testing::over},
+    engine::{jobs::Runner, testing::Bench},
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -20,43 +19,6 @@ use tower::ServiceExt;
 pub(crate) const BASE: &str = "http://keys.test:9311";
 /// An identifier of the right form that nothing has.
 pub(crate) const NOBODY: &str = "6c2f3f1e-0b1a-4d5c-9e2f-1a2b3c4d5e6f";
-
-/// Believes `X-Project-Id`, `X-User-Id` and `X-Roles`; `X-Auth-Token: bad` is nobody, `down` is a Keystone that is away.
-struct Headers;
-
-impl Authenticate for Headers {
-    fn authenticate<'a>(
-        &'a self,
-        _: &'a Method,
-        _: &'a str,
-        headers: &'a HeaderMap,
-    ) -> Answer<'a, Result<Principal, AuthRefusal>> {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let result = match (text("x-auth-token").as_deref(), text("x-project-id")) {
-            (Some("bad"), _) => {
-                Err(AuthRefusal::Unauthenticated { challenge: Some("Keystone uri=\"http://k\"".into()) })
-            }
-            (Some("down"), _) => Err(AuthRefusal::Unavailable),
-            (_, None) => Err(AuthRefusal::ProjectMissing),
-            (_, Some(project)) => {
-                let mut roles: Vec<String> =
-                    text("x-roles").unwrap_or_else(|| "admin".into()).split(',').map(str::to_owned).collect();
-                for (role, implied) in [("admin", "member"), ("member", "reader")] {
-                    if roles.iter().any(|have| have == role) {
-                        roles.push(implied.into());
-                    }
-                }
-                Ok(Principal {
-                    name: text("x-user-id"),
-                    project: ProjectId(project),
-                    roles,
-                    realm: Realm::Unauthenticated,
-                })
-            }
-        };
-        Box::pin(async move { result })
-    }
-}
 
 /// The API over everything in memory.
 pub(crate) struct Api {
@@ -160,14 +122,8 @@ impl Api {
 
     pub(crate) fn with(settings: Settings) -> Self {
         let bench = Bench::new(Authorizer::default());
-        let jobs = Arc::new(Runner::new(Arc::clone(&bench.engine)));
-        let gateway = Gateway {
-            engine: Arc::clone(&bench.engine),
-            jobs: Arc::clone(&jobs),
-            authenticator: Arc::new(Headers),
-            settings,
-        };
-        Self { router: router(Arc::new(gateway)), bench, jobs }
+        let (router, jobs) = over(&bench, settings);
+        Self { router, bench, jobs }
     }
 
     /// A request of user `alice` of project `p1`.
