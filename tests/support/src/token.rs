@@ -1,0 +1,65 @@
+//! The simulated token of a dev folder, looked at behind the gateway's back.
+
+use std::{
+    collections::BTreeMap,
+    ffi::CString,
+    fs,
+    path::{Path, PathBuf},
+    ptr::NonNull,
+};
+
+use cryptoki::{
+    context::{CInitializeArgs, CInitializeFlags, Pkcs11},
+    object::{Attribute, AttributeType, ObjectClass},
+    session::UserType,
+    types::AuthPin,
+};
+
+/// The module that cargo builds beside a test program.
+fn module() -> PathBuf {
+    let module = std::env::current_exe().unwrap().with_file_name("libhsm_sim.so");
+    assert!(module.exists(), "{} is built with the program", module.display());
+    module
+}
+
+/// Every object of the folder's token: its classes — `secret`, `private`, `public`, `data` — by label. The gateway may run.
+#[must_use]
+pub fn objects(folder: &Path) -> BTreeMap<String, Vec<String>> {
+    // The loader gives a copy of the module its own state, so each call is like another process.
+    let copy = folder.with_extension(format!("{}.so", std::process::id()));
+    fs::copy(module(), &copy).unwrap();
+    let pkcs11 = Pkcs11::new(&copy).unwrap();
+    fs::remove_file(&copy).unwrap();
+    initialise(&pkcs11, &folder.join("hsm"));
+    let slots = pkcs11.get_slots_with_initialized_token().unwrap();
+    let [slot] = slots.as_slice() else { panic!("one token, not {slots:?}") };
+    let session = pkcs11.open_ro_session(*slot).unwrap();
+    let pin = fs::read_to_string(folder.join("pin")).unwrap();
+    session.login(UserType::User, Some(&AuthPin::new(pin.trim_end().into()))).unwrap();
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for object in session.find_objects(&[Attribute::Token(true)]).unwrap() {
+        let (mut class, mut label) = (String::new(), String::new());
+        for attribute in session.get_attributes(object, &[AttributeType::Class, AttributeType::Label]).unwrap() {
+            match attribute {
+                Attribute::Class(ObjectClass::SECRET_KEY) => class = "secret".to_owned(),
+                Attribute::Class(ObjectClass::PRIVATE_KEY) => class = "private".to_owned(),
+                Attribute::Class(ObjectClass::PUBLIC_KEY) => class = "public".to_owned(),
+                Attribute::Class(ObjectClass::DATA) => class = "data".to_owned(),
+                Attribute::Class(other) => class = other.to_string(),
+                Attribute::Label(bytes) => label = String::from_utf8_lossy(&bytes).into_owned(),
+                _ => {}
+            }
+        }
+        found.entry(label).or_default().push(class);
+    }
+    found
+}
+
+#[expect(unsafe_code, reason = "the module's own argument is a C string")]
+fn initialise(pkcs11: &Pkcs11, store: &Path) {
+    let reserved = CString::new(format!("hsm-sim:store={}", store.display())).unwrap();
+    let pointer = NonNull::new(reserved.as_ptr().cast_mut().cast()).unwrap();
+    // SAFETY: the module reads the string during the call only, and it lives as long.
+    let arguments = unsafe { CInitializeArgs::new_with_reserved(CInitializeFlags::OS_LOCKING_OK, pointer) };
+    pkcs11.initialize(arguments).unwrap();
+}
