@@ -11,7 +11,6 @@ use axum::{
 
 use super::{AuthRefusal, Authenticate, Gateway, Settings};
 use crate::{
-    authz::Authorizer,
     domain::{
         Attributes, Lifecycle, ManagedObject, ObjectType, Origin, Principal, ProjectId, Realm, Timestamp,
         UniqueIdentifier,
@@ -57,7 +56,6 @@ impl Authenticate for Believing {
 }
 
 /// The API over this bench, and the runner that it tells of new orders.
-#[must_use]
 pub fn over(bench: &Bench, settings: Settings) -> (Router, Arc<Runner>) {
     let jobs = Arc::new(Runner::new(Arc::clone(&bench.engine)));
     let gateway = Gateway {
@@ -71,9 +69,8 @@ pub fn over(bench: &Bench, settings: Settings) -> (Router, Arc<Runner>) {
 
 /// The API with one secret without payload and one empty container of project `fuzz`, both under this identifier:
 /// `6c2f3f1e-0b1a-4d5c-9e2f-1a2b3c4d5e6f`.
-#[must_use]
 pub fn router() -> Router {
-    let bench = Bench::new(Authorizer::default());
+    let bench = Bench::default();
     let now = Timestamp::from_seconds(1);
     let project = ProjectId("fuzz".to_owned());
     bench.store.plant_object(ManagedObject {

@@ -82,6 +82,13 @@ impl Bench {
     }
 }
 
+impl Default for Bench {
+    /// A bench with the rules that are in force when nothing else is said.
+    fn default() -> Self {
+        Self::new(Authorizer::default())
+    }
+}
+
 /// Counts nothing.
 #[derive(Debug)]
 pub struct Unobserved;

@@ -8,7 +8,6 @@ use axum::{
     http::{HeaderMap, Request, Response},
 };
 use portcullis::{
-    authz::Authorizer,
     barbican::{Settings, testing::over},
     engine::{jobs::Runner, testing::Bench},
 };
@@ -121,7 +120,7 @@ impl Api {
     }
 
     pub(crate) fn with(settings: Settings) -> Self {
-        let bench = Bench::new(Authorizer::default());
+        let bench = Bench::default();
         let (router, jobs) = over(&bench, settings);
         Self { router, bench, jobs }
     }
