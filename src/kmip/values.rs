@@ -444,8 +444,9 @@ pub(super) fn outgoing(
     }
 }
 
-/// The opaque data type of a secret that came through the Barbican API: an extension value, as the standard has none.
-const OPAQUE_OF_BARBICAN: u32 = 0x8000_0001;
+/// The opaque data type of a secret that came through the Barbican API: an extension value, as the standard has none; the
+/// one that PyKMIP knows.
+const OPAQUE_OF_BARBICAN: u32 = 0x8000_0000;
 
 /// The format in which an object is given when the client names none.
 #[must_use]

@@ -155,8 +155,9 @@ pub fn recognise(labels: &SecretFacet, payload: SecretValue) -> Recognised {
 pub(crate) const SECRET_DATA_PASSWORD: u32 = 1;
 /// KMIP 2.1 §11.7, *Certificate Type*: X.509.
 const CERTIFICATE_X509: u32 = 1;
-/// KMIP 2.1 §11.36, *Opaque Data Type*: the standard defines no value, only the range of extensions.
-const OPAQUE_DATA: u32 = 0x8000_0001;
+/// KMIP 2.1 §11.36, *Opaque Data Type*: the standard defines no value, only the range of extensions. The first of it is
+/// the one that PyKMIP knows, as "none".
+const OPAQUE_DATA: u32 = 0x8000_0000;
 
 /// The key object for raw bytes of that length, where the algorithm has one.
 fn secret_key(algorithm: CryptographicAlgorithm, bytes: usize) -> Option<KeyKind> {
