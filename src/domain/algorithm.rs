@@ -187,11 +187,11 @@ open_enumeration! {
     /// KMIP *Recommended Curve* (KMIP 2.1 §11.44), the ones this server can make.
     RecommendedCurve {
         P_192 = 0x01, "P-192";
-        P_224 = 0x06, "P-224";
-        P_256 = 0x09, "P-256";
-        P_384 = 0x0E, "P-384";
-        P_521 = 0x11, "P-521";
-        CURVE25519 = 0x3F, "CURVE25519";
+        P_224 = 0x04, "P-224";
+        P_256 = 0x07, "P-256";
+        P_384 = 0x0A, "P-384";
+        P_521 = 0x0D, "P-521";
+        CURVE25519 = 0x45, "CURVE25519";
     }
 }
 

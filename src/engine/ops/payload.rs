@@ -3,7 +3,7 @@
 use super::reveal::{Prefer, Reveal, Revealed};
 use crate::{
     authz::Permitted,
-    domain::{OperationKind, Origin, UniqueIdentifier},
+    domain::{ManagedObject, ObjectType, OperationKind, Origin, UniqueIdentifier},
     engine::{
         error::Error,
         operation::{Operation, Target, Targets},
@@ -33,9 +33,11 @@ impl Operation for ReadPayload {
             tools.reference(&on.into_object()?.record)?;
             return Err(refusal);
         }
-        // What a KMIP client gave may be in an encoding of KMIP's own; the API shows keys in one form.
-        let through_kmip = on.get().objects.iter().any(|it| it.record.origin == Origin::Kmip);
-        let prefer = if through_kmip { Prefer::Canonical } else { Prefer::Exact };
+        // What a KMIP client gave may be in an encoding of KMIP's own; the API shows keys in one form. Symmetric keys have
+        // one only, and where bytes are held beside the key (a token sets the parity of Triple-DES), those are meant.
+        let encoded = |it: &ManagedObject| it.origin == Origin::Kmip && it.object_type != ObjectType::SymmetricKey;
+        let canonical = on.get().objects.iter().any(|it| encoded(&it.record));
+        let prefer = if canonical { Prefer::Canonical } else { Prefer::Exact };
         Reveal { object: self.secret, prefer }.run(on, tools).await
     }
 }
