@@ -315,8 +315,11 @@ pub(crate) async fn through_kmip(kmip: &mut Kmip) -> Vec<Canary> {
 
 // ------------------------------------------------------------------------------------------------------------ Barbican
 
-/// A payload of each secret type: the type, the bytes, what of them is secret.
-fn payloads() -> Vec<(&'static str, Vec<u8>, Vec<Vec<u8>>)> {
+/// A payload: its secret type, the bytes, what of them is secret.
+type Payload = (&'static str, Vec<u8>, Vec<Vec<u8>>);
+
+/// One of each secret type, keys in several encodings.
+fn payloads() -> Vec<Payload> {
     let (rsa, public_of, ec) = (Rsa::new(), Rsa::new(), ec());
     let text = |label, der: &[u8]| pem::encode(label, der).unwrap().into_bytes();
     let (der, of_certificate) = certificate();
