@@ -34,9 +34,15 @@ use crate::{
 };
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    let options = Options::parse();
+async fn main() -> ExitCode {
     install_provider();
+    run(Options::parse()).await.unwrap_or_else(|error| {
+        eprintln!("portcullis-load: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+async fn run(options: Options) -> anyhow::Result<ExitCode> {
     match &options.command {
         Some(Command::Suite { connections, operations }) => {
             suite(&options.common, connections, &options::chosen(operations)?).await
@@ -93,7 +99,7 @@ fn bytes(mean: f64) -> usize {
     mean.round().clamp(1.0, f64::from(1 << 24)) as usize
 }
 
-/// 0, 1 when a request failed, 130 as shells have it for Ctrl-C.
+/// 0; 1 when a request failed; 130 as shells have it for Ctrl-C. What cannot be measured at all ends with 2.
 fn exit_code(interrupted: bool, failed: u64) -> ExitCode {
     ExitCode::from(match (interrupted, failed) {
         (true, _) => 130,

@@ -78,7 +78,8 @@ async fn over_kmip(operation: KmipOperation, connections: usize, common: &Common
 async fn over_rest(operation: RestOperation, connections: usize, common: &Common) -> anyhow::Result<Done> {
     let traffic = Traffic::default();
     let (endpoint, authority) = Target::read(&common.dir, common.allow_remote)?.rest(&traffic)?;
-    let site = rest::Site { endpoint, authority, project: common.project.clone() };
+    let project = common.project.clone().map_or_else(run_name, Ok)?;
+    let site = rest::Site { endpoint, authority, project };
     let mut link = rest::Link::open(&site).await.with_context(|| unreachable(&site.endpoint))?;
     let (count, size) = (usize::try_from(common.objects)?, usize::try_from(common.size)?);
     let prepared = rest::Prepared::make(&mut link, operation, count, size).await;
@@ -149,7 +150,7 @@ fn unreachable(endpoint: &Endpoint) -> String {
     format!("no connection to {}", endpoint.address)
 }
 
-/// Tells the names of this run's objects from those of all others.
+/// Tells this run's objects, and its project, from those of all others.
 fn run_name() -> anyhow::Result<String> {
     let mut bytes = [0; 8];
     fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;

@@ -75,9 +75,9 @@ pub(crate) struct Common {
     /// The version of KMIP requests.
     #[arg(long, global = true, default_value = "1.4", value_parser = version)]
     pub(crate) kmip_version: ProtocolVersion,
-    /// The project of REST requests.
-    #[arg(long, global = true, default_value = "portcullis-load")]
-    pub(crate) project: String,
+    /// The project of REST requests; a new one for each measurement unless it is named.
+    #[arg(long, global = true)]
+    pub(crate) project: Option<String>,
     /// The gateway's process; else the one that listens on the address.
     #[arg(long, global = true)]
     pub(crate) server_pid: Option<u32>,
