@@ -30,6 +30,9 @@ pub(crate) trait Client: Send + 'static {
     /// Does it once and checks the answer.
     fn once(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// The bytes of its present connection.
+    fn traffic(&self) -> &Traffic;
+
     /// Replaces a connection that broke.
     fn reconnect(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
 }
@@ -44,11 +47,10 @@ pub(crate) struct Plan {
 }
 
 /// What is measured, and of whom.
-pub(crate) struct Subject<'a> {
+pub(crate) struct Subject {
     pub(crate) protocol: &'static str,
     pub(crate) operation: &'static str,
     pub(crate) server: Option<Server>,
-    pub(crate) traffic: &'a Traffic,
 }
 
 /// What the connections tell while they run.
@@ -72,7 +74,7 @@ pub(crate) struct Driven<C> {
 /// # Errors
 ///
 /// When the processor times cannot be read; requests that fail are counted instead.
-pub(crate) async fn drive<C: Client>(clients: Vec<C>, plan: Plan, subject: Subject<'_>) -> anyhow::Result<Driven<C>> {
+pub(crate) async fn drive<C: Client>(clients: Vec<C>, plan: Plan, subject: Subject) -> anyhow::Result<Driven<C>> {
     let connections = clients.len();
     let live = Arc::new(Live::default());
     let start = Instant::now() + plan.warmup;
@@ -86,7 +88,7 @@ pub(crate) async fn drive<C: Client>(clients: Vec<C>, plan: Plan, subject: Subje
         () = sleep_until(start) => false,
         pressed = tokio::signal::ctrl_c() => pressed.is_ok(),
     };
-    let (usage, bytes) = (process::usage(subject.server)?, subject.traffic.bytes());
+    let usage = process::usage(subject.server)?;
     while !interrupted && Instant::now() < end {
         interrupted = tokio::select! {
             () = sleep_until(end.min(Instant::now() + PROGRESS)) => false,
@@ -96,7 +98,7 @@ pub(crate) async fn drive<C: Client>(clients: Vec<C>, plan: Plan, subject: Subje
     }
     live.stop.store(true, Relaxed);
     let elapsed = Instant::now().min(end).saturating_duration_since(start);
-    let (usage_after, bytes_after) = (process::usage(subject.server)?, subject.traffic.bytes());
+    let usage_after = process::usage(subject.server)?;
     let server_rss = subject.server.map(process::resident_bytes).transpose()?;
 
     let mut all = Tally::new();
@@ -107,7 +109,7 @@ pub(crate) async fn drive<C: Client>(clients: Vec<C>, plan: Plan, subject: Subje
         all.merge(tally);
     }
     let completed = all.completed();
-    let each = |now: u64, then: u64| ratio(now.saturating_sub(then) as f64, completed as f64);
+    let (sent, received) = all.bytes;
     let measured = Measured {
         protocol: subject.protocol,
         operation: subject.operation,
@@ -116,8 +118,8 @@ pub(crate) async fn drive<C: Client>(clients: Vec<C>, plan: Plan, subject: Subje
         completed,
         latency: all.latency(),
         errors: all.errors,
-        request_bytes: each(bytes_after.0, bytes.0),
-        answer_bytes: each(bytes_after.1, bytes.1),
+        request_bytes: ratio(sent as f64, completed as f64),
+        answer_bytes: ratio(received as f64, completed as f64),
         client_cpu: usage_after.client.saturating_sub(usage.client),
         server_cpu: usage_after.server.zip(usage.server).map(|(now, then)| now.saturating_sub(then)),
         server_rss,
@@ -138,11 +140,13 @@ async fn repeat<C: Client>(
         if begun >= end {
             break;
         }
+        let before = client.traffic().bytes();
         let result = timeout(patience, client.once()).await;
         let ended = Instant::now();
         match result.unwrap_or_else(|_elapsed| Err(Failure::broken("no answer in time"))) {
             Ok(()) if (start..end).contains(&ended) && !live.stop.load(Relaxed) => {
-                tally.record(ended - begun);
+                let after = client.traffic().bytes();
+                tally.record(ended - begun, (after.0 - before.0, after.1 - before.1));
                 live.completed.fetch_add(1, Relaxed);
             }
             Ok(()) => {}
@@ -165,7 +169,7 @@ async fn repeat<C: Client>(
 }
 
 /// One line that is written over again, for people only.
-fn progress(subject: &Subject<'_>, connections: usize, live: &Live, elapsed: Duration) {
+fn progress(subject: &Subject, connections: usize, live: &Live, elapsed: Duration) {
     let mut out = std::io::stderr().lock();
     if out.is_terminal() {
         let (completed, failed) = (live.completed.load(Relaxed), live.failed.load(Relaxed));
@@ -203,6 +207,7 @@ mod tests {
         turn: u64,
         reconnected: u64,
         takes: Duration,
+        traffic: Traffic,
     }
 
     impl Client for Scripted {
@@ -216,26 +221,29 @@ mod tests {
             }
         }
 
+        fn traffic(&self) -> &Traffic {
+            &self.traffic
+        }
+
         async fn reconnect(&mut self) -> Result<(), Failure> {
             self.reconnected += 1;
             Ok(())
         }
     }
 
-    fn subject(traffic: &Traffic) -> Subject<'_> {
-        Subject { protocol: "test", operation: "sleep", server: None, traffic }
-    }
+    const SUBJECT: Subject = Subject { protocol: "test", operation: "sleep", server: None };
 
     #[tokio::test]
     async fn the_rate_is_what_the_clients_can_do_and_failures_are_kept_apart() {
-        let clients = (0..4).map(|_| Scripted { turn: 0, reconnected: 0, takes: Duration::from_millis(2) }).collect();
+        let clients = (0..4)
+            .map(|_| Scripted { turn: 0, reconnected: 0, takes: Duration::from_millis(2), traffic: Traffic::default() })
+            .collect();
         let plan = Plan {
             warmup: Duration::from_millis(100),
             measured: Duration::from_millis(900),
             timeout: Duration::from_secs(5),
         };
-        let traffic = Traffic::default();
-        let driven = drive(clients, plan, subject(&traffic)).await.unwrap();
+        let driven = drive(clients, plan, SUBJECT).await.unwrap();
         let measured = driven.measured;
         let turns: u64 = driven.clients.iter().map(|client| client.turn).sum();
         let broken = *measured.errors.get("broken").unwrap_or(&0);
@@ -252,9 +260,9 @@ mod tests {
     async fn a_request_that_never_ends_is_given_up() {
         let plan =
             Plan { warmup: Duration::ZERO, measured: Duration::from_millis(300), timeout: Duration::from_millis(100) };
-        let client = Scripted { turn: 0, reconnected: 0, takes: Duration::from_secs(3600) };
-        let traffic = Traffic::default();
-        let driven = drive(vec![client], plan, subject(&traffic)).await.unwrap();
+        let client =
+            Scripted { turn: 0, reconnected: 0, takes: Duration::from_secs(3600), traffic: Traffic::default() };
+        let driven = drive(vec![client], plan, SUBJECT).await.unwrap();
         assert_eq!(driven.measured.completed, 0);
         assert!(driven.measured.errors.get("no answer in time").is_some_and(|count| *count >= 1));
         assert_eq!(driven.measured.errors.len(), 1);

@@ -28,7 +28,7 @@ use crate::{
     drive::Client,
     options::KmipOperation,
     stats::Failure,
-    transport::{Connection, Endpoint},
+    transport::{Connection, Endpoint, Traffic},
 };
 
 /// A connection that speaks KMIP.
@@ -404,6 +404,10 @@ impl Client for KmipClient {
                 _ => Err(unexpected()),
             },
         }
+    }
+
+    fn traffic(&self) -> &Traffic {
+        self.link.connection.traffic()
     }
 
     async fn reconnect(&mut self) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ use crate::{
     rest,
     stats::{Failure, Measured, Tally},
     target::Target,
-    transport::{Endpoint, Traffic},
+    transport::Endpoint,
 };
 
 /// A result, and whether somebody wants no more of them.
@@ -42,8 +42,7 @@ pub(crate) async fn measure(what: What, connections: u16, common: &Common) -> an
 }
 
 async fn over_kmip(operation: KmipOperation, connections: usize, common: &Common) -> anyhow::Result<Done> {
-    let traffic = Traffic::default();
-    let endpoint = Target::read(&common.dir, common.allow_remote)?.kmip(&traffic)?;
+    let endpoint = Target::read(&common.dir, common.allow_remote)?.kmip()?;
     let version = common.kmip_version;
     let mut link = kmip::Link::open(&endpoint, version).await.with_context(|| unreachable(&endpoint))?;
     let (count, size) = (usize::try_from(common.objects)?, usize::try_from(common.size)?);
@@ -55,7 +54,7 @@ async fn over_kmip(operation: KmipOperation, connections: usize, common: &Common
         clients.push(prepared.client(link, number));
     }
     let server = server(common, &endpoint)?;
-    let subject = Subject { protocol: "kmip", operation: operation.name(), server, traffic: &traffic };
+    let subject = Subject { protocol: "kmip", operation: operation.name(), server };
     let mut driven = drive(clients, common.plan(), subject).await?;
     let objects = prepared.into_objects(&mut driven.clients);
     drop(driven.clients);
@@ -76,8 +75,7 @@ async fn over_kmip(operation: KmipOperation, connections: usize, common: &Common
 }
 
 async fn over_rest(operation: RestOperation, connections: usize, common: &Common) -> anyhow::Result<Done> {
-    let traffic = Traffic::default();
-    let (endpoint, authority) = Target::read(&common.dir, common.allow_remote)?.rest(&traffic)?;
+    let (endpoint, authority) = Target::read(&common.dir, common.allow_remote)?.rest()?;
     let project = common.project.clone().map_or_else(run_name, Ok)?;
     let site = rest::Site { endpoint, authority, project };
     let mut link = rest::Link::open(&site).await.with_context(|| unreachable(&site.endpoint))?;
@@ -90,7 +88,7 @@ async fn over_rest(operation: RestOperation, connections: usize, common: &Common
         clients.push(prepared.client(link, number));
     }
     let server = server(common, &site.endpoint)?;
-    let subject = Subject { protocol: "rest", operation: operation.name(), server, traffic: &traffic };
+    let subject = Subject { protocol: "rest", operation: operation.name(), server };
     let mut driven = drive(clients, common.plan(), subject).await?;
     let secrets = prepared.into_secrets(&mut driven.clients);
     drop(driven.clients);

@@ -14,7 +14,7 @@ use crate::{
     kmip::{pattern, turn_of},
     options::RestOperation,
     stats::Failure,
-    transport::Endpoint,
+    transport::{Endpoint, Traffic},
 };
 
 /// Where requests go and for which project.
@@ -29,6 +29,7 @@ pub(crate) struct Site {
 /// A connection that speaks HTTP.
 pub(crate) struct Link {
     site: Site,
+    traffic: Traffic,
     sender: http1::SendRequest<Full<Bytes>>,
 }
 
@@ -40,10 +41,11 @@ impl Link {
     /// What TCP, TLS or HTTP say.
     pub(crate) async fn open(site: &Site) -> Result<Self, Failure> {
         let connection = site.endpoint.connect().await?;
+        let traffic = connection.traffic().clone();
         let (sender, driver) = http1::handshake(TokioIo::new(connection)).await.map_err(broken)?;
         // How the connection ends is told to whoever waits for an answer on it.
         tokio::spawn(async move { driver.await.ok() });
-        Ok(Self { site: site.clone(), sender })
+        Ok(Self { site: site.clone(), traffic, sender })
     }
 
     /// Sends one request; any answer but the expected one is a failure.
@@ -211,6 +213,10 @@ impl Client for RestClient {
             }
         };
         if is_expected { Ok(()) } else { Err(unexpected()) }
+    }
+
+    fn traffic(&self) -> &Traffic {
+        &self.link.traffic
     }
 
     async fn reconnect(&mut self) -> Result<(), Failure> {

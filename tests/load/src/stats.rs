@@ -46,6 +46,8 @@ impl std::error::Error for Failure {}
 /// What one connection saw, or all of them together.
 pub(crate) struct Tally {
     nanoseconds: Histogram<u64>,
+    /// Of the requests that succeeded: sent and received.
+    pub(crate) bytes: (u64, u64),
     /// How many requests failed, by kind.
     pub(crate) errors: BTreeMap<String, u64>,
 }
@@ -53,11 +55,16 @@ pub(crate) struct Tally {
 impl Tally {
     /// Nothing seen yet; the histogram grows with the longest time.
     pub(crate) fn new() -> Self {
-        Self { nanoseconds: Histogram::new(DIGITS).expect("3 is an allowed precision"), errors: BTreeMap::new() }
+        Self {
+            nanoseconds: Histogram::new(DIGITS).expect("3 is an allowed precision"),
+            bytes: (0, 0),
+            errors: BTreeMap::new(),
+        }
     }
 
-    /// Counts a success that took this long.
-    pub(crate) fn record(&mut self, time: Duration) {
+    /// Counts a success that took this long and this many bytes, sent and received.
+    pub(crate) fn record(&mut self, time: Duration, bytes: (u64, u64)) {
+        self.add(bytes);
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.nanoseconds.record(nanoseconds).expect("the histogram grows by itself");
     }
@@ -69,10 +76,15 @@ impl Tally {
 
     /// Adds what another connection saw.
     pub(crate) fn merge(&mut self, other: Self) {
+        self.add(other.bytes);
         self.nanoseconds.add(other.nanoseconds).expect("the histogram grows by itself");
         for (kind, count) in other.errors {
             *self.errors.entry(kind).or_default() += count;
         }
+    }
+
+    fn add(&mut self, (sent, received): (u64, u64)) {
+        self.bytes = (self.bytes.0 + sent, self.bytes.1 + received);
     }
 
     /// How many requests succeeded.
@@ -194,12 +206,12 @@ mod tests {
     fn quantiles_are_those_of_all_connections_together() {
         let (mut first, mut second) = (Tally::new(), Tally::new());
         for at in 1..=500 {
-            first.record(Duration::from_micros(at));
-            second.record(Duration::from_micros(500 + at));
+            first.record(Duration::from_micros(at), (1, at));
+            second.record(Duration::from_micros(500 + at), (2, 0));
         }
         first.merge(second);
         let Latency { p50, p90, p99, max } = first.latency();
-        assert_eq!(first.completed(), 1000);
+        assert_eq!((first.completed(), first.bytes), (1000, (1500, 125_250)));
         assert!(close(p50, Duration::from_micros(500)), "{p50:?}");
         assert!(close(p90, Duration::from_micros(900)), "{p90:?}");
         assert!(close(p99, Duration::from_micros(990)), "{p99:?}");
@@ -209,8 +221,8 @@ mod tests {
     #[test]
     fn one_slow_request_in_a_thousand_is_the_maximum_and_not_the_99th_percentile() {
         let mut tally = Tally::new();
-        (0..999).for_each(|_| tally.record(Duration::from_micros(100)));
-        tally.record(Duration::from_secs(40));
+        (0..999).for_each(|_| tally.record(Duration::from_micros(100), (1, 1)));
+        tally.record(Duration::from_secs(40), (1, 1));
         let latency = tally.latency();
         assert!(close(latency.p99, Duration::from_micros(100)), "{latency:?}");
         assert!(close(latency.max, Duration::from_secs(40)), "{latency:?}");

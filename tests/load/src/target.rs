@@ -14,7 +14,7 @@ use rustls::{
 };
 use serde_json::Value;
 
-use crate::transport::{Endpoint, Traffic};
+use crate::transport::Endpoint;
 
 /// The folder of a gateway.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ impl Target {
     /// # Errors
     ///
     /// When an address or a file is missing or wrong, or the address is not allowed.
-    pub(crate) fn kmip(&self, traffic: &Traffic) -> anyhow::Result<Endpoint> {
+    pub(crate) fn kmip(&self) -> anyhow::Result<Endpoint> {
         let authority = self.text("kmip")?;
         let config = self.tls()?.with_client_auth_cert(
             CertificateDer::pem_file_iter(self.file("client.pem"))
@@ -52,7 +52,7 @@ impl Target {
             PrivateKeyDer::from_pem_file(self.file("client.key"))
                 .with_context(|| self.file("client.key").display().to_string())?,
         );
-        self.endpoint(authority, Some(config.context("the client's certificate and key")?), traffic)
+        self.endpoint(authority, Some(config.context("the client's certificate and key")?))
     }
 
     /// The Barbican listener and the authority for `Host`.
@@ -60,21 +60,21 @@ impl Target {
     /// # Errors
     ///
     /// As for KMIP.
-    pub(crate) fn rest(&self, traffic: &Traffic) -> anyhow::Result<(Endpoint, String)> {
+    pub(crate) fn rest(&self) -> anyhow::Result<(Endpoint, String)> {
         let url = self.text("rest")?.trim_end_matches('/');
         let (authority, config) = match url.split_once("://") {
             Some(("http", authority)) => (authority, None),
             Some(("https", authority)) => (authority, Some(self.tls()?.with_no_client_auth())),
             _ => bail!("the REST address is not an http or https URL: {url}"),
         };
-        Ok((self.endpoint(authority, config, traffic)?, authority.to_owned()))
+        Ok((self.endpoint(authority, config)?, authority.to_owned()))
     }
 
-    fn endpoint(&self, authority: &str, tls: Option<ClientConfig>, traffic: &Traffic) -> anyhow::Result<Endpoint> {
+    fn endpoint(&self, authority: &str, tls: Option<ClientConfig>) -> anyhow::Result<Endpoint> {
         let address = resolve(authority, self.allow_remote)?;
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host).trim_matches(['[', ']']);
         let name = ServerName::try_from(host.to_owned()).with_context(|| format!("not a host name: {host}"))?;
-        Ok(Endpoint { address, tls: tls.map(|config| (Arc::new(config), name)), traffic: traffic.clone() })
+        Ok(Endpoint { address, tls: tls.map(|config| (Arc::new(config), name)) })
     }
 
     fn tls(&self) -> anyhow::Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>> {
@@ -138,8 +138,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("addresses.json"), r#"{"rest": "ftp://127.0.0.1:1"}"#).unwrap();
         let target = Target::read(dir.path(), false).unwrap();
-        let traffic = Traffic::default();
-        assert!(target.kmip(&traffic).err().unwrap().to_string().contains("`kmip`"));
-        assert!(target.rest(&traffic).err().unwrap().to_string().contains("not an http or https URL"));
+        assert!(target.kmip().err().unwrap().to_string().contains("`kmip`"));
+        assert!(target.rest().err().unwrap().to_string().contains("not an http or https URL"));
     }
 }

@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::stats::Failure;
 
-/// Bytes of all connections of a run, above TLS: sent, received.
+/// Bytes of a connection, above TLS: sent, received.
 #[derive(Clone, Default)]
 pub(crate) struct Traffic(Arc<(AtomicU64, AtomicU64)>);
 
@@ -37,7 +37,6 @@ pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     /// TLS, and the name the server's certificate must have.
     pub(crate) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
-    pub(crate) traffic: Traffic,
 }
 
 impl Endpoint {
@@ -52,7 +51,7 @@ impl Endpoint {
                 Box::new(handshake.await.map_err(|error| Failure::broken(format!("TLS: {error}")))?)
             }
         };
-        Ok(Connection { stream, traffic: self.traffic.clone() })
+        Ok(Connection { stream, traffic: Traffic::default() })
     }
 }
 
@@ -65,6 +64,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub(crate) struct Connection {
     stream: Box<dyn Stream>,
     traffic: Traffic,
+}
+
+impl Connection {
+    /// Its bytes, also when the connection is in other hands.
+    pub(crate) const fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
 }
 
 impl AsyncRead for Connection {
