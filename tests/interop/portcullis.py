@@ -98,6 +98,7 @@ class Gateway:
         self.folder = folder
         self.log = folder.parent / f"{folder.name}.stderr"
         self.lines: list[str] = []
+        self.is_stopped = False
         self._queue: queue.Queue[str | None] = queue.Queue()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -140,10 +141,9 @@ class Gateway:
         """The end of standard error."""
         return self.log.read_text(errors="replace")[-4000:]
 
-    def terminate(self) -> int:
-        """SIGTERM; the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_SECONDS)
+    def expect_gone(self) -> None:
+        """The test has stopped it, so `running` does not."""
+        self.is_stopped = True
 
     def kill(self) -> None:
         """Whatever happened, it is gone."""
@@ -204,8 +204,10 @@ def running(command: list[str], folder: Path, env: dict[str, str] | None = None)
     try:
         gateway.wait_for("ready")
         yield gateway
-        assert gateway.process.poll() is None, f"the gateway died\n{gateway.errors()}"
-        status = gateway.terminate()
+        if not gateway.is_stopped:
+            assert gateway.process.poll() is None, f"the gateway died\n{gateway.errors()}"
+            gateway.process.send_signal(signal.SIGTERM)
+        status = gateway.process.wait(STOP_SECONDS)
         assert status == 0, f"exit code {status}\n{gateway.errors()}"
         assert "panicked" not in gateway.log.read_text(errors="replace"), gateway.errors()
     finally:

@@ -2,15 +2,21 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 from barbicanclient import client as barbican
 from keystoneauth1 import session
+from kmip.core.enums import AttributeType, CryptographicAlgorithm, KMIPVersion
+from kmip.core.factories.attributes import AttributeFactory
+from kmip.pie.client import ProxyKmipClient
 
 import portcullis
+from material import unique
 
 
 def bash(command: str) -> subprocess.CompletedProcess:
@@ -137,6 +143,38 @@ def test_killed_gateway_comes_back(tmp_path):
     with portcullis.running(command, folder) as gateway:
         client = barbican.Client(session=session.Session(), endpoint=gateway.rest, project_id="kept")
         assert client.secrets.get(reference).payload == "acknowledged"
+
+
+def test_sigterm_finishes_what_runs(tmp_path):
+    """A request that is being worked on is answered, others are not begun, and nothing half-made is left."""
+    folder = tmp_path / "dev"
+    command = portcullis.dev_command(folder)
+    name = unique("slow")
+    with portcullis.running(command, folder) as gateway:
+        client = kmip_of(gateway)
+        with client, ThreadPoolExecutor(1) as pool:
+            # Seconds of work for a simulated token.
+            made = pool.submit(client.create_key_pair, CryptographicAlgorithm.RSA, 4096, private_name=name)
+            time.sleep(0.2)
+            os.kill(gateway.process.pid, signal.SIGTERM)
+            assert gateway.process.wait(portcullis.STOP_SECONDS) == 0
+            answered = None if made.exception(10) else made.result()
+        gateway.expect_gone()
+    with portcullis.running(command, folder) as gateway, kmip_of(gateway) as client:
+        located = client.locate(attributes=[AttributeFactory().create_attribute(AttributeType.NAME, name)])
+        if answered is not None:
+            assert located == [answered[1]]
+        for uid in located:
+            assert client.get(uid).cryptographic_length == 4096
+
+
+def kmip_of(gateway) -> ProxyKmipClient:
+    """PyKMIP as the client that `dev` enrols."""
+    host, port = gateway.kmip
+    files = {
+        name: gateway.tls(file) for name, file in (("cert", "client.pem"), ("key", "client.key"), ("ca", "ca.pem"))
+    }
+    return ProxyKmipClient(hostname=host, port=port, kmip_version=KMIPVersion.KMIP_1_4, **files)
 
 
 def test_audit_trail_of_a_run_holds(tmp_path):

@@ -28,9 +28,9 @@ import portcullis
 from material import unique
 
 
-def client_of(cloud, user: str, project: str):
-    """A client that finds the gateway in the catalogue."""
-    auth = v3.Password(
+def auth_of(cloud, user: str, project: str) -> v3.Password:
+    """Authentication with a password."""
+    return v3.Password(
         auth_url=cloud.keystone.auth_url,
         username=user,
         password=cloud.keystone.password_of(user),
@@ -38,6 +38,11 @@ def client_of(cloud, user: str, project: str):
         user_domain_id="default",
         project_domain_id="default",
     )
+
+
+def client_of(cloud, user: str, project: str):
+    """A client that finds the gateway in the catalogue."""
+    auth = auth_of(cloud, user, project)
     return barbicanclient.Client(session=session.Session(auth=auth))
 
 
@@ -377,6 +382,25 @@ def test_serve_refuses_software_tokens_unless_told(keystone, tmp_path):
     assert tried.returncode == 1
     assert "ready" not in tried.stdout
     assert "allow_simulated_hsm = true" in tried.stderr
+
+
+def test_rest_over_tls(cloud, keystone, tmp_path):
+    """References carry the scheme that the client called, and a client verifies the certificate."""
+    config = portcullis.prepare_serve(tmp_path, keystone, keystone.projects["crypto"])
+    tls = '[rest]\ncertificate = "tls/server.pem"\nkey = "tls/server.key"\n'
+    config.write_text(config.read_text().replace("[rest]\n", tls, 1))
+    with portcullis.running(portcullis.serve_command(config), tmp_path) as gateway:
+        assert gateway.rest.startswith("https://")
+        verified = session.Session(auth=auth_of(cloud, "alice", "crypto"), verify=gateway.tls("ca.pem"))
+        client = barbicanclient.Client(session=verified, endpoint=gateway.rest)
+        reference = client.secrets.create(name=unique("tls"), payload="over TLS").store()
+        assert reference.startswith(gateway.rest)
+        assert client.secrets.get(reference).payload == "over TLS"
+        with pytest.raises(requests.exceptions.SSLError):
+            requests.get(gateway.rest, timeout=10)
+        plain = gateway.rest.replace("https:", "http:")
+        with pytest.raises(requests.exceptions.ConnectionError):
+            requests.get(plain, timeout=10)
 
 
 def test_environment_goes_before_the_file(cloud, keystone, tmp_path):

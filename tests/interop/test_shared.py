@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from barbicanclient import client as barbicanclient
@@ -41,17 +42,18 @@ RSA_SHA256 = {
 }
 
 
+def kmip_of(gateway) -> ProxyKmipClient:
+    """A client that is not connected yet."""
+    host, port = gateway.kmip
+    files = {
+        name: gateway.tls(file) for name, file in (("cert", "client.pem"), ("key", "client.key"), ("ca", "ca.pem"))
+    }
+    return ProxyKmipClient(hostname=host, port=port, kmip_version=KMIPVersion.KMIP_1_4, **files)
+
+
 @pytest.fixture(scope="module")
 def kmip(gateway):
-    host, port = gateway.kmip
-    with ProxyKmipClient(
-        hostname=host,
-        port=port,
-        cert=gateway.tls("client.pem"),
-        key=gateway.tls("client.key"),
-        ca=gateway.tls("ca.pem"),
-        kmip_version=KMIPVersion.KMIP_1_4,
-    ) as client:
+    with kmip_of(gateway) as client:
         yield client
 
 
@@ -275,3 +277,41 @@ def test_other_projects_see_nothing(gateway, kmip):
     with pytest.raises(KmipOperationFailure) as failure:
         kmip.get(identifier(foreign))
     assert failure.value.reason == ResultReason.ITEM_NOT_FOUND
+
+
+# All at once
+
+
+def test_many_clients_of_both_protocols_at_once(gateway):
+    """Sixteen connections work at the same time, each on objects of its own, and every answer is right."""
+
+    def over_kmip(_worker: int) -> int:
+        with kmip_of(gateway) as client:
+            for round_ in range(6):
+                uid = client.create(AES, 256)
+                client.activate(uid)
+                iv, plain = os.urandom(16), os.urandom(100 + round_)
+                data, _ = client.encrypt(plain, uid, CBC, iv)
+                assert data == cbc(client.get(uid).value, iv, plain)
+                assert client.decrypt(data, uid, CBC, iv) == plain
+                client.revoke(enums.RevocationReasonCode.CESSATION_OF_OPERATION, uid)
+                client.destroy(uid)
+            return round_ + 1
+
+    def over_rest(_worker: int) -> int:
+        client = barbican_as(gateway)
+        for round_ in range(6):
+            payload = os.urandom(1 + 700 * round_)
+            made = client.secrets.create(name=unique("parallel"), payload=payload).store()
+            assert client.secrets.get(made).payload == payload
+            key = ordered(client, algorithm="aes", bit_length=128)
+            assert len(client.secrets.get(key).payload) == 16
+            client.secrets.delete(made)
+            client.secrets.delete(key)
+        return round_ + 1
+
+    before = barbican_as(gateway).secrets.total()
+    with ThreadPoolExecutor(16) as pool:
+        work = [pool.submit(kind, worker) for worker in range(8) for kind in (over_kmip, over_rest)]
+        assert [each.result(timeout=120) for each in work] == [6] * 16
+    assert barbican_as(gateway).secrets.total() == before
