@@ -14,6 +14,7 @@ from keystoneauth1 import session
 import material
 from material import unique
 
+TOKENS = ("sim", "softhsm")
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
