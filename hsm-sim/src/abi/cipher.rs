@@ -15,7 +15,7 @@ pub(super) unsafe extern "C" fn C_EncryptInit(
     key: CK_OBJECT_HANDLE,
 ) -> CK_RV {
     // SAFETY: as the caller promises.
-    let entry = unsafe { Entry::session(Function::EncryptInit, session).with_mechanism(mechanism) };
+    let entry = unsafe { Entry::session(Function::EncryptInit, session).with_mechanism(mechanism) }.on(key);
     entry_call(entry, session, |_, session| {
         if mechanism.is_null() {
             session.operations().encrypt.end();
@@ -93,7 +93,7 @@ pub(super) unsafe extern "C" fn C_DecryptInit(
     key: CK_OBJECT_HANDLE,
 ) -> CK_RV {
     // SAFETY: as the caller promises.
-    let entry = unsafe { Entry::session(Function::DecryptInit, session).with_mechanism(mechanism) };
+    let entry = unsafe { Entry::session(Function::DecryptInit, session).with_mechanism(mechanism) }.on(key);
     entry_call(entry, session, |_, session| {
         if mechanism.is_null() {
             session.operations().decrypt.end();

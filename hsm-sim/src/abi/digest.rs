@@ -65,7 +65,7 @@ pub(super) unsafe extern "C" fn C_DigestUpdate(
 /// Digests the value of a secret key.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn C_DigestKey(session: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE) -> CK_RV {
-    session_call(Function::DigestKey, session, |_, session| session.digest_key(key))
+    entry_call(Entry::session(Function::DigestKey, session).on(key), session, |_, session| session.digest_key(key))
 }
 
 /// # Safety

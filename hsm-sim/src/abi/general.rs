@@ -7,7 +7,7 @@ use cryptoki_sys::*;
 use super::{
     Entry, call, guard,
     module::{self, CallerLock},
-    pointer,
+    pointer, special,
 };
 use crate::{
     config::{InterfaceMax, Settings},
@@ -16,7 +16,6 @@ use crate::{
         names::Function,
         rv::{Result, Rv},
     },
-    fault::{Action, Call},
 };
 
 /// # Safety
@@ -30,9 +29,11 @@ pub(super) unsafe extern "C" fn C_Initialize(arguments: CK_VOID_PTR) -> CK_RV {
         }
         let mut reserved = None;
         let mut locks = None;
+        let mut may_start_threads = true;
         if !arguments.is_null() {
             // SAFETY: not null, and points to the structure as the caller promises.
             let arguments = unsafe { arguments.cast::<CK_C_INITIALIZE_ARGS>().read_unaligned() };
+            may_start_threads = arguments.flags & CKF_LIBRARY_CANT_CREATE_OS_THREADS == 0;
             // SAFETY: as above.
             locks = unsafe { caller_lock(&arguments) }?;
             if !arguments.pReserved.is_null() {
@@ -50,26 +51,12 @@ pub(super) unsafe extern "C" fn C_Initialize(arguments: CK_VOID_PTR) -> CK_RV {
             eprintln!("hsm-sim: {error}");
             Rv(CKR_GENERAL_ERROR)
         })?;
-        start_fault(&library)?;
+        special::start(&library)?;
+        if may_start_threads {
+            library.serve_control();
+        }
         module::install(library, locks)
     })
-}
-
-/// Faults of `C_Initialize` itself: a code instead of the work, or a delay.
-fn start_fault(library: &Library) -> Result<()> {
-    let call = Call { function: Function::Initialize, slot: None, session: None, mechanism: None };
-    match library.faults.ask(&library.store, &call) {
-        Some(verdict) => match verdict.action {
-            Action::Return { code: CKR_OK, .. } => Ok(()),
-            Action::Return { code, .. } => Err(Rv(code)),
-            Action::Delay(delay) => {
-                std::thread::sleep(delay.draw(verdict.random));
-                Ok(())
-            }
-            Action::DropSessions(_) | Action::RemoveToken(_) => Ok(()),
-        },
-        None => Ok(()),
-    }
 }
 
 /// The caller's mutex, if the caller forbids ours (PKCS#11 3.1 §5.4.1, the four cases).

@@ -75,7 +75,7 @@ pub(super) unsafe extern "C" fn C_WrapKey(
     wrapped_length: *mut CK_ULONG,
 ) -> CK_RV {
     // SAFETY: as the caller promises.
-    let entry = unsafe { Entry::session(Function::WrapKey, session).with_mechanism(mechanism) };
+    let entry = unsafe { Entry::session(Function::WrapKey, session).with_mechanism(mechanism) }.on(key);
     entry_call(entry, session, |_, session| {
         // SAFETY: as the caller promises.
         let (sink, mechanism) = unsafe { (Sink::new(wrapped, wrapped_length)?, mechanism::read(mechanism)?) };
@@ -100,7 +100,7 @@ pub(super) unsafe extern "C" fn C_UnwrapKey(
     key: *mut CK_OBJECT_HANDLE,
 ) -> CK_RV {
     // SAFETY: as the caller promises.
-    let entry = unsafe { Entry::session(Function::UnwrapKey, session).with_mechanism(mechanism) };
+    let entry = unsafe { Entry::session(Function::UnwrapKey, session).with_mechanism(mechanism) }.on(unwrapping_key);
     entry_call(entry, session, |_, session| {
         pointer::check(key)?;
         // SAFETY: as the caller promises.

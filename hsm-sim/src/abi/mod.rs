@@ -17,6 +17,7 @@ mod pointer;
 mod session;
 mod sign;
 mod slot;
+mod special;
 mod unsupported;
 
 pub(crate) use page::{SharedPage, WORDS as PAGE_WORDS};
@@ -25,15 +26,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cryptoki_sys::*;
 
-use crate::{
-    core::{
-        clock,
-        library::Library,
-        names::Function,
-        rv::{Result, Rv},
-        session::Session,
-    },
-    fault::{Action, Call, DropSessions, Phase},
+use crate::core::{
+    library::Library,
+    names::Function,
+    rv::{Result, Rv},
+    session::Session,
 };
 
 /// What an entry point knows of its call before it looks at anything else.
@@ -42,19 +39,26 @@ struct Entry {
     slot: Option<CK_SLOT_ID>,
     session: Option<CK_SESSION_HANDLE>,
     mechanism: Option<CK_MECHANISM_TYPE>,
+    object: Option<CK_OBJECT_HANDLE>,
 }
 
 impl Entry {
     const fn new(function: Function) -> Self {
-        Self { function, slot: None, session: None, mechanism: None }
+        Self { function, slot: None, session: None, mechanism: None, object: None }
     }
 
     const fn slot(function: Function, slot: CK_SLOT_ID) -> Self {
-        Self { function, slot: Some(slot), session: None, mechanism: None }
+        Self { slot: Some(slot), ..Self::new(function) }
     }
 
     const fn session(function: Function, session: CK_SESSION_HANDLE) -> Self {
-        Self { function, slot: None, session: Some(session), mechanism: None }
+        Self { session: Some(session), ..Self::new(function) }
+    }
+
+    /// For the calls that use an object or a key.
+    const fn on(mut self, object: CK_OBJECT_HANDLE) -> Self {
+        self.object = Some(object);
+        self
     }
 
     /// For the calls that name a mechanism.
@@ -80,9 +84,7 @@ fn call(entry: Entry, work: impl FnOnce(&'static Library) -> Result<()>) -> CK_R
         if library.faults.is_calm(&library.store) {
             return run(library, &entry, work);
         }
-        let outcome = faulty(library, &entry, work);
-        library.faults.answered(&library.store, outcome.map_or_else(|rv| rv.0, |()| CKR_OK));
-        outcome
+        special::call(library, &entry, work)
     })
 }
 
@@ -128,50 +130,5 @@ fn run(library: &'static Library, entry: &Entry, work: impl FnOnce(&'static Libr
 fn end_operation(library: &Library, entry: &Entry) {
     if let Some(Ok(session)) = entry.session.map(|session| library.sessions.get(session)) {
         session.operations().end_of(entry.function);
-    }
-}
-
-/// Runs an entry point while a fault plan is active.
-fn faulty(library: &'static Library, entry: &Entry, work: impl FnOnce(&'static Library) -> Result<()>) -> Result<()> {
-    let session = entry.session.and_then(|session| library.sessions.get(session).ok());
-    let seen = Call {
-        function: entry.function,
-        slot: entry.slot.or_else(|| session.as_ref().map(|session| session.token().slot())),
-        session: entry.session,
-        mechanism: entry
-            .mechanism
-            .or_else(|| session.as_ref().and_then(|session| session.operations().mechanism_of(entry.function))),
-    };
-    let Some(verdict) = library.faults.ask(&library.store, &seen) else { return run(library, entry, work) };
-    match verdict.action {
-        Action::Return { code, phase } => {
-            match phase {
-                // The answer is lost on purpose, whatever it is.
-                Phase::After => drop(run(library, entry, work)),
-                Phase::Before => end_operation(library, entry),
-            }
-            if code == CKR_OK { Ok(()) } else { Err(Rv(code)) }
-        }
-        Action::Delay(delay) => {
-            std::thread::sleep(delay.draw(verdict.random));
-            run(library, entry, work)
-        }
-        Action::DropSessions(which) => {
-            match (which, entry.session, seen.slot) {
-                (DropSessions::This, Some(session), _) => library.close_session(session)?,
-                (DropSessions::Slot, _, Some(slot)) => library.close_slot(slot),
-                // Nothing to drop in a call of no session and no slot.
-                _ => return run(library, entry, work),
-            }
-            if entry.session.is_some() { Err(Rv(CKR_SESSION_HANDLE_INVALID)) } else { run(library, entry, work) }
-        }
-        Action::RemoveToken(time) => {
-            let Some(slot) = seen.slot else { return run(library, entry, work) };
-            let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-            library.token(slot)?.store.remove_until(clock::milliseconds().saturating_add(time));
-            // Looking notices the removal, which ends the sessions.
-            drop(library.token(slot));
-            Err(Rv(CKR_DEVICE_REMOVED))
-        }
     }
 }

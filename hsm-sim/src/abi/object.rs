@@ -2,7 +2,7 @@
 
 use cryptoki_sys::*;
 
-use super::{pointer, session_call};
+use super::{Entry, entry_call, pointer, session_call};
 use crate::core::{
     attributes::Attributes,
     names::Function,
@@ -41,7 +41,7 @@ pub(super) unsafe extern "C" fn C_CopyObject(
     count: CK_ULONG,
     copy: *mut CK_OBJECT_HANDLE,
 ) -> CK_RV {
-    session_call(Function::CopyObject, session, |_, session| {
+    entry_call(Entry::session(Function::CopyObject, session).on(object), session, |_, session| {
         pointer::check(copy)?;
         // SAFETY: as the caller promises.
         let handle = session.copy_object(object, &unsafe { pointer::template(template, count) }?)?;
@@ -53,7 +53,9 @@ pub(super) unsafe extern "C" fn C_CopyObject(
 /// Destroys an object.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn C_DestroyObject(session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> CK_RV {
-    session_call(Function::DestroyObject, session, |_, session| session.destroy_object(object))
+    entry_call(Entry::session(Function::DestroyObject, session).on(object), session, |_, session| {
+        session.destroy_object(object)
+    })
 }
 
 /// # Safety
@@ -65,7 +67,7 @@ pub(super) unsafe extern "C" fn C_GetObjectSize(
     object: CK_OBJECT_HANDLE,
     size: *mut CK_ULONG,
 ) -> CK_RV {
-    session_call(Function::GetObjectSize, session, |_, session| {
+    entry_call(Entry::session(Function::GetObjectSize, session).on(object), session, |_, session| {
         pointer::check(size)?;
         let bytes = session.object_size(object)?;
         // SAFETY: as the caller promises.
@@ -83,7 +85,7 @@ pub(super) unsafe extern "C" fn C_GetAttributeValue(
     template: *mut CK_ATTRIBUTE,
     count: CK_ULONG,
 ) -> CK_RV {
-    session_call(Function::GetAttributeValue, session, |_, session| {
+    entry_call(Entry::session(Function::GetAttributeValue, session).on(object), session, |_, session| {
         let object = session.token().object(object)?;
         // SAFETY: as the caller promises.
         unsafe {
@@ -194,7 +196,7 @@ pub(super) unsafe extern "C" fn C_SetAttributeValue(
     template: *mut CK_ATTRIBUTE,
     count: CK_ULONG,
 ) -> CK_RV {
-    session_call(Function::SetAttributeValue, session, |_, session| {
+    entry_call(Entry::session(Function::SetAttributeValue, session).on(object), session, |_, session| {
         // SAFETY: as the caller promises.
         session.set_attributes(object, &unsafe { pointer::template(template, count) }?)
     })

@@ -1,4 +1,4 @@
-//! One page of counters in a file, mapped shared by every process that uses it.
+//! A few pages of counters in a file, mapped shared by every process that uses it.
 //!
 //! The page holds hints and counts, never content: whoever damages it costs speed or a count, not an object. Access is by
 //! atomic 64-bit words only, so the safe code above needs no lock for it.
@@ -14,7 +14,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 /// Words of a page.
 pub(crate) const WORDS: usize = PAGE_BYTES / size_of::<AtomicU64>();
-const PAGE_BYTES: usize = 4096;
+const PAGE_BYTES: usize = 16_384;
 
 /// One shared page; unmapped on drop.
 pub(crate) struct SharedPage {

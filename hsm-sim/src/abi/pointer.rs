@@ -5,11 +5,14 @@ use std::ops::Deref;
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
-use crate::core::{
-    attributes::{Attributes, VALUE_BYTES_MAX, Value},
-    operation::{Output, Written},
-    rules::{self, Kind},
-    rv::{Result, Rv},
+use crate::{
+    core::{
+        attributes::{Attributes, VALUE_BYTES_MAX, Value},
+        operation::{Output, Written},
+        rules::{self, Kind},
+        rv::{Result, Rv},
+    },
+    fault,
 };
 
 const BAD: Rv = Rv(CKR_ARGUMENTS_BAD);
@@ -106,8 +109,14 @@ impl Sink {
             Output::Buffer(unsafe { std::slice::from_raw_parts_mut(self.pointer, self.capacity) })
         };
         let (bytes, outcome) = match write(output)? {
-            Written::Done(bytes) | Written::Needed(bytes) => (bytes, Ok(())),
-            Written::TooSmall(bytes) => (bytes, Err(Rv(CKR_BUFFER_TOO_SMALL))),
+            Written::Done(bytes) if fault::is_armed() && !self.pointer.is_null() => {
+                // SAFETY: as above, and the output that was handed out is no longer borrowed.
+                let written = unsafe { std::slice::from_raw_parts_mut(self.pointer, bytes.min(self.capacity)) };
+                (fault::written(written), Ok(()))
+            }
+            Written::Done(bytes) => (bytes, Ok(())),
+            Written::Needed(bytes) => (fault::needed(bytes), Ok(())),
+            Written::TooSmall(bytes) => (fault::needed(bytes), Err(Rv(CKR_BUFFER_TOO_SMALL))),
         };
         // SAFETY: `new` checked the pointer.
         unsafe { self.length.write_unaligned(bytes as CK_ULONG) };

@@ -19,7 +19,7 @@ pub(super) unsafe extern "C" fn C_SignInit(
     key: CK_OBJECT_HANDLE,
 ) -> CK_RV {
     // SAFETY: as the caller promises.
-    let entry = unsafe { Entry::session(Function::SignInit, session).with_mechanism(mechanism) };
+    let entry = unsafe { Entry::session(Function::SignInit, session).with_mechanism(mechanism) }.on(key);
     entry_call(entry, session, |_, session| {
         if mechanism.is_null() {
             session.operations().sign.end();
@@ -41,7 +41,7 @@ pub(super) unsafe extern "C" fn C_VerifyInit(
     key: CK_OBJECT_HANDLE,
 ) -> CK_RV {
     // SAFETY: as the caller promises.
-    let entry = unsafe { Entry::session(Function::VerifyInit, session).with_mechanism(mechanism) };
+    let entry = unsafe { Entry::session(Function::VerifyInit, session).with_mechanism(mechanism) }.on(key);
     entry_call(entry, session, |_, session| {
         if mechanism.is_null() {
             session.operations().verify.end();
@@ -136,7 +136,7 @@ pub(super) unsafe extern "C" fn C_VerifySignatureInit(
     signature_length: CK_ULONG,
 ) -> CK_RV {
     // SAFETY: as the caller promises.
-    let entry = unsafe { Entry::session(Function::VerifySignatureInit, session).with_mechanism(mechanism) };
+    let entry = unsafe { Entry::session(Function::VerifySignatureInit, session).with_mechanism(mechanism) }.on(key);
     entry_call(entry, session, |_, session| {
         if mechanism.is_null() {
             session.operations().verify_signature.end();

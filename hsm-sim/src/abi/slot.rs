@@ -8,7 +8,7 @@ use crate::{
         names::Function,
         rv::{Result, Rv},
     },
-    crypto,
+    crypto, fault,
     store::{PinState, TokenMeta},
 };
 
@@ -66,7 +66,7 @@ pub(super) unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_T
         let meta = token.store.meta()?;
         let (sessions, read_only) = token.session_counts();
         let limits = &library.config.limits;
-        let value = CK_TOKEN_INFO {
+        let mut value = CK_TOKEN_INFO {
             label: pointer::padded(&meta.label),
             manufacturerID: pointer::padded(MANUFACTURER),
             model: pointer::padded("default"),
@@ -87,6 +87,7 @@ pub(super) unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_T
             firmwareVersion: VERSION,
             utcTime: [b' '; 16],
         };
+        fault::token_info(&mut value);
         // SAFETY: as the caller promises.
         unsafe { pointer::put(info, value) }
     })

@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use hsm_sim::{
     admin::{self, TokenSummary},
     config::{Config, DEFAULT_STORE},
-    fault::control,
+    fault::{control, scenario},
 };
 use zeroize::Zeroizing;
 
@@ -60,8 +60,22 @@ enum Ctl {
         /// The file, or `-` for standard input.
         plan: PathBuf,
     },
-    /// Takes the installed plan away.
+    /// Installs a named scenario.
+    Scenario {
+        /// Its name; `scenarios` lists them.
+        name: String,
+        /// Makes its random decisions reproducible.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// Lists the scenarios.
+    Scenarios,
+    /// Shows the installed plan.
+    Plan,
+    /// Takes the installed plan away and releases what it holds.
     Clear,
+    /// Lets hanging calls go on and puts tokens back in their slots.
+    Release,
     /// Shows what was counted.
     Stats,
 }
@@ -80,7 +94,11 @@ fn main() -> Result<()> {
             control::install(&store, &read_plan(&plan)?)?;
             Ok(())
         }
+        Command::Ctl(Ctl::Scenario { name, seed }) => Ok(control::install_scenario(&store, &name, seed)?),
+        Command::Ctl(Ctl::Scenarios) => show_scenarios(json),
+        Command::Ctl(Ctl::Plan) => show_plan(control::plan(&store)?, json),
         Command::Ctl(Ctl::Clear) => Ok(control::clear(&store)?),
+        Command::Ctl(Ctl::Release) => Ok(control::release(&store)?),
         Command::Ctl(Ctl::Stats) => show_stats(&control::stats(&store)?, json),
     }
 }
@@ -115,6 +133,26 @@ fn show(tokens: &[TokenSummary], json: bool) -> Result<()> {
     Ok(())
 }
 
+fn show_scenarios(json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(scenario::SCENARIOS)?);
+        return Ok(());
+    }
+    for scenario in scenario::SCENARIOS {
+        println!("{:<18} {}", scenario.name, scenario.about);
+    }
+    Ok(())
+}
+
+fn show_plan(plan: Option<String>, json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(&serde_json::json!({ "plan": plan }))?);
+    } else if let Some(plan) = plan {
+        println!("{}", plan.trim_end());
+    }
+    Ok(())
+}
+
 fn show_stats(stats: &control::Stats, json: bool) -> Result<()> {
     if json {
         println!("{}", serde_json::to_string_pretty(stats)?);
@@ -124,6 +162,9 @@ fn show_stats(stats: &control::Stats, json: bool) -> Result<()> {
     for (function, calls) in &stats.calls {
         let injected = stats.injected.get(function).copied().unwrap_or_default();
         println!("{function:<28} {calls:>10} calls {injected:>8} faults");
+    }
+    for (mechanism, calls) in &stats.mechanisms {
+        println!("{mechanism:<28} {calls:>10} calls");
     }
     for (code, answers) in &stats.answers {
         println!("{code:<36} {answers:>10} answers");

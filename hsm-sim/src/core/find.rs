@@ -22,7 +22,8 @@ impl Session {
             return Err(Rv(CKR_OPERATION_ACTIVE));
         }
         let token = self.token();
-        let mut candidates = token.store.handles(&token.query(template)?, token.is_user())?;
+        let rows = token.store.handles(&token.query(template)?, token.is_user())?;
+        let mut candidates: Vec<_> = rows.into_iter().map(|row| token.handle_of(row)).collect();
         candidates.extend(token.session_object_handles());
         let mut found = if template.len() == 0 { candidates } else { token.matching(candidates, template)? };
         found.reverse();

@@ -1,6 +1,6 @@
 //! The initialised module: its store, slots and sessions.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use cryptoki_sys::*;
 use parking_lot::{Mutex, RwLock};
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::{Config, Settings},
-    fault::Engine,
+    fault::{Engine, socket},
     store::{StoreError, StoreFolder},
 };
 
@@ -24,6 +24,9 @@ pub(crate) struct Library {
     pub(crate) faults: Engine,
     slots: RwLock<Vec<Slot>>,
     events: Mutex<Vec<CK_SLOT_ID>>,
+    /// Tokens that faults have put in the slots of others, with the fault's turn.
+    replacements: Mutex<HashMap<CK_SLOT_ID, (u64, Arc<Token>)>>,
+    control: Mutex<Option<socket::Server>>,
 }
 
 /// A slot with the token in it, or with why that token cannot be used.
@@ -49,9 +52,16 @@ impl Library {
             faults,
             slots: RwLock::default(),
             events: Mutex::default(),
+            replacements: Mutex::default(),
+            control: Mutex::default(),
         };
         library.refresh_slots().map_err(|error| error.to_string())?;
         Ok(library)
+    }
+
+    /// Serves the control socket of the environment, if one is named.
+    pub(crate) fn serve_control(&self) {
+        *self.control.lock() = socket::Server::from_environment(self.store.root());
     }
 
     // --- slots ------------------------------------------------------------------------------------------------------
@@ -112,7 +122,7 @@ impl Library {
     }
 
     fn is_present(&self, slot: &Slot) -> bool {
-        slot.token.as_ref().map_or(true, |token| self.check_presence(token).is_ok())
+        slot.token.as_ref().map_or(true, |token| self.check_presence(token) != Err(Rv(CKR_DEVICE_REMOVED)))
     }
 
     /// The slot of an id and whether its token is in it.
@@ -134,8 +144,29 @@ impl Library {
             error => error.clone().into(),
         })?;
         drop(slots);
-        self.check_presence(&token).map_err(|_away| Rv(CKR_TOKEN_NOT_PRESENT))?;
-        Ok(token)
+        self.check_presence(&token)
+            .map_err(|rv| if rv == Rv(CKR_DEVICE_REMOVED) { Rv(CKR_TOKEN_NOT_PRESENT) } else { rv })?;
+        self.standing(token)
+    }
+
+    /// The token whose slot it is, whatever a fault has put there.
+    pub(crate) fn original(&self, id: CK_SLOT_ID) -> Option<Arc<Token>> {
+        self.slots.read().iter().find(|slot| slot.id == id)?.token.as_ref().ok().map(Arc::clone)
+    }
+
+    /// The token itself, or the one that a fault has put in its slot.
+    fn standing(&self, token: Arc<Token>) -> Result<Arc<Token>> {
+        let Some((turn, is_blank)) = token.store.replaced() else { return Ok(token) };
+        let mut replacements = self.replacements.lock();
+        if let Some((known, replacement)) = replacements.get(&token.slot())
+            && *known == turn
+        {
+            return Ok(Arc::clone(replacement));
+        }
+        let store = self.store.replacement(&token.store, turn, is_blank, &self.config)?;
+        let replacement = Arc::new(Token::replacing(store, &token, turn)?);
+        replacements.insert(token.slot(), (turn, Arc::clone(&replacement)));
+        Ok(replacement)
     }
 
     /// Refuses a token that is out of its slot, and notices when it went or came.
@@ -143,13 +174,13 @@ impl Library {
         match token.presence() {
             Presence::Here => Ok(()),
             Presence::Returned => {
-                self.events.lock().push(token.slot());
+                self.note_event(token);
                 Ok(())
             }
-            Presence::Away => Err(Rv(CKR_DEVICE_REMOVED)),
+            Presence::Away => Err(token.away_code()),
             Presence::Taken => {
                 self.lose_token(token);
-                Err(Rv(CKR_DEVICE_REMOVED))
+                Err(token.away_code())
             }
             Presence::TakenAndReturned => {
                 self.lose_token(token);
@@ -161,7 +192,14 @@ impl Library {
     /// The token was taken out: its sessions and log-in are gone.
     fn lose_token(&self, token: &Token) {
         self.close_slot(token.slot());
-        self.events.lock().push(token.slot());
+        self.note_event(token);
+    }
+
+    /// A token came or went; a restart is neither.
+    fn note_event(&self, token: &Token) {
+        if !token.store.is_restart() {
+            self.events.lock().push(token.slot());
+        }
     }
 
     /// Whether tokens come and go: only when a fault makes them.
@@ -220,24 +258,27 @@ impl Library {
                 Presence::Here => Ok(session),
                 Presence::Taken | Presence::TakenAndReturned => {
                     self.lose_token(session.token());
-                    Err(Rv(CKR_DEVICE_REMOVED))
+                    Err(session.token().away_code())
                 }
-                Presence::Away => Err(Rv(CKR_DEVICE_REMOVED)),
+                Presence::Away => Err(session.token().away_code()),
                 Presence::Returned => {
-                    self.events.lock().push(session.token().slot());
+                    self.note_event(session.token());
                     Ok(session)
                 }
             },
-            Err(invalid) if self.is_any_token_away() => {
-                Err(Rv(if handle == 0 { invalid.0 } else { CKR_DEVICE_REMOVED }))
-            }
-            Err(invalid) => Err(invalid),
+            Err(invalid) if handle == 0 => Err(invalid),
+            Err(invalid) => Err(self.away_code().unwrap_or(invalid)),
         }
     }
 
     fn is_any_token_away(&self) -> bool {
+        self.away_code() == Some(Rv(CKR_DEVICE_REMOVED))
+    }
+
+    /// What a token that is away has calls answered, if there is one.
+    fn away_code(&self) -> Option<Rv> {
         let slots = self.slots.read().clone();
-        slots.iter().any(|slot| !self.is_present(slot))
+        slots.iter().find_map(|slot| slot.token.as_ref().ok().and_then(|token| self.check_presence(token).err()))
     }
 
     /// Ends a session. Closing the last one of a token also logs out.
@@ -259,6 +300,8 @@ impl Library {
 
     /// `C_Finalize`: sessions, log-ins, decrypted objects and files go; calls that still run find nothing.
     pub(crate) fn shut_down(&self) {
+        drop(self.control.lock().take());
+        self.replacements.lock().clear();
         let slots = std::mem::take(&mut *self.slots.write());
         for slot in slots {
             self.close_slot(slot.id);

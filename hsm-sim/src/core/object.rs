@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     crypto::Key,
+    fault::Facts,
     store::{StoreError, Uid},
 };
 
@@ -126,6 +127,12 @@ impl Object {
         let is_allowed =
             self.attributes.allowed_mechanisms().is_none_or(|mut allowed| allowed.any(|known| known == mechanism));
         if is_allowed { Ok(()) } else { Err(Rv(CKR_MECHANISM_INVALID)) }
+    }
+
+    /// What fault plans can ask of the object.
+    pub(crate) fn facts(&self, handle: CK_OBJECT_HANDLE) -> Facts {
+        let value = |attribute| self.attributes.get(attribute).unwrap_or_default().to_vec();
+        Facts { handle, id: value(CKA_ID), label: value(CKA_LABEL) }
     }
 
     /// Memory the object takes, about.

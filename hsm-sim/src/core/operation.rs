@@ -73,6 +73,8 @@ impl Output<'_> {
 pub(crate) struct Start {
     /// Its mechanism.
     pub(crate) mechanism: CK_MECHANISM_TYPE,
+    /// Its key; 0 where there is none.
+    pub(crate) key: CK_OBJECT_HANDLE,
     /// Whether the mechanism takes data in parts.
     pub(crate) is_multi_part: bool,
     /// Whether the key is a private object, which a log-out takes away.
@@ -455,18 +457,18 @@ impl Operations {
         }
     }
 
-    /// The mechanism of the operation that a function goes on with.
-    pub(crate) fn mechanism_of(&self, function: Function) -> Option<CK_MECHANISM_TYPE> {
+    /// What the operation that a function goes on with was started with.
+    pub(crate) fn start_of(&self, function: Function) -> Option<&Start> {
         match function {
-            Function::Encrypt | Function::EncryptUpdate | Function::EncryptFinal => self.encrypt.mechanism(),
-            Function::Decrypt | Function::DecryptUpdate | Function::DecryptFinal => self.decrypt.mechanism(),
+            Function::Encrypt | Function::EncryptUpdate | Function::EncryptFinal => self.encrypt.started(),
+            Function::Decrypt | Function::DecryptUpdate | Function::DecryptFinal => self.decrypt.started(),
             Function::Digest | Function::DigestUpdate | Function::DigestKey | Function::DigestFinal => {
-                self.digest.mechanism()
+                self.digest.started()
             }
-            Function::Sign | Function::SignUpdate | Function::SignFinal => self.sign.mechanism(),
-            Function::Verify | Function::VerifyUpdate | Function::VerifyFinal => self.verify.mechanism(),
+            Function::Sign | Function::SignUpdate | Function::SignFinal => self.sign.started(),
+            Function::Verify | Function::VerifyUpdate | Function::VerifyFinal => self.verify.started(),
             Function::VerifySignature | Function::VerifySignatureUpdate | Function::VerifySignatureFinal => {
-                self.verify_signature.mechanism()
+                self.verify_signature.started()
             }
             _ => None,
         }

@@ -41,6 +41,7 @@ fn permitted(
     object.check_mechanism(number)?;
     let start = Start {
         mechanism: number,
+        key,
         is_multi_part: info.is_multi_part,
         is_private: object.is_private,
         wants_login: object.flag(CKA_ALWAYS_AUTHENTICATE),
@@ -107,7 +108,7 @@ impl Session {
         let mut operations = self.operations();
         operations.digest.check_free()?;
         mechanism(number, CKF_DIGEST)?;
-        let start = Start { mechanism: number, is_multi_part: true, is_private: false, wants_login: false };
+        let start = Start { mechanism: number, key: 0, is_multi_part: true, is_private: false, wants_login: false };
         operations.digest.start(crypto::digester(number)?, start);
         Ok(())
     }

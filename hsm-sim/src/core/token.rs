@@ -24,11 +24,16 @@ use super::{
 };
 use crate::{
     config::Config,
+    fault,
     store::{Commit, Index, Indexes, Lease, NewRow, SealKeys, TokenStore, Uid},
 };
 
 /// Set in the handles of session objects.
 pub(crate) const SESSION_OBJECT: u64 = 1 << 62;
+
+/// Bits of a token object's handle that are its row; the generation is above.
+const ROW_BITS: u32 = 40;
+const GENERATION_MASK: u64 = (1 << 21) - 1;
 
 /// A token.
 pub(crate) struct Token {
@@ -46,6 +51,8 @@ pub(crate) struct Token {
     lease: OnceLock<Lease>,
     removals_seen: AtomicU64,
     returns_seen: AtomicU64,
+    /// The token in whose slot this one is, by a fault, and that fault's turn.
+    stands_for: Option<(Arc<Self>, u64)>,
 }
 
 struct SessionObject {
@@ -87,8 +94,15 @@ impl Token {
             // A removal from before this process looked is not news; one that still lasts is.
             removals_seen: AtomicU64::new(removals),
             returns_seen: AtomicU64::new(removals.wrapping_sub(u64::from(is_away))),
+            stands_for: None,
             store,
         })
+    }
+
+    /// A token that a fault has put in the slot of another.
+    pub(super) fn replacing(store: TokenStore, original: &Arc<Self>, turn: u64) -> Result<Self> {
+        let token = Self::new(store, Arc::clone(&original.config))?;
+        Ok(Self { stands_for: Some((Arc::clone(original), turn)), ..token })
     }
 
     /// The slot's id.
@@ -100,6 +114,11 @@ impl Token {
 
     /// Whether the token is in its slot; two relaxed loads when nothing ever happened to it.
     pub(crate) fn presence(&self) -> Presence {
+        if let Some((original, turn)) = &self.stands_for
+            && original.store.replaced().is_none_or(|(other, _)| other != *turn)
+        {
+            return Presence::TakenAndReturned;
+        }
         let (until, removals) = self.store.removal();
         let is_news = self.removals_seen.load(Ordering::Relaxed) != removals
             && self.removals_seen.swap(removals, Ordering::AcqRel) != removals;
@@ -114,6 +133,11 @@ impl Token {
             (true, false) => Presence::Returned,
             (false, _) => Presence::Here,
         }
+    }
+
+    /// What calls are answered while the token is away.
+    pub(super) fn away_code(&self) -> Rv {
+        Rv(if self.store.is_restart() { CKR_DEVICE_ERROR } else { CKR_DEVICE_REMOVED })
     }
 
     // --- sessions ---------------------------------------------------------------------------------------------------
@@ -186,9 +210,24 @@ impl Token {
         let object = if handle & SESSION_OBJECT != 0 {
             self.session_objects.read().get(&handle).map(|held| Arc::clone(&held.object))
         } else {
-            self.token_object(handle)?
+            self.token_object(self.row_of(handle)?)?
         };
+        let object = object.filter(|object| !fault::is_lost(|| object.facts(handle)));
         object.filter(|object| !object.is_private || self.login.read().is_user()).ok_or(Rv(CKR_OBJECT_HANDLE_INVALID))
+    }
+
+    /// The handle that a row of the store is shown as: the row itself, until a fault restarts the device.
+    pub(super) fn handle_of(&self, row: u64) -> CK_OBJECT_HANDLE {
+        row | (self.store.generation() & GENERATION_MASK) << ROW_BITS
+    }
+
+    /// The row of a token object's handle; a handle from before a restart is none.
+    fn row_of(&self, handle: CK_OBJECT_HANDLE) -> Result<u64> {
+        if handle >> ROW_BITS == self.store.generation() & GENERATION_MASK {
+            Ok(handle & ((1 << ROW_BITS) - 1))
+        } else {
+            Err(Rv(CKR_OBJECT_HANDLE_INVALID))
+        }
     }
 
     fn token_object(&self, handle: u64) -> Result<Option<Arc<Object>>> {
@@ -261,7 +300,7 @@ impl Token {
             let handle = if object.is_token() {
                 let handle = rows.next().ok_or(Rv(CKR_GENERAL_ERROR))?;
                 self.cache.insert(handle, &object, counter);
-                handle
+                self.handle_of(handle)
             } else {
                 let handle = self.next_session_object.fetch_add(1, Ordering::Relaxed);
                 self.session_objects.write().insert(handle, SessionObject { session, object });
@@ -293,12 +332,13 @@ impl Token {
             }
             let version = object.version + 1;
             let row = self.row(object.uid, version, &attributes)?;
-            if let Some(commit) = self.store.update(handle, object.version, row)? {
+            let place = self.row_of(handle)?;
+            if let Some(commit) = self.store.update(place, object.version, row)? {
                 let changed = Arc::new(Object::new(object.uid, version, attributes)?);
-                self.cache.follow(commit, handle, Some(&changed));
+                self.cache.follow(commit, place, Some(&changed));
                 return Ok(());
             }
-            self.cache.forget(handle);
+            self.cache.forget(place);
         }
     }
 
@@ -308,8 +348,9 @@ impl Token {
             let removed = self.session_objects.write().remove(&handle);
             return removed.map(drop).ok_or(Rv(CKR_OBJECT_HANDLE_INVALID));
         }
-        let commit: Commit = self.store.delete(handle)?;
-        self.cache.follow(commit, handle, None);
+        let row = self.row_of(handle)?;
+        let commit: Commit = self.store.delete(row)?;
+        self.cache.follow(commit, row, None);
         Ok(())
     }
 

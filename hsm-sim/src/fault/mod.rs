@@ -6,13 +6,19 @@
 //! process compares at each call. With no plan that comparison is all a call pays.
 
 pub mod control;
+pub mod scenario;
+pub mod socket;
 
+mod action;
 mod config;
 mod engine;
+mod inject;
 mod plan;
 
-pub use config::{ActionConfig, DelayConfig, FaultsConfig, MatchConfig, RuleConfig};
+pub use config::{ActionConfig, DelayConfig, Distribution, FaultsConfig, MatchConfig, Names, RuleConfig, Which};
 pub use plan::PlanError;
 
-pub(crate) use engine::Engine;
-pub(crate) use plan::{Action, Call, DropSessions, Phase};
+pub(crate) use action::{Action, DropSessions, Phase, Replacement};
+pub(crate) use engine::{Engine, Verdict};
+pub(crate) use inject::{Injection, is_armed, is_lost, needed, token_info, written};
+pub(crate) use plan::{Call, Facts};

@@ -1,23 +1,23 @@
 //! A plan, checked and ready to be asked.
 
-use std::time::Duration;
-
-use cryptoki_sys::{CK_MECHANISM_TYPE, CK_RV};
+use cryptoki_sys::CK_MECHANISM_TYPE;
 use thiserror::Error;
 
-use super::config::{ActionConfig, DelayConfig, Distribution, FaultsConfig, MatchConfig, RuleConfig, Which};
-use crate::{
-    core::names::{Function, return_code},
-    crypto,
-    store::page,
+use super::{
+    action::{self, Action, Selector},
+    config::{FaultsConfig, MatchConfig, Names, RuleConfig, Which},
 };
+use crate::{core::names::Function, crypto, store::page};
 
 /// Why a plan cannot be used.
 #[derive(Debug, Error)]
 pub enum PlanError {
     /// An action that is none or several.
-    #[error("rule {0}: an action is exactly one of return, delay, drop_sessions, remove_token")]
+    #[error("rule {0}: an action is exactly one thing, such as {{ return = \"CKR_DEVICE_ERROR\" }}")]
     Action(usize),
+    /// The process may not be ended.
+    #[error("rule {0}: `abort` and `segv` need `allow_crash = true` beside them in [faults]")]
+    Crash(usize),
     /// A text that should be a duration.
     #[error("rule {0}: {1:?} is not a duration such as 5s or 200ms")]
     Duration(usize, String),
@@ -33,106 +33,53 @@ pub enum PlanError {
     /// No return code bears this name.
     #[error("rule {0}: {1:?} is not a return code")]
     ReturnCode(usize, String),
+    /// No scenario bears this name.
+    #[error("there is no scenario {0:?}; there are {1}")]
+    Scenario(String, String),
     /// The store cannot be used.
     #[error("{0}")]
     Store(#[from] crate::store::StoreError),
     /// More rules than the shared page counts.
     #[error("a plan has at most {} rules", page::RULES)]
     TooManyRules,
+    /// A trace of delays that cannot be used.
+    #[error("rule {0}: {1}")]
+    Trace(usize, String),
 }
 
 /// A call as a rule sees it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) function: Function,
     pub(crate) slot: Option<u64>,
     pub(crate) session: Option<u64>,
     pub(crate) mechanism: Option<CK_MECHANISM_TYPE>,
+    pub(crate) object: Option<Facts>,
 }
 
-/// When a returned code takes the place of the operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// The operation is not done.
-    Before,
-    /// The operation is done and its answer lost.
-    After,
-}
-
-/// Which sessions go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DropSessions {
-    /// The session of the call.
-    This,
-    /// All sessions of this process on the slot of the call.
-    Slot,
-}
-
-/// What happens to a call.
-#[derive(Debug, Clone)]
-pub(crate) enum Action {
-    Return { code: CK_RV, phase: Phase },
-    Delay(Delay),
-    DropSessions(DropSessions),
-    RemoveToken(Duration),
-}
-
-/// How long a delay is.
-#[derive(Debug, Clone)]
-pub(crate) enum Delay {
-    Constant(f64),
-    Uniform(f64, f64),
-    Lognormal { mu: f64, sigma: f64, max: f64 },
-    Pareto { scale: f64, shape: f64, max: f64 },
-}
-
-impl Delay {
-    /// A delay drawn with two random words.
-    pub(crate) fn draw(&self, random: [u64; 2]) -> Duration {
-        let [a, b] = random.map(unit);
-        let milliseconds = match *self {
-            Self::Constant(ms) => ms,
-            Self::Uniform(min, max) => (max - min).mul_add(a, min),
-            Self::Lognormal { mu, sigma, max } => {
-                let normal = (-2.0 * (1.0 - a).ln()).sqrt() * (std::f64::consts::TAU * b).cos();
-                sigma.mul_add(normal, mu).exp().min(max)
-            }
-            Self::Pareto { scale, shape, max } => (scale * (1.0 - a).powf(-1.0 / shape)).min(max),
-        };
-        Duration::try_from_secs_f64(milliseconds / 1000.0).unwrap_or(DELAY_MAX).min(DELAY_MAX)
-    }
-}
-
-/// The longest delay, whatever a distribution draws.
-const DELAY_MAX: Duration = Duration::from_secs(3600);
-
-/// A random word as a number from 0 to below 1.
-fn unit(word: u64) -> f64 {
-    const STEPS: f64 = 4_294_967_296.0;
-    // The upper half of the word, which a double holds exactly.
-    f64::from(u32::try_from(word >> 32).unwrap_or(u32::MAX)) / STEPS
-}
-
-/// The random word of a seed and a place in the stream (SplitMix64).
-pub(super) fn random(seed: u64, place: u64) -> u64 {
-    let mut word = seed.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
+/// What a selector can ask of an object.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    pub(crate) handle: u64,
+    pub(crate) id: Vec<u8>,
+    pub(crate) label: Vec<u8>,
 }
 
 /// One rule, checked.
 #[derive(Debug, Clone)]
 pub(super) struct Rule {
-    function: String,
-    mechanism: Option<String>,
+    functions: Vec<String>,
+    mechanisms: Vec<String>,
     slot: Option<u64>,
     session: Option<u64>,
     process: Option<u64>,
+    object: Option<Selector>,
     after: u64,
     every: Option<u64>,
     rate: Option<f64>,
     at: Vec<u64>,
+    after_time: u64,
+    window: Option<(u64, Option<u64>)>,
     pub(super) times: Option<u64>,
     pub(super) action: Action,
 }
@@ -151,7 +98,7 @@ impl Plan {
         if config.rule.len() > page::RULES {
             return Err(PlanError::TooManyRules);
         }
-        let rules = config.rule.iter().enumerate().map(|(place, rule)| Rule::new(place + 1, rule));
+        let rules = config.rule.iter().enumerate().map(|(place, rule)| Rule::new(place + 1, rule, config.allow_crash));
         let rules = rules.collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             seed: config.seed,
@@ -164,15 +111,23 @@ impl Plan {
     pub(super) const fn is_calm(&self) -> bool {
         !self.counts
     }
+
+    /// Whether a rule wants to know about the objects of calls.
+    pub(super) fn wants_objects(&self) -> bool {
+        self.rules.iter().any(|rule| rule.object.is_some())
+    }
 }
 
 impl Rule {
-    fn new(place: usize, config: &RuleConfig) -> Result<Self, PlanError> {
-        let MatchConfig { function, mechanism, slot, session, process } = &config.matching;
-        let function = function.clone().unwrap_or_else(|| "*".to_owned());
-        if !Function::ALL.iter().any(|known| is_match(&function, known.name())) {
-            return Err(PlanError::Function(place, function));
+    fn new(place: usize, config: &RuleConfig, allow_crash: bool) -> Result<Self, PlanError> {
+        let MatchConfig { function, mechanism, slot, session, process, object } = &config.matching;
+        let functions = function.as_ref().map_or_else(|| vec!["*".to_owned()], |names| names.as_slice().to_vec());
+        for function in &functions {
+            if !Function::ALL.iter().any(|known| is_match(function, known.name())) {
+                return Err(PlanError::Function(place, function.clone()));
+            }
         }
+        let mechanisms = mechanism.as_ref().map_or(&[][..], Names::as_slice);
         if config.every == Some(0) || config.at.contains(&0) {
             return Err(PlanError::Value(place, "`every` and `at` count from 1"));
         }
@@ -188,32 +143,48 @@ impl Rule {
                 .map(Some)
                 .map_err(|_not_a_number| PlanError::Value(place, "slot, session and process are a number or \"any\"")),
         };
+        let object = object.as_deref().filter(|text| *text != "any").map(|text| Selector::parse(place, text));
         Ok(Self {
-            function,
-            mechanism: mechanism.clone().filter(|pattern| pattern != "any"),
+            functions,
+            mechanisms: mechanisms.iter().filter(|pattern| *pattern != "any").cloned().collect(),
             slot: number(slot)?,
             session: number(session)?,
             process: number(process)?,
+            object: object.transpose()?,
             after: config.after,
             every: config.every,
             rate: config.rate,
             at: config.at.clone(),
+            after_time: config.after_time.as_deref().map_or(Ok(0), |text| milliseconds(place, text))?,
+            window: config.window.as_deref().map(|text| window(place, text)).transpose()?,
             times: config.times,
-            action: action(place, &config.action)?,
+            action: action::parse(place, &config.action, allow_crash)?,
         })
     }
 
-    /// Whether the rule is about a call.
-    pub(super) fn matches(&self, call: &Call) -> bool {
+    /// Whether the rule is about a call, so long after the plan began.
+    pub(super) fn matches(&self, call: &Call, elapsed: u64) -> bool {
         let same = |wanted: Option<u64>, found: Option<u64>| wanted.is_none() || wanted == found;
-        is_match(&self.function, call.function.name())
+        self.functions.iter().any(|pattern| is_match(pattern, call.function.name()))
             && same(self.slot, call.slot)
             && same(self.session, call.session)
             && same(self.process, Some(u64::from(std::process::id())))
-            && self
-                .mechanism
-                .as_deref()
-                .is_none_or(|pattern| call.mechanism.is_some_and(|mechanism| is_mechanism(pattern, mechanism)))
+            && (self.mechanisms.is_empty()
+                || call
+                    .mechanism
+                    .is_some_and(|mechanism| self.mechanisms.iter().any(|pattern| is_mechanism(pattern, mechanism))))
+            && self.object.as_ref().is_none_or(|wanted| call.object.as_ref().is_some_and(|facts| wanted.is(facts)))
+            && self.is_in_time(elapsed)
+    }
+
+    /// Whether the rule is in force so many milliseconds after the plan began.
+    fn is_in_time(&self, elapsed: u64) -> bool {
+        let Some(since) = elapsed.checked_sub(self.after_time) else { return false };
+        match self.window {
+            None => true,
+            Some((open, None)) => since < open,
+            Some((open, Some(period))) => since % period < open,
+        }
     }
 
     /// Whether the rule fires at its `count`-th matching call, the first one being 1.
@@ -221,80 +192,40 @@ impl Rule {
         let Some(place) = count.checked_sub(self.after).filter(|place| *place > 0) else { return false };
         (self.at.is_empty() || self.at.contains(&place))
             && self.every.is_none_or(|every| place.is_multiple_of(every))
-            && self.rate.is_none_or(|rate| unit(random) < rate)
+            && self.rate.is_none_or(|rate| action::unit(random) < rate)
     }
 }
 
-fn action(place: usize, config: &ActionConfig) -> Result<Action, PlanError> {
-    let ActionConfig { code, phase, delay, drop_sessions, remove_token } = config;
-    let phase = match phase.as_deref() {
-        None | Some("before") => Phase::Before,
-        Some("after") if code.is_some() => Phase::After,
-        Some(_) => return Err(PlanError::Value(place, "`phase` is \"before\" or, with `return`, \"after\"")),
-    };
-    match (code, delay, drop_sessions.as_deref(), remove_token) {
-        (Some(text), None, None, None) => {
-            let code = return_code(text).ok_or_else(|| PlanError::ReturnCode(place, text.clone()))?;
-            Ok(Action::Return { code, phase })
-        }
-        (None, Some(delay), None, None) => Ok(Action::Delay(self::delay(place, delay)?)),
-        (None, None, Some("this"), None) => Ok(Action::DropSessions(DropSessions::This)),
-        (None, None, Some("slot"), None) => Ok(Action::DropSessions(DropSessions::Slot)),
-        (None, None, Some(_), None) => Err(PlanError::Value(place, "`drop_sessions` is \"this\" or \"slot\"")),
-        (None, None, None, Some(text)) => Ok(Action::RemoveToken(duration(place, text)?)),
-        _ => Err(PlanError::Action(place)),
+/// The random word of a seed and a place in the stream (SplitMix64).
+pub(super) fn random(seed: u64, place: u64) -> u64 {
+    let mut word = seed.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+fn milliseconds(place: usize, text: &str) -> Result<u64, PlanError> {
+    Ok(u64::try_from(action::duration(place, text)?.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Parses `10s/60s` or `30s`.
+fn window(place: usize, text: &str) -> Result<(u64, Option<u64>), PlanError> {
+    let Some((open, period)) = text.split_once('/') else { return Ok((milliseconds(place, text)?, None)) };
+    let (open, period) = (milliseconds(place, open)?, milliseconds(place, period)?);
+    if open == 0 || open > period {
+        return Err(PlanError::Value(place, "a `window` is a part of its period, as 10s/60s"));
     }
+    Ok((open, Some(period)))
 }
 
-fn delay(place: usize, config: &DelayConfig) -> Result<Delay, PlanError> {
-    let percentiles = |p50: f64, p99: f64| {
-        if p50 > 0.0 && p99 > p50 { Ok(()) } else { Err(PlanError::Value(place, "a delay needs 0 < p50_ms < p99_ms")) }
-    };
-    // The 99th percentile of the standard normal distribution.
-    const Z99: f64 = 2.326_347_874;
-    Ok(match config {
-        DelayConfig::Constant(text) => Delay::Constant(duration(place, text)?.as_secs_f64() * 1000.0),
-        DelayConfig::Distribution(Distribution::Const { ms }) => Delay::Constant(*ms),
-        DelayConfig::Distribution(Distribution::Uniform { min_ms, max_ms }) => Delay::Uniform(*min_ms, *max_ms),
-        DelayConfig::Distribution(Distribution::Lognormal { p50_ms, p99_ms, max_ms }) => {
-            percentiles(*p50_ms, *p99_ms)?;
-            Delay::Lognormal {
-                mu: p50_ms.ln(),
-                sigma: (p99_ms / p50_ms).ln() / Z99,
-                max: max_ms.unwrap_or(f64::INFINITY),
-            }
-        }
-        DelayConfig::Distribution(Distribution::Pareto { p50_ms, p99_ms, max_ms }) => {
-            percentiles(*p50_ms, *p99_ms)?;
-            let shape = 50.0_f64.ln() / (p99_ms / p50_ms).ln();
-            Delay::Pareto { scale: p50_ms / 2.0_f64.powf(1.0 / shape), shape, max: max_ms.unwrap_or(f64::INFINITY) }
-        }
-    })
-}
-
-/// Parses `5s`, `200ms` or `2m`.
-fn duration(place: usize, text: &str) -> Result<Duration, PlanError> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let milliseconds = match text.get(digits.len()..) {
-        Some("ms") => 1,
-        Some("s") => 1_000,
-        Some("m") => 60_000,
-        _ => 0,
-    };
-    match digits.parse::<u64>() {
-        Ok(number) if milliseconds > 0 => Ok(Duration::from_millis(number.saturating_mul(milliseconds))),
-        _ => Err(PlanError::Duration(place, text.to_owned())),
-    }
-}
-
-fn is_mechanism(pattern: &str, mechanism: CK_MECHANISM_TYPE) -> bool {
+pub(super) fn is_mechanism(pattern: &str, mechanism: CK_MECHANISM_TYPE) -> bool {
     let pattern = pattern.strip_prefix("CKM_").unwrap_or(pattern);
     let number = pattern.strip_prefix("0x").and_then(|digits| CK_MECHANISM_TYPE::from_str_radix(digits, 16).ok());
     number == Some(mechanism) || crypto::mechanism(mechanism).is_some_and(|known| is_match(pattern, known.name))
 }
 
 /// Whether a pattern, in which `*` stands for any text, fits a name.
-fn is_match(pattern: &str, name: &str) -> bool {
+pub(crate) fn is_match(pattern: &str, name: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut name) = name.strip_prefix(start) else { return false };
     let mut pieces: Vec<_> = rest.split('*').collect();
@@ -315,6 +246,10 @@ mod tests {
     fn rule(text: &str) -> Rule {
         let config = FaultsConfig::parse(&format!("[[faults.rule]]\n{text}")).unwrap();
         Plan::new(&config).unwrap().rules.remove(0)
+    }
+
+    fn call(function: Function) -> Call {
+        Call { function, slot: None, session: None, mechanism: None, object: None }
     }
 
     #[test]
@@ -340,6 +275,36 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_matches_in_its_time_only() {
+        let action = r#"action = { return = "CKR_DEVICE_ERROR" }"#;
+        let matched = |text: &str, times: &[u64]| {
+            let rule = rule(&format!("{text}\n{action}"));
+            times.iter().copied().filter(|time| rule.matches(&call(Function::Login), *time)).collect::<Vec<_>>()
+        };
+        let times = [0, 999, 1000, 4000, 9999, 10_000, 10_999, 11_000];
+        assert_eq!(matched("window = \"1s/10s\"", &times), [0, 999, 10_000, 10_999]);
+        assert_eq!(matched("window = \"4001ms\"", &times), [0, 999, 1000, 4000]);
+        assert_eq!(matched("after_time = \"10s\"", &times), [10_000, 10_999, 11_000]);
+        assert_eq!(matched("after_time = \"1s\"\nwindow = \"3001ms\"", &times), [1000, 4000]);
+    }
+
+    #[test]
+    fn names_may_be_several_and_objects_are_told_apart() {
+        let action = r#"action = { return = "CKR_DEVICE_ERROR" }"#;
+        let several = rule(&format!("match = {{ function = [\"C_Login\", \"C_Sign*\"] }}\n{action}"));
+        let matched =
+            [Function::Login, Function::SignInit, Function::Verify].map(|name| several.matches(&call(name), 0));
+        assert_eq!(matched, [true, true, false]);
+        let facts = Facts { handle: 7, id: vec![0xa1, 2], label: b"key".to_vec() };
+        let of = |selector: &str| {
+            let rule = rule(&format!("match = {{ object = \"{selector}\" }}\n{action}"));
+            rule.matches(&Call { object: Some(facts.clone()), ..call(Function::SignInit) }, 0)
+        };
+        let found = ["id:a102", "id:a1", "label:key", "label:k", "handle:7", "handle:8", "any"].map(of);
+        assert_eq!(found, [true, false, true, false, true, false, true]);
+    }
+
+    #[test]
     fn a_plan_that_cannot_work_is_refused() {
         for text in [
             r#"action = { return = "CKR_NICE" }"#,
@@ -347,23 +312,24 @@ mod tests {
             r#"action = { return = "CKR_OK", delay = "1s" }"#,
             r#"action = { drop_sessions = "some" }"#,
             r#"action = { remove_token = "5" }"#,
+            r#"action = { corrupt = "everything" }"#,
+            r#"action = { replace_token = "better" }"#,
+            r#"action = { lose_object = "id:xy" }"#,
+            r#"action = { lose_object = "name:x" }"#,
+            r#"action = { abort = true }"#,
+            r#"action = { logout = false }"#,
+            r#"action = { pin_state = "fine" }"#,
+            r#"action = { delay = { dist = "trace", file = "/nowhere/at/all" } }"#,
+            "window = \"2s/1s\"\naction = { delay = \"1s\" }",
             "match = { function = \"C_Nothing\" }\naction = { delay = \"1s\" }",
+            "match = { function = [\"C_Login\", \"C_Nothing\"] }\naction = { delay = \"1s\" }",
             "every = 0\naction = { delay = \"1s\" }",
         ] {
             let config = FaultsConfig::parse(&format!("[[faults.rule]]\n{text}")).unwrap();
             assert!(Plan::new(&config).is_err(), "{text}");
         }
         assert!(FaultsConfig::parse("[[faults.rule]]\naction = { explode = true }").is_err());
-    }
-
-    #[test]
-    fn delays_stay_in_their_bounds() {
-        let lognormal = Delay::Lognormal { mu: 3.0_f64.ln(), sigma: 1.0, max: 20.0 };
-        for place in 0..1000 {
-            let words = [random(1, place), random(2, place)];
-            assert!(lognormal.draw(words) <= Duration::from_millis(20));
-            let uniform = Delay::Uniform(5.0, 6.0).draw(words);
-            assert!(uniform >= Duration::from_millis(5) && uniform <= Duration::from_millis(6));
-        }
+        let crash = "[faults]\nallow_crash = true\n[[faults.rule]]\naction = { abort = true }";
+        assert!(Plan::new(&FaultsConfig::parse(crash).unwrap()).is_ok());
     }
 }

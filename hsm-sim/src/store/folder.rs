@@ -17,6 +17,10 @@ use crate::{abi::SharedPage, config::Config, crypto};
 pub(crate) mod page {
     /// Grows by one with every plan that `ctl` installs.
     pub(crate) const PLAN: usize = 0;
+    /// Grows by one with every `release`.
+    pub(crate) const RELEASES: usize = 1;
+    /// When the installed plan began, in milliseconds of the system's clock.
+    pub(crate) const BEGAN: usize = 2;
     /// First of [`RULES`] words: calls that matched a rule of the installed plan.
     pub(crate) const MATCHED: usize = 16;
     /// First of [`RULES`] words: times the rule fired.
@@ -33,6 +37,13 @@ pub(crate) mod page {
     pub(crate) const ANSWERS: usize = INJECTED + FUNCTIONS;
     /// Words for return codes.
     pub(crate) const CODES: usize = 112;
+    /// First of [`MECHANISMS`] pairs of words: a mechanism's number plus one, and its calls.
+    pub(crate) const BY_MECHANISM: usize = ANSWERS + CODES;
+    /// Mechanisms that are told apart.
+    pub(crate) const MECHANISMS: usize = 256;
+    /// After the last word.
+    pub(crate) const END: usize = BY_MECHANISM + 2 * MECHANISMS;
+    const _: () = assert!(END <= crate::abi::PAGE_WORDS);
 }
 
 const FORMAT: u32 = 1;
@@ -82,17 +93,7 @@ impl StoreFolder {
 
     /// The serials of all tokens, in order of their names.
     pub(crate) fn serials(&self) -> Result<Vec<String>> {
-        let folder = self.root.join("tokens");
-        let mut serials = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(StoreError::io(&folder))? {
-            let entry = entry.map_err(StoreError::io(&folder))?;
-            match entry.file_name().into_string() {
-                Ok(name) if is_serial(&name) => serials.push(name),
-                _ => {}
-            }
-        }
-        serials.sort_unstable();
-        Ok(serials)
+        serials_in(&self.root.join("tokens"))
     }
 
     /// Opens one token.
@@ -104,17 +105,47 @@ impl StoreFolder {
     ///
     /// The folder is made under another name and renamed, so that nobody sees a half-made token.
     pub(crate) fn create_token(&self, taken_slots: &[u64], config: &Config) -> Result<String> {
-        let mut random = [0; 8];
-        crypto::random(&mut random)?;
-        let serial = random.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-        let tokens = self.root.join("tokens");
-        let making = tokens.join(format!(".making-{serial}"));
-        make_folder(&making)?;
-        TokenStore::create(&making, &serial, Self::slot_id(&serial, taken_slots)?, config)?;
-        let made = tokens.join(&serial);
-        fs::rename(&making, &made).map_err(StoreError::io(&made))?;
-        sync_folder(&tokens)?;
+        let serial = new_serial()?;
+        let slot = Self::slot_id(&serial, taken_slots)?;
+        make_token(&self.root.join("tokens"), &serial, slot, config)?;
         Ok(serial)
+    }
+
+    /// Ends what faults do to tokens from outside: away, restarting, replaced.
+    pub(crate) fn put_tokens_back(&self) -> Result<()> {
+        for serial in self.serials()? {
+            let state = self.root.join("tokens").join(serial).join("state");
+            let page = SharedPage::map(&open_shared(&state)?).map_err(StoreError::io(&state))?;
+            super::token::put_back(&page);
+        }
+        Ok(())
+    }
+
+    /// The token that a fault puts into the slot of another: made at the first look, in a folder of the other one's. It is
+    /// blank, or initialised with the same label and with PINs that nobody knows.
+    pub(crate) fn replacement(
+        &self,
+        original: &TokenStore,
+        turn: u64,
+        is_blank: bool,
+        config: &Config,
+    ) -> Result<TokenStore> {
+        let folder = original.folder().join(format!("replacement-{turn}"));
+        let _lock = self.lock()?;
+        make_folder(&folder)?;
+        let serial = match serials_in(&folder)?.pop() {
+            Some(serial) => serial,
+            None => {
+                let serial = new_serial()?;
+                make_token(&folder, &serial, original.slot(), config)?;
+                serial
+            }
+        };
+        let token = TokenStore::open(&folder.join(&serial), &serial, &self.device, config)?;
+        if !is_blank && !token.meta()?.is_initialised {
+            token.initialise(&original.meta()?.label, seal::random_key()?.as_slice())?;
+        }
+        Ok(token)
     }
 
     /// A slot id below 2^31 from the serial, stepping over those that are taken (`hsm-sim.md` §3).
@@ -134,6 +165,34 @@ impl StoreFolder {
         rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(StoreError::errno(&path))?;
         Ok(file)
     }
+}
+
+fn new_serial() -> Result<String> {
+    let mut random = [0; 8];
+    crypto::random(&mut random)?;
+    Ok(random.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
+}
+
+fn make_token(tokens: &Path, serial: &str, slot: u64, config: &Config) -> Result<()> {
+    let making = tokens.join(format!(".making-{serial}"));
+    make_folder(&making)?;
+    TokenStore::create(&making, serial, slot, config)?;
+    let made = tokens.join(serial);
+    fs::rename(&making, &made).map_err(StoreError::io(&made))?;
+    sync_folder(tokens)
+}
+
+fn serials_in(folder: &Path) -> Result<Vec<String>> {
+    let mut serials = Vec::new();
+    for entry in fs::read_dir(folder).map_err(StoreError::io(folder))? {
+        let entry = entry.map_err(StoreError::io(folder))?;
+        match entry.file_name().into_string() {
+            Ok(name) if is_serial(&name) => serials.push(name),
+            _ => {}
+        }
+    }
+    serials.sort_unstable();
+    Ok(serials)
 }
 
 fn is_serial(name: &str) -> bool {

@@ -18,7 +18,8 @@ use crate::abi::{PAGE_WORDS, SharedPage};
 /// The first of the words that hold counts.
 const FIRST: usize = 16;
 /// Processes that can have sessions on one token at the same time.
-const LEASES: usize = PAGE_WORDS - FIRST;
+const LEASES: usize = 496;
+const _: () = assert!(FIRST + LEASES <= PAGE_WORDS);
 /// A read/write session counts in the high half and in the low half, which counts all.
 const READ_WRITE: u64 = 1 << 32;
 

@@ -21,8 +21,28 @@ use crate::{abi::SharedPage, config::Config};
 
 /// The word that tells until when the token is out of its slot, in milliseconds of the system's clock; 0 when it is in.
 const AWAY_UNTIL: usize = 1;
-/// The word that counts removals.
+/// The word that counts removals and restarts.
 const REMOVALS: usize = 2;
+/// The word that tells a restart (1) from a removal (0).
+const IS_RESTART: usize = 3;
+/// The word that counts restarts: the generation of handles.
+const GENERATION: usize = 4;
+/// The word that tells what other token is in the slot: 0 none, else the removal's number times four, and [`BLANK`] or
+/// [`OTHER`].
+const REPLACED: usize = 5;
+const BLANK: u64 = 1;
+const OTHER: u64 = 2;
+
+/// Ends what a fault did to a token.
+pub(super) fn put_back(page: &SharedPage) {
+    if page.load(AWAY_UNTIL) > 1 {
+        // Long past, which is back again; zero would be a token that never was away.
+        page.word(AWAY_UNTIL).store(1, Ordering::Release);
+    }
+    if page.word(REPLACED).swap(0, Ordering::AcqRel) != 0 {
+        page.word(REMOVALS).fetch_add(1, Ordering::AcqRel);
+    }
+}
 
 /// An open token.
 pub(crate) struct TokenStore {
@@ -127,8 +147,47 @@ impl TokenStore {
 
     /// Takes the token out of its slot until a time.
     pub(crate) fn remove_until(&self, milliseconds: u64) {
+        self.away_until(milliseconds, false);
+    }
+
+    /// Restarts the token: it is in trouble until a time, and its handles have another generation.
+    pub(crate) fn restart_until(&self, milliseconds: u64) {
+        self.page.word(GENERATION).fetch_add(1, Ordering::AcqRel);
+        self.away_until(milliseconds, true);
+    }
+
+    fn away_until(&self, milliseconds: u64, is_restart: bool) {
+        self.page.word(IS_RESTART).store(is_restart.into(), Ordering::Relaxed);
         self.page.word(AWAY_UNTIL).store(milliseconds, Ordering::Relaxed);
         self.page.word(REMOVALS).fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether the last removal was a restart.
+    pub(crate) fn is_restart(&self) -> bool {
+        self.page.load(IS_RESTART) != 0
+    }
+
+    /// The generation of handles: how often the token was restarted.
+    pub(crate) fn generation(&self) -> u64 {
+        self.page.load(GENERATION)
+    }
+
+    /// Puts another token in the slot, from `now` on.
+    pub(crate) fn replace(&self, is_blank: bool, now: u64) {
+        let turn = self.page.word(REMOVALS).load(Ordering::Acquire) + 1;
+        self.page.word(REPLACED).store(turn << 2 | if is_blank { BLANK } else { OTHER }, Ordering::Release);
+        self.remove_until(now);
+    }
+
+    /// The other token in the slot, if there is one: its turn, and whether it is blank.
+    pub(crate) fn replaced(&self) -> Option<(u64, bool)> {
+        let word = self.page.load(REPLACED);
+        (word != 0).then_some((word >> 2, word & 3 == BLANK))
+    }
+
+    /// The token's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Takes this process's place among the token's users.
