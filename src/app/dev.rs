@@ -131,10 +131,21 @@ client_ca = "tls/ca.pem"
 wrapping = "standard"
 interop = true
 
+# The generator that the published test cases of KMIP name; what the token really has, PKCS#11 does not tell.
+[kmip.rng]
+algorithm = "ANSI X9.31"
+cryptographic_algorithm = "AES"
+cryptographic_length = 256
+
+# The simulated token is not validated; this says so in the form that Query Validations has.
+[[kmip.validations]]
+kind = "software"
+
 [[kmip.clients]]
 name = "{CLIENT}"
 spki_sha256 = "{key}"
 project = "{CLIENT}"
+roles = ["admin"]
 
 [rest.auth]
 mode = "unauthenticated"

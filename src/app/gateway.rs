@@ -519,6 +519,7 @@ fn settings(config: &Config, pool: &Pool) -> Settings {
         lease_seconds: limits.lease_seconds.small(),
         random_bytes_max: limits.random_bytes_max.small(),
         simulated_hsm: pool.status().iter().any(|token| token.simulated),
+        generator: config.kmip.rng.parameters(),
     }
 }
 

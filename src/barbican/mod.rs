@@ -156,6 +156,7 @@ async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<Body>, rest: &
         protocol: Protocol::Barbican,
         request: id.to_owned(),
         address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string()),
+        transaction: None,
     };
     let base = extract::base(&gateway.settings, &parts.headers, &parts.uri);
     let query = Query::parse(parts.uri.query().unwrap_or_default());

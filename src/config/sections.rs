@@ -13,6 +13,7 @@ use super::{
 };
 
 pub use super::setting::Within;
+use crate::domain::{CryptographicAlgorithm, algorithm::HashingAlgorithm, attributes::RngParameters};
 
 /// Seconds, at least one, at most a day.
 pub type Seconds = Within<1, 86_400>;
@@ -64,6 +65,92 @@ words! {
         Json = "json",
         /// For people.
         Text = "text",
+    }
+
+    /// Who validated the HSM (KMIP 2.1 §11.64).
+    ValidationAuthority {
+        /// Nobody in particular.
+        Unspecified = "unspecified",
+        /// The cryptographic module validation programme of NIST.
+        Nist = "NIST CMVP",
+        /// Common Criteria.
+        CommonCriteria = "Common Criteria",
+    }
+
+    /// What was validated (KMIP 2.1 §11.65).
+    ValidationKind {
+        /// Not told.
+        Unspecified = "unspecified",
+        /// Hardware.
+        Hardware = "hardware",
+        /// Software.
+        Software = "software",
+        /// Firmware.
+        Firmware = "firmware",
+        /// Several of them.
+        Hybrid = "hybrid",
+    }
+
+    /// What a credential that nobody enrolled counts for.
+    UnknownCredentials {
+        /// Nothing: the certificate alone says who it is.
+        Ignore = "ignore",
+        /// A refusal.
+        Refuse = "refuse",
+    }
+
+    /// How a random number generator works (KMIP 2.1 §11.47).
+    RngAlgorithm {
+        /// Not told.
+        Unspecified = "unspecified",
+        /// FIPS 186-2.
+        Fips186_2 = "FIPS 186-2",
+        /// A deterministic generator of SP 800-90A.
+        Drbg = "DRBG",
+        /// A non-deterministic generator.
+        Nrbg = "NRBG",
+        /// ANSI X9.31.
+        AnsiX9_31 = "ANSI X9.31",
+        /// ANSI X9.62.
+        AnsiX9_62 = "ANSI X9.62",
+    }
+
+    /// What a generator is built on.
+    RngCipher {
+        /// AES.
+        Aes = "AES",
+        /// Triple-DES.
+        TripleDes = "3DES",
+        /// HMAC with SHA-1.
+        HmacSha1 = "HMAC-SHA1",
+        /// HMAC with SHA-256.
+        HmacSha256 = "HMAC-SHA256",
+        /// HMAC with SHA-512.
+        HmacSha512 = "HMAC-SHA512",
+    }
+
+    /// The hash of a generator.
+    RngHash {
+        /// SHA-1.
+        Sha1 = "SHA-1",
+        /// SHA-256.
+        Sha256 = "SHA-256",
+        /// SHA-384.
+        Sha384 = "SHA-384",
+        /// SHA-512.
+        Sha512 = "SHA-512",
+    }
+
+    /// Which deterministic generator (KMIP 2.1 §11.19).
+    DrbgAlgorithm {
+        /// Not told.
+        Unspecified = "unspecified",
+        /// Hash_DRBG.
+        Hash = "Hash",
+        /// HMAC_DRBG.
+        Hmac = "HMAC",
+        /// CTR_DRBG.
+        Ctr = "CTR",
     }
 
     /// A KMIP version.
@@ -151,8 +238,88 @@ section! {
         message_seconds: Seconds = Some(Seconds::new(30));
         /// Open connections.
         connections_max: Quantity = Some(Quantity::new(4096));
+        /// What the generator of the HSM is, as Query and the attribute of new keys say it.
+        rng: KmipRng = None;
+        /// Validations of the HSM that Query Validations tells of.
+        validations: Vec<KmipValidation> = None;
+        /// What a user name or device that is not enrolled counts for.
+        unknown_credentials: UnknownCredentials = Some(UnknownCredentials::Ignore);
         /// The enrolled clients.
         clients: Vec<KmipClient> = None;
+        /// Users behind the clients, by the credential of their messages.
+        users: Vec<KmipUser> = None;
+        /// Devices behind the clients, by the credential of their messages.
+        devices: Vec<KmipDevice> = None;
+    }
+
+    /// The generator of the HSM, of which PKCS#11 says nothing.
+    KmipRng {
+        /// How it works.
+        algorithm: RngAlgorithm = Some(RngAlgorithm::Unspecified);
+        /// What it is built on.
+        cryptographic_algorithm: Option<RngCipher> = None;
+        /// Bits of that.
+        cryptographic_length: Option<Within<8, 65_536>> = None;
+        /// Its hash.
+        hashing_algorithm: Option<RngHash> = None;
+        /// Which deterministic generator.
+        drbg_algorithm: Option<DrbgAlgorithm> = None;
+        /// Whether it is seeded anew for each request.
+        prediction_resistance: Option<bool> = None;
+    }
+
+    /// A validation of the HSM, in its operator's words.
+    KmipValidation {
+        /// Who validated it.
+        authority: ValidationAuthority = Some(ValidationAuthority::Unspecified);
+        /// Country of the authority.
+        country: Option<String> = None;
+        /// The authority's address.
+        authority_uri: Option<String> = None;
+        /// Version of the standard.
+        version_major: Within<0, 1_000> = Some(Within::new(0));
+        /// Its second number.
+        version_minor: Option<Within<0, 1_000>> = None;
+        /// What was validated.
+        kind: ValidationKind = Some(ValidationKind::Unspecified);
+        /// The level.
+        level: Within<0, 1_000> = Some(Within::new(0));
+        /// Number of the certificate.
+        certificate_identifier: Option<String> = None;
+        /// Where the certificate is.
+        certificate_uri: Option<String> = None;
+        /// The maker's address.
+        vendor_uri: Option<String> = None;
+        /// Names of protection profiles.
+        profiles: Vec<String> = None;
+    }
+
+    /// A user behind a client: what it makes is its own within the client's project.
+    KmipUser {
+        /// The user name.
+        name: String = None;
+        /// The file with the password.
+        password_file: Option<PathBuf> = None;
+        /// The file with the secret of one-time passwords, in hexadecimal digits.
+        one_time_password_file: Option<PathBuf> = None;
+    }
+
+    /// A device behind a client; all fields that a message gives must be these.
+    KmipDevice {
+        /// Its name: creator of its objects.
+        name: String = None;
+        /// Device Serial Number.
+        serial_number: Option<String> = None;
+        /// The file with the password.
+        password_file: Option<PathBuf> = None;
+        /// Device Identifier.
+        device_identifier: Option<String> = None;
+        /// Network Identifier.
+        network_identifier: Option<String> = None;
+        /// Machine Identifier.
+        machine_identifier: Option<String> = None;
+        /// Media Identifier.
+        media_identifier: Option<String> = None;
     }
 
     /// An enrolled KMIP client (design decision 13).
@@ -317,6 +484,47 @@ section! {
         handshake_seconds: Seconds = Some(Seconds::new(10));
         /// From SIGTERM until open requests are cut off.
         drain_seconds: Within<0, 7> = Some(Within::new(7));
+    }
+}
+
+impl KmipRng {
+    /// KMIP's numbers.
+    #[must_use]
+    pub fn parameters(&self) -> RngParameters {
+        let cipher = |cipher| match cipher {
+            RngCipher::Aes => CryptographicAlgorithm::AES.0,
+            RngCipher::TripleDes => CryptographicAlgorithm::TRIPLE_DES.0,
+            RngCipher::HmacSha1 => CryptographicAlgorithm::HMAC_SHA1.0,
+            RngCipher::HmacSha256 => CryptographicAlgorithm::HMAC_SHA256.0,
+            RngCipher::HmacSha512 => CryptographicAlgorithm::HMAC_SHA512.0,
+        };
+        let hash = |hash| match hash {
+            RngHash::Sha1 => HashingAlgorithm::SHA_1.0,
+            RngHash::Sha256 => HashingAlgorithm::SHA_256.0,
+            RngHash::Sha384 => HashingAlgorithm::SHA_384.0,
+            RngHash::Sha512 => HashingAlgorithm::SHA_512.0,
+        };
+        RngParameters {
+            algorithm: match self.algorithm {
+                RngAlgorithm::Unspecified => 1,
+                RngAlgorithm::Fips186_2 => 2,
+                RngAlgorithm::Drbg => 3,
+                RngAlgorithm::Nrbg => 4,
+                RngAlgorithm::AnsiX9_31 => 5,
+                RngAlgorithm::AnsiX9_62 => 6,
+            },
+            cryptographic_algorithm: self.cryptographic_algorithm.map(cipher),
+            cryptographic_length: self.cryptographic_length.map(|bits| bits.small().cast_signed()),
+            hashing_algorithm: self.hashing_algorithm.map(hash),
+            drbg_algorithm: self.drbg_algorithm.map(|drbg| match drbg {
+                DrbgAlgorithm::Unspecified => 1,
+                DrbgAlgorithm::Hash => 3,
+                DrbgAlgorithm::Hmac => 4,
+                DrbgAlgorithm::Ctr => 5,
+            }),
+            prediction_resistance: self.prediction_resistance,
+            ..RngParameters::unspecified()
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use der::{
 use x509_cert::{name::Name, time::Time};
 
 use super::{Error, PublicKey, asn1, bytes, hash, pem};
-use crate::domain::{SecretValue, Timestamp, algorithm::DigitalSignatureAlgorithm};
+use crate::domain::{CryptographicAlgorithm, SecretValue, Timestamp, algorithm::DigitalSignatureAlgorithm};
 
 const WHAT: &str = "X.509 certificate";
 /// KMIP *Certificate Type* for X.509 (KMIP 2.1 §11.6).
@@ -50,7 +50,54 @@ pub struct DistinguishedName {
     pub der: Vec<u8>,
     /// RFC 4514: `CN=…,O=…`, last element first.
     pub text: String,
+    /// The elements that KMIP has an attribute for, in the certificate's order.
+    pub fields: Vec<(NameField, String)>,
 }
+
+/// An element of a distinguished name that KMIP shows by itself (KMIP 1.4 §3, 2.1 §4.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameField {
+    /// Common name.
+    Cn,
+    /// Organisation.
+    O,
+    /// Organisational unit.
+    Ou,
+    /// E-mail address.
+    Email,
+    /// Country.
+    C,
+    /// State or province.
+    St,
+    /// Locality.
+    L,
+    /// User id.
+    Uid,
+    /// Serial number.
+    SerialNumber,
+    /// Title.
+    Title,
+    /// Domain component.
+    Dc,
+    /// Qualifier.
+    DnQualifier,
+}
+
+/// RFC 4519 and PKCS#9.
+const FIELDS: &[(ObjectIdentifier, NameField)] = &[
+    (ObjectIdentifier::new_unwrap("2.5.4.3"), NameField::Cn),
+    (ObjectIdentifier::new_unwrap("2.5.4.10"), NameField::O),
+    (ObjectIdentifier::new_unwrap("2.5.4.11"), NameField::Ou),
+    (ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.1"), NameField::Email),
+    (ObjectIdentifier::new_unwrap("2.5.4.6"), NameField::C),
+    (ObjectIdentifier::new_unwrap("2.5.4.8"), NameField::St),
+    (ObjectIdentifier::new_unwrap("2.5.4.7"), NameField::L),
+    (ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.1"), NameField::Uid),
+    (ObjectIdentifier::new_unwrap("2.5.4.5"), NameField::SerialNumber),
+    (ObjectIdentifier::new_unwrap("2.5.4.12"), NameField::Title),
+    (ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.25"), NameField::Dc),
+    (ObjectIdentifier::new_unwrap("2.5.4.46"), NameField::DnQualifier),
+];
 
 /// What a certificate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,6 +223,23 @@ impl Certificate {
         hash::sha256(&self.spki)
     }
 
+    /// Algorithm and length of the key, also for curves that this gateway cannot use.
+    #[must_use]
+    pub fn key_facts(&self) -> Option<(CryptographicAlgorithm, u32)> {
+        if let Ok(key) = self.public_key() {
+            return Some((key.algorithm(), key.bits()));
+        }
+        let [algorithm, key] = exactly(asn1::elements(WHAT, &self.spki).ok()?).ok()?;
+        let oid = asn1::elements(WHAT, algorithm).ok()?;
+        let oid: ObjectIdentifier = asn1::decode(WHAT, oid.first()?).ok()?;
+        const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+        let point = asn1::decode::<BitStringRef<'_>>(WHAT, key).ok()?.raw_bytes();
+        // SEC 1 §2.3.3: an uncompressed point is 04 ‖ X ‖ Y.
+        let coordinates = point.strip_prefix(&[4]).filter(|_| oid == EC_PUBLIC_KEY)?;
+        let bits = u32::try_from(coordinates.len()).ok()?.checked_mul(4)?;
+        Some((CryptographicAlgorithm::EC, bits))
+    }
+
     /// The public key, if it is of a kind that this gateway knows.
     ///
     /// # Errors
@@ -214,7 +278,16 @@ fn integer(element: &[u8]) -> Result<Vec<u8>, Error> {
 
 fn distinguished_name(element: &[u8]) -> Result<DistinguishedName, Error> {
     let name: Name = asn1::decode(WHAT, element)?;
-    Ok(DistinguishedName { der: element.to_vec(), text: name.to_string() })
+    let mut fields = Vec::new();
+    for attribute in name.iter() {
+        let known = FIELDS.iter().find(|(oid, _)| *oid == attribute.oid);
+        // The directory strings of today are UTF-8 or its subset; what is neither stays in the name as a whole.
+        let text = std::str::from_utf8(attribute.value.value()).ok();
+        if let (Some((_, field)), Some(text)) = (known, text) {
+            fields.push((*field, text.to_owned()));
+        }
+    }
+    Ok(DistinguishedName { der: element.to_vec(), text: name.to_string(), fields })
 }
 
 fn time(element: &[u8]) -> Result<Timestamp, Error> {

@@ -164,6 +164,30 @@ kinds! {
     X509CertificateIssuer: One Server Never No;
     X509CertificateSubject: One Server Never No;
     CertificateAttributes: Many Server Never No;
+    CertificateSubjectCn: Many Server Never No;
+    CertificateSubjectO: Many Server Never No;
+    CertificateSubjectOu: Many Server Never No;
+    CertificateSubjectEmail: Many Server Never No;
+    CertificateSubjectC: Many Server Never No;
+    CertificateSubjectSt: Many Server Never No;
+    CertificateSubjectL: Many Server Never No;
+    CertificateSubjectUid: Many Server Never No;
+    CertificateSubjectSerialNumber: Many Server Never No;
+    CertificateSubjectTitle: Many Server Never No;
+    CertificateSubjectDc: Many Server Never No;
+    CertificateSubjectDnQualifier: Many Server Never No;
+    CertificateIssuerCn: Many Server Never No;
+    CertificateIssuerO: Many Server Never No;
+    CertificateIssuerOu: Many Server Never No;
+    CertificateIssuerEmail: Many Server Never No;
+    CertificateIssuerC: Many Server Never No;
+    CertificateIssuerSt: Many Server Never No;
+    CertificateIssuerL: Many Server Never No;
+    CertificateIssuerUid: Many Server Never No;
+    CertificateIssuerSerialNumber: Many Server Never No;
+    CertificateIssuerTitle: Many Server Never No;
+    CertificateIssuerDc: Many Server Never No;
+    CertificateIssuerDnQualifier: Many Server Never No;
 }
 
 impl AttributeKind {
@@ -291,6 +315,46 @@ pub enum AttributeValue {
     },
     /// Any other structure, in the encoding that the KMIP front end understands; metadata, never a value of an object.
     Structure(Vec<u8>),
+    /// Random Number Generator: what made the key, as the configuration describes the HSM's generator.
+    Rng(Box<RngParameters>),
+}
+
+/// KMIP *RNG Parameters* (KMIP 2.1 §7.27), numbered as KMIP numbers them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RngParameters {
+    /// RNG Algorithm; 1 is unspecified.
+    pub algorithm: u32,
+    /// Cryptographic Algorithm.
+    pub cryptographic_algorithm: Option<u32>,
+    /// Cryptographic Length in bits.
+    pub cryptographic_length: Option<i32>,
+    /// Hashing Algorithm.
+    pub hashing_algorithm: Option<u32>,
+    /// DRBG Algorithm.
+    pub drbg_algorithm: Option<u32>,
+    /// Recommended Curve.
+    pub recommended_curve: Option<u32>,
+    /// FIPS 186 Variation.
+    pub fips186_variation: Option<u32>,
+    /// Prediction Resistance.
+    pub prediction_resistance: Option<bool>,
+}
+
+impl RngParameters {
+    /// A generator of which nothing is known.
+    #[must_use]
+    pub const fn unspecified() -> Self {
+        Self {
+            algorithm: 1,
+            cryptographic_algorithm: None,
+            cryptographic_length: None,
+            hashing_algorithm: None,
+            drbg_algorithm: None,
+            recommended_curve: None,
+            fips186_variation: None,
+            prediction_resistance: None,
+        }
+    }
 }
 
 /// One instance of an attribute.

@@ -284,6 +284,8 @@ impl ManagedObject {
             self.format.filter(|_| self.object_type.is_key() || self.object_type == ObjectType::SecretData)
         {
             add(K::KeyFormatType, V::Enumeration(format.0));
+        } else if self.object_type == ObjectType::Certificate {
+            add(K::KeyFormatType, V::Enumeration(KeyFormatType::RAW.0));
         }
         match (self.object_type, self.subtype) {
             (ObjectType::Certificate, Some(number)) => add(K::CertificateType, V::Enumeration(number)),

@@ -142,6 +142,7 @@ async fn work(engine: &Arc<Engine>, job: &Job) -> Result<(), Error> {
         protocol: Protocol::Internal,
         request: format!("order-{}", job.identifier),
         address: None,
+        transaction: None,
     };
     engine.execute(&caller, RunJob { job: job.identifier }).await
 }

@@ -13,11 +13,14 @@ pub mod ports;
 pub mod reconcile;
 pub mod testing;
 mod tools;
+mod transaction;
 
 pub use error::{Error, ErrorKind};
 pub use late::Late;
 pub use operation::{Operation, Target, Targets};
 pub use pipeline::{Caller, Engine, Observer};
 use tools::unexpected;
+
+pub use transaction::Transaction;
 
 pub use tools::{Announced, Ports, Settings, Tools};

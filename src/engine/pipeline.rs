@@ -7,6 +7,7 @@ use super::{
     operation::{Operation, Target, Targets},
     ports::{AuditSink, Durability, StoreError, Versioned},
     tools::{Ports, Tools},
+    transaction::Transaction,
 };
 use crate::{
     authz::{Authorizer, Denied, Permitted, Resource},
@@ -29,6 +30,8 @@ pub struct Caller {
     pub request: String,
     /// The peer's address without port.
     pub address: Option<String>,
+    /// Where several use cases become true together; `None` where each does by itself.
+    pub transaction: Option<Arc<Transaction>>,
 }
 
 /// Counts finished use cases; the telemetry of the gateway implements it.
@@ -76,6 +79,46 @@ impl Engine {
         &*self.audit
     }
 
+    /// Begins a transaction: use cases whose caller carries it become true together.
+    #[must_use]
+    pub fn begin(&self) -> Arc<Transaction> {
+        Arc::new(Transaction::new(&self.ports))
+    }
+
+    /// Makes a transaction's changes true; when that fails it is undone.
+    ///
+    /// # Errors
+    ///
+    /// The store's own, `Unavailable` when the undoing cannot be written down.
+    pub async fn commit(&self, transaction: &Transaction) -> Result<(), Error> {
+        if let Err(error) = transaction.commit().await {
+            self.roll_back(transaction).await?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Undoes a transaction and writes down that what its audit records tell of is no more.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` when that cannot be written; it is undone all the same.
+    pub async fn roll_back(&self, transaction: &Transaction) -> Result<(), Error> {
+        for event in transaction.roll_back().await {
+            let mut id = [0; 16];
+            self.ports.chance.fill(&mut id);
+            let outcome = Outcome::Failure("undone".to_owned());
+            let undone = AuditEvent { id, time: self.ports.clock.now(), outcome, ..event };
+            self.audit.record(undone, Durability::Synced).await?;
+        }
+        Ok(())
+    }
+
+    /// What this caller's use cases work on.
+    fn ports_of<'a>(&'a self, caller: &'a Caller) -> &'a Arc<Ports> {
+        caller.transaction.as_ref().map_or(&self.ports, |transaction| transaction.ports())
+    }
+
     /// Runs a use case: load, permit, run, record, count.
     ///
     /// A change that has begun is finished even when the caller goes away. The audit record is written before this
@@ -119,21 +162,22 @@ impl Engine {
         let mut event = self.event(caller, O::KIND);
         let result = match self.load(caller, O::KIND, operation.target(), &mut event).await {
             Ok(permitted) => {
-                let tools = Tools::new(Arc::clone(&self.ports), caller.principal.clone(), event);
+                let tools = Tools::new(Arc::clone(self.ports_of(caller)), caller.principal.clone(), event);
                 let result = operation.run(permitted, &tools).await;
                 let outcome = outcome_of(&result);
-                return self.close(O::KIND, result, tools.finished(outcome)).await;
+                return self.close(caller, O::KIND, result, tools.finished(outcome)).await;
             }
             Err(error) => Err(error),
         };
         event.time = self.ports.clock.now();
         event.outcome = outcome_of(&result);
-        self.close(O::KIND, result, (event, false)).await
+        self.close(caller, O::KIND, result, (event, false)).await
     }
 
     /// Writes the outcome record; what was owed for it is forgotten once it is there.
     async fn close<T>(
         &self,
+        caller: &Caller,
         kind: OperationKind,
         result: Result<T, Error>,
         (event, committed): (AuditEvent, bool),
@@ -146,7 +190,7 @@ impl Engine {
         let id = event.id;
         self.audit.record(event, durability).await?;
         if committed {
-            self.ports.store.forget_owed(id);
+            self.ports_of(caller).store.forget_owed(id);
         }
         result
     }
@@ -207,11 +251,11 @@ impl Engine {
             }
             Target::Group(id) => {
                 event.targets.push(id);
-                targets.group = Some(self.ports.store.group(id).await?.ok_or_else(Error::not_found)?);
+                targets.group = Some(self.ports_of(caller).store.group(id).await?.ok_or_else(Error::not_found)?);
             }
             Target::Job(id) => {
                 event.targets.push(id);
-                let job = self.ports.store.job(id).await?;
+                let job = self.ports_of(caller).store.job(id).await?;
                 let own = job.filter(|job| job.record.project == caller.principal.project);
                 targets.job = Some(own.ok_or_else(Error::not_found)?);
             }
@@ -227,7 +271,7 @@ impl Engine {
         event: &mut AuditEvent,
     ) -> Result<Versioned<ManagedObject>, Error> {
         event.targets.push(id);
-        let found = self.ports.store.object(id).await.map_err(|error| match error {
+        let found = self.ports_of(caller).store.object(id).await.map_err(|error| match error {
             StoreError::Conflict => Error::not_found().because(error),
             other => other.into(),
         })?;

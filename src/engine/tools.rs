@@ -18,6 +18,7 @@ use super::{
 };
 use crate::domain::{
     ManagedObject, ObjectType, Principal, SecretValue, Timestamp, TokenReference, UniqueIdentifier,
+    attributes::RngParameters,
     audit::{AuditEvent, Outcome},
 };
 
@@ -38,6 +39,8 @@ pub struct Settings {
     pub random_bytes_max: u32,
     /// Whether the HSM is software, for Protection Storage Mask.
     pub simulated_hsm: bool,
+    /// What the HSM's generator is, as far as the operator says.
+    pub generator: RngParameters,
 }
 
 impl Default for Settings {
@@ -50,6 +53,7 @@ impl Default for Settings {
             lease_seconds: 3600,
             random_bytes_max: 1 << 20,
             simulated_hsm: false,
+            generator: RngParameters::unspecified(),
         }
     }
 }

@@ -16,9 +16,10 @@ use super::error::Refusal;
 use crate::domain::{
     Attribute, AttributeKind as K, AttributeValue as V, CryptographicAlgorithm, CryptographicParameters, Timestamp,
     algorithm::{BlockCipherMode, DigitalSignatureAlgorithm, HashingAlgorithm, PaddingMethod},
+    attributes::RngParameters,
 };
 
-/// Which domain attribute a tag is; certificate name fields and rotation of 3.0 follow with the complete protocol.
+/// Which domain attribute a tag is.
 const KINDS: &[(K, Tag)] = &[
     (K::ActivationDate, Tag::ACTIVATION_DATE),
     (K::AlternativeName, Tag::ALTERNATIVE_NAME),
@@ -85,6 +86,30 @@ const KINDS: &[(K, Tag)] = &[
     (K::X509CertificateIdentifier, Tag::X_509_CERTIFICATE_IDENTIFIER),
     (K::X509CertificateIssuer, Tag::X_509_CERTIFICATE_ISSUER),
     (K::X509CertificateSubject, Tag::X_509_CERTIFICATE_SUBJECT),
+    (K::CertificateSubjectCn, Tag::CERTIFICATE_SUBJECT_CN),
+    (K::CertificateSubjectO, Tag::CERTIFICATE_SUBJECT_O),
+    (K::CertificateSubjectOu, Tag::CERTIFICATE_SUBJECT_OU),
+    (K::CertificateSubjectEmail, Tag::CERTIFICATE_SUBJECT_EMAIL),
+    (K::CertificateSubjectC, Tag::CERTIFICATE_SUBJECT_C),
+    (K::CertificateSubjectSt, Tag::CERTIFICATE_SUBJECT_ST),
+    (K::CertificateSubjectL, Tag::CERTIFICATE_SUBJECT_L),
+    (K::CertificateSubjectUid, Tag::CERTIFICATE_SUBJECT_UID),
+    (K::CertificateSubjectSerialNumber, Tag::CERTIFICATE_SUBJECT_SERIAL_NUMBER),
+    (K::CertificateSubjectTitle, Tag::CERTIFICATE_SUBJECT_TITLE),
+    (K::CertificateSubjectDc, Tag::CERTIFICATE_SUBJECT_DC),
+    (K::CertificateSubjectDnQualifier, Tag::CERTIFICATE_SUBJECT_DN_QUALIFIER),
+    (K::CertificateIssuerCn, Tag::CERTIFICATE_ISSUER_CN),
+    (K::CertificateIssuerO, Tag::CERTIFICATE_ISSUER_O),
+    (K::CertificateIssuerOu, Tag::CERTIFICATE_ISSUER_OU),
+    (K::CertificateIssuerEmail, Tag::CERTIFICATE_ISSUER_EMAIL),
+    (K::CertificateIssuerC, Tag::CERTIFICATE_ISSUER_C),
+    (K::CertificateIssuerSt, Tag::CERTIFICATE_ISSUER_ST),
+    (K::CertificateIssuerL, Tag::CERTIFICATE_ISSUER_L),
+    (K::CertificateIssuerUid, Tag::CERTIFICATE_ISSUER_UID),
+    (K::CertificateIssuerSerialNumber, Tag::CERTIFICATE_ISSUER_SERIAL_NUMBER),
+    (K::CertificateIssuerTitle, Tag::CERTIFICATE_ISSUER_TITLE),
+    (K::CertificateIssuerDc, Tag::CERTIFICATE_ISSUER_DC),
+    (K::CertificateIssuerDnQualifier, Tag::CERTIFICATE_ISSUER_DN_QUALIFIER),
 ];
 
 /// The domain's word for an attribute.
@@ -303,16 +328,11 @@ fn value_out(value: &V, kind: &WireKind, shape: Option<kmip_codec::spec::attribu
             value: value.clone(),
             location_type: enums::KeyValueLocationType::from_number(*kind),
         }),
-        (V::Generator { algorithm }, _) => WireValue::RngParameters(wire::RngParameters {
-            rng_algorithm: enums::RngAlgorithm::from_number(*algorithm),
-            cryptographic_algorithm: None,
-            cryptographic_length: None,
-            hashing_algorithm: None,
-            drbg_algorithm: None,
-            recommended_curve: None,
-            fips186_variation: None,
-            prediction_resistance: None,
-        }),
+        (V::Generator { algorithm }, _) => WireValue::RngParameters(generator_out(&RngParameters {
+            algorithm: *algorithm,
+            ..RngParameters::unspecified()
+        })),
+        (V::Rng(generator), _) => WireValue::RngParameters(generator_out(generator)),
         (V::Structure(bytes), _) => {
             let value = structure_out(bytes);
             if value.is_none() {
@@ -321,6 +341,21 @@ fn value_out(value: &V, kind: &WireKind, shape: Option<kmip_codec::spec::attribu
             value?
         }
     })
+}
+
+/// RNG Parameters in KMIP's form.
+#[must_use]
+pub(super) fn generator_out(from: &RngParameters) -> wire::RngParameters {
+    wire::RngParameters {
+        rng_algorithm: enums::RngAlgorithm::from_number(from.algorithm),
+        cryptographic_algorithm: from.cryptographic_algorithm.map(enums::CryptographicAlgorithm::from_number),
+        cryptographic_length: from.cryptographic_length,
+        hashing_algorithm: from.hashing_algorithm.map(enums::HashingAlgorithm::from_number),
+        drbg_algorithm: from.drbg_algorithm.map(enums::DrbgAlgorithm::from_number),
+        recommended_curve: from.recommended_curve.map(enums::RecommendedCurve::from_number),
+        fips186_variation: from.fips186_variation.map(enums::Fips186Variation::from_number),
+        prediction_resistance: from.prediction_resistance,
+    }
 }
 
 /// KMIP's whole seconds as a point in time.

@@ -30,6 +30,7 @@ impl<'a> Exchange<'a> {
             protocol: Protocol::Kmip,
             request: request.to_owned(),
             address: Some(peer.address.clone()),
+            transaction: None,
         };
         Self { service, version, caller, placeholder: None, results: Vec::new() }
     }

@@ -19,7 +19,7 @@ use kmip_codec::{
 
 use super::{attributes, error::Refusal};
 use crate::{
-    crypto::{self, keys},
+    crypto::{self, certificate::NameField, keys},
     domain::{
         Attribute, AttributeKind as K, AttributeValue as V, CryptographicAlgorithm as A, ManagedObject, ObjectType,
         Origin, SecretValue,
@@ -350,8 +350,18 @@ fn certificate_attributes(der: &[u8]) -> Vec<Attribute> {
     let length = i32::try_from(der.len()).unwrap_or(i32::MAX);
     let mut found = vec![Attribute::new(K::CertificateLength, V::Integer(length))];
     let Ok(certificate) = crypto::certificate::Certificate::from_der(der) else { return found };
-    if let Ok(key) = certificate.public_key() {
-        found.extend(facts(Some(key.algorithm()), Some(key.bits())));
+    if let Some((algorithm, bits)) = certificate.key_facts() {
+        found.extend(facts(Some(algorithm), Some(bits)));
+    }
+    for (name, kinds) in
+        [(&certificate.subject, subject_kind as fn(NameField) -> K), (&certificate.issuer, issuer_kind)]
+    {
+        let mut index = std::collections::HashMap::new();
+        for (field, text) in &name.fields {
+            let next: &mut u32 = index.entry(kinds(*field)).or_default();
+            found.push(Attribute { kind: kinds(*field), index: *next, value: V::Text(text.clone()) });
+            *next = next.saturating_add(1);
+        }
     }
     if let Some(algorithm) = certificate.signature_algorithm {
         found.push(Attribute::new(K::DigitalSignatureAlgorithm, V::Enumeration(algorithm.0)));
@@ -363,7 +373,8 @@ fn certificate_attributes(der: &[u8]) -> Vec<Attribute> {
             Tag::X_509_CERTIFICATE_IDENTIFIER,
             wire::AttributeValue::X509CertificateIdentifier(wire::X509CertificateIdentifier {
                 issuer: issuer.der.clone(),
-                serial_number: certificate.serial,
+                // The published cases show the whole INTEGER, tag and length included.
+                serial_number: der_integer(&certificate.serial),
             }),
         ),
         (
@@ -409,6 +420,53 @@ fn certificate_attributes(der: &[u8]) -> Vec<Attribute> {
         both.filter_map(|((tag, value), version)| attributes::one(wire::Attribute::new(tag, value), version).ok()),
     );
     found
+}
+
+/// The INTEGER with that content.
+fn der_integer(content: &[u8]) -> Vec<u8> {
+    // RFC 5280 §4.1.2.2: serial numbers have at most 20 bytes; longer ones are cut from certificates nobody should make.
+    let content = content.get(..content.len().min(127)).unwrap_or_default();
+    let mut der = vec![2, u8::try_from(content.len()).unwrap_or(127)];
+    der.extend_from_slice(content);
+    der
+}
+
+macro_rules! name_kinds {
+    ($name:ident: $($field:ident $kind:ident;)+) => {
+        const fn $name(field: NameField) -> K {
+            match field { $(NameField::$field => K::$kind,)+ }
+        }
+    };
+}
+
+name_kinds! { subject_kind:
+    Cn CertificateSubjectCn;
+    O CertificateSubjectO;
+    Ou CertificateSubjectOu;
+    Email CertificateSubjectEmail;
+    C CertificateSubjectC;
+    St CertificateSubjectSt;
+    L CertificateSubjectL;
+    Uid CertificateSubjectUid;
+    SerialNumber CertificateSubjectSerialNumber;
+    Title CertificateSubjectTitle;
+    Dc CertificateSubjectDc;
+    DnQualifier CertificateSubjectDnQualifier;
+}
+
+name_kinds! { issuer_kind:
+    Cn CertificateIssuerCn;
+    O CertificateIssuerO;
+    Ou CertificateIssuerOu;
+    Email CertificateIssuerEmail;
+    C CertificateIssuerC;
+    St CertificateIssuerSt;
+    L CertificateIssuerL;
+    Uid CertificateIssuerUid;
+    SerialNumber CertificateIssuerSerialNumber;
+    Title CertificateIssuerTitle;
+    Dc CertificateIssuerDc;
+    DnQualifier CertificateIssuerDnQualifier;
 }
 
 /// An object for a Get answer, in the format asked for or the one it has.

@@ -32,6 +32,7 @@ fn caller() -> Caller {
         protocol: Protocol::Kmip,
         request: "k".into(),
         address: None,
+        transaction: None,
     }
 }
 

@@ -152,6 +152,7 @@ impl Life {
             protocol: if is_kmip { Protocol::Kmip } else { Protocol::Barbican },
             request: request.to_owned(),
             address: None,
+            transaction: None,
         };
         self.engine.execute(&caller, operation).await
     }

@@ -148,6 +148,9 @@ fn change(object: &mut ManagedObject, change: AttributeChange, now: Timestamp) -
                 return Ok(done);
             }
             let Attribute { kind, value, .. } = attribute;
+            if kind == AttributeKind::Name && object.attributes.of(&kind).any(|known| known.value == value) {
+                return Err(Error::new(ErrorKind::NameTakenOnChange, "the object has this name already"));
+            }
             let index = object.attributes.add(kind.clone(), with_count(value))?;
             stored(object, &kind, index)
         }

@@ -203,9 +203,18 @@ fn wrapping_reference<'a>(tools: &Tools, wrapping: &'a ManagedObject) -> Result<
     tools.reference(wrapping)
 }
 
+/// Whether this server made the value: only then does it say itself which generator made it.
+fn made_here(object: &ManagedObject) -> bool {
+    matches!(
+        object.attributes.value(&AttributeKind::RandomNumberGenerator),
+        Some(AttributeValue::Rng(_) | AttributeValue::Generator { .. })
+    )
+}
+
 /// Design decision 20: a sensitive object leaves only under a key made here, always sensitive, without data use.
 fn strong_enough(object: &ManagedObject, wrapping: &ManagedObject) -> Result<(), Error> {
-    let strong = wrapping.flag(&AttributeKind::AlwaysSensitive, false)
+    let strong = made_here(wrapping)
+        && wrapping.flag(&AttributeKind::AlwaysSensitive, false)
         && wrapping.lifecycle.original_creation == Some(wrapping.lifecycle.initial)
         && !wrapping.usage().intersects(UsageMask::ENCRYPT.with(UsageMask::DECRYPT))
         && wrapping.project == object.project;

@@ -155,8 +155,8 @@ pub(super) fn server_attributes(object: &mut ManagedObject, settings: &Settings,
     let extractable = object.flag(&K::Extractable, true);
     object.attributes.set(K::Sensitive, V::Boolean(sensitive));
     object.attributes.set(K::Extractable, V::Boolean(extractable));
-    object.attributes.set(K::AlwaysSensitive, V::Boolean(sensitive && made_here));
-    object.attributes.set(K::NeverExtractable, V::Boolean(!extractable && made_here));
+    object.attributes.set(K::AlwaysSensitive, V::Boolean(sensitive));
+    object.attributes.set(K::NeverExtractable, V::Boolean(!extractable));
     object.attributes.set(K::LeaseTime, V::Interval(settings.lease_seconds));
     object.attributes.set(K::ProtectionStorageMask, V::Integer(if settings.simulated_hsm { 1 } else { 2 }));
     if object.attributes.value(&K::Fresh).is_none() {
@@ -165,9 +165,8 @@ pub(super) fn server_attributes(object: &mut ManagedObject, settings: &Settings,
     let short = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &object.identifier.bytes());
     object.attributes.set(K::ShortUniqueIdentifier, V::Bytes(short.as_ref().to_vec()));
     if made_here {
-        // The token's generator, of which PKCS#11 says nothing.
-        const UNSPECIFIED: u32 = 1;
-        object.attributes.set(K::RandomNumberGenerator, V::Generator { algorithm: UNSPECIFIED });
+        // PKCS#11 says nothing of the token's generator: this is the operator's word.
+        object.attributes.set(K::RandomNumberGenerator, V::Rng(Box::new(settings.generator.clone())));
     }
     if made_here && object.lifecycle.original_creation.is_none() {
         object.lifecycle.original_creation = Some(object.lifecycle.initial);
