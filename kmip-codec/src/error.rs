@@ -112,6 +112,18 @@ pub enum DecodeErrorKind {
     /// There are no tables for this protocol version.
     #[error("protocol version {0} is not supported")]
     UnsupportedVersion(ProtocolVersion),
+    /// A JSON or XML text breaks the grammar, or uses what messages have no place for.
+    #[error("not well-formed")]
+    Syntax,
+    /// A JSON or XML text names a tag, type, value or member that no table has.
+    #[error("unknown name")]
+    UnknownName,
+    /// A JSON object has one member twice.
+    #[error("duplicate member")]
+    DuplicateMember,
+    /// A JSON or XML text holds something that is no value of this type.
+    #[error("not a value of type {0:?}")]
+    BadValue(ItemType),
     /// Batch Count names another number than there are batch items.
     #[error("batch count does not match the batch items")]
     BatchCount,
@@ -124,6 +136,12 @@ pub enum EncodeError {
     /// An item is longer than its 32-bit length can say.
     #[error("item is longer than a TTLV length can express")]
     TooLong,
+    /// A text holds a character that XML has no way to write.
+    #[error("a text holds a character that XML cannot express")]
+    NotInXml,
+    /// The bytes that were to be written in another encoding are no message.
+    #[error("the bytes are not TTLV")]
+    NotTtlv,
     /// The bytes of a big integer are not a multiple of eight.
     #[error("big integer is not a multiple of eight bytes")]
     BigIntegerLength,

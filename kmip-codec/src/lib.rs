@@ -1,7 +1,8 @@
-//! KMIP messages in TTLV: bytes to typed messages and back, for every protocol version from 1.0 to 3.0.
+//! KMIP messages in TTLV, JSON and XML: bytes to typed messages and back, for every protocol version from 1.0 to 3.0.
 //!
 //! [`ttlv`] turns bytes into an item tree and back. [`message`] reads headers and batch framing, [`payload`] one
-//! operation's request or response; [`attribute`] and [`object`] are what payloads carry. [`spec`] holds the tables of
+//! operation's request or response; [`attribute`] and [`object`] are what payloads carry. [`text`] is the same items in
+//! JSON and XML. [`spec`] holds the tables of
 //! the standards. There is one tree of types for all versions: what differs is a column of a table. There is no I/O, no
 //! clock, no asynchronous code and no `unsafe` here, and nothing a peer sends makes a function of this crate panic.
 //!
@@ -54,6 +55,7 @@ pub mod object;
 pub mod payload;
 pub mod secret;
 pub mod spec;
+pub mod text;
 pub mod ttlv;
 pub mod version;
 

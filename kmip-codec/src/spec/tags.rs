@@ -4,6 +4,7 @@
 //! survive: extensions (54xxxx) and tags of later versions are ordinary values of [`Tag`].
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use crate::version::{ProtocolVersion, VersionRange, versions};
 
@@ -41,7 +42,14 @@ impl Tag {
 
     /// The tag with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        TAGS.iter().find(|row| row.name == name).map(|row| row.tag)
+        // Text messages look up every tag by name, so the names are sorted once.
+        static BY_NAME: LazyLock<Vec<&TagRow>> = LazyLock::new(|| {
+            let mut rows: Vec<_> = TAGS.iter().collect();
+            rows.sort_unstable_by_key(|row| row.name);
+            rows
+        });
+        let at = BY_NAME.binary_search_by(|row| row.name.cmp(name)).ok()?;
+        BY_NAME.get(at).map(|row| row.tag)
     }
 
     /// Tells whether `version` defines the tag.

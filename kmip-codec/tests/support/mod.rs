@@ -12,6 +12,8 @@ pub(crate) struct Vector {
     pub(crate) name: String,
     /// Whether it is a request.
     pub(crate) is_request: bool,
+    /// The message as it was published.
+    pub(crate) xml: String,
     /// The message.
     pub(crate) bytes: Vec<u8>,
 }
@@ -49,6 +51,7 @@ pub(crate) fn published() -> Option<Vec<Vector>> {
             version: field("version"),
             name: format!("{}#{}", field("file"), line["index"]),
             is_request: field("direction") == "request",
+            xml: field("xml"),
             bytes: from_hex(&field("ttlv_hex")),
         }
     });
