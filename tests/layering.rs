@@ -64,7 +64,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["tls", "net", "app"]),
     ("kmip_codec", &["kmip", "app"]),
     ("hsm_sim", &["app"]),
-    ("axum", &["barbican", "admin", "net", "app"]),
+    ("axum", &["barbican", "kmip", "admin", "net", "app"]),
     ("prometheus", &["telemetry"]),
     ("clap", &["app"]),
 ];

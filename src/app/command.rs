@@ -64,6 +64,9 @@ pub(super) struct DevArguments {
     /// Where KMIP listens [default: 127.0.0.1:5696]; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) kmip: Option<SocketAddr>,
+    /// Where KMIP over HTTPS listens [default: 127.0.0.1:5695, or a free port where --kmip is given].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) kmip_https: Option<SocketAddr>,
     /// Where the Barbican API listens [default: 127.0.0.1:9311].
     #[arg(long, value_name = "ADDRESS")]
     pub(super) rest: Option<SocketAddr>,

@@ -6,6 +6,7 @@
 use std::{
     env, fs,
     io::{self, Write},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -30,6 +31,8 @@ use crate::{
 const TOKEN_LABEL: &str = "portcullis-dev";
 /// The enrolled client, and its project.
 const CLIENT: &str = "demo";
+/// Where KMIP over HTTPS listens.
+const HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5695);
 const WRITABLE: &str = "give a folder that you may write with --dir";
 
 /// Runs it.
@@ -86,8 +89,11 @@ fn prepare(folder: &Path, arguments: &DevArguments) -> Result<Config, Problem> {
 }
 
 fn override_with(config: &mut Config, arguments: &DevArguments) -> Result<(), Problem> {
-    let DevArguments { kmip, rest, ops, policy, module, token_label, pin_file, dir: _ } = arguments;
+    let DevArguments { kmip, kmip_https, rest, ops, policy, module, token_label, pin_file, dir: _ } = arguments;
     config.kmip.listen = kmip.unwrap_or(config.kmip.listen);
+    // Whoever moves KMIP has reasons, another gateway on this machine being the first: its HTTPS port moves along.
+    let beside = kmip.map(|listen| SocketAddr::new(listen.ip(), 0)).or(config.kmip.https_listen);
+    config.kmip.https_listen = kmip_https.or(beside).or(Some(HTTPS));
     config.rest.listen = rest.unwrap_or(config.rest.listen);
     config.ops.listen = ops.unwrap_or(config.ops.listen);
     if let Some(policy) = policy {
@@ -128,6 +134,7 @@ fn configuration(files: &DevFiles, arguments: &DevArguments) -> Result<String, P
 certificate = "tls/server.pem"
 key = "tls/server.key"
 client_ca = "tls/ca.pem"
+versions = ["1.0", "1.1", "1.2", "1.3", "1.4", "2.0", "2.1", "3.0"]
 wrapping = "standard"
 interop = true
 

@@ -25,7 +25,7 @@ use crate::{
         ports::{Answer, Clock},
     },
     kmip,
-    net::Connection,
+    net::{Connection, HttpLimits, serve_http},
     telemetry::Metrics,
 };
 
@@ -49,15 +49,31 @@ impl KmipFront {
 
     /// Serves one connection as the client that its certificate proves.
     pub(super) async fn serve(self, connection: Connection) {
-        let Connection { stream, peer, certificate, drain } = connection;
-        let address = peer.ip().to_string();
-        match self.clients.authenticate(certificate.as_deref().unwrap_or_default()) {
-            Ok(principal) => kmip::serve(stream, kmip::Peer { principal, address }, self.service, drain).await,
+        let peer = self.peer(&connection);
+        let Connection { stream, drain, .. } = connection;
+        match peer {
+            Some(peer) => kmip::serve(stream, peer, self.service, drain).await,
+            None => kmip::refuse(stream, self.service, drain).await,
+        }
+    }
+
+    /// The same for a connection of the HTTPS listener.
+    pub(super) async fn serve_https(self, connection: Connection) {
+        let peer = self.peer(&connection);
+        serve_http(connection, kmip::https(self.service, peer), HttpLimits::default()).await;
+    }
+
+    /// The enrolled client at the other end; `None`, said aloud, for a certificate that nobody enrolled.
+    fn peer(&self, connection: &Connection) -> Option<kmip::Peer> {
+        let certificate = connection.certificate.as_deref().unwrap_or_default();
+        match self.clients.authenticate(certificate) {
+            Ok(principal) => Some(kmip::Peer { principal, address: connection.peer.ip().to_string() }),
             Err(refusal) => {
-                let key = certificate.and_then(|der| crate::tls::spki_sha256(&der).ok()).unwrap_or_default();
+                let key = crate::tls::spki_sha256(certificate).unwrap_or_default();
+                let peer = connection.peer;
                 tracing::warn!(%peer, spki_sha256 = key, "{refusal}: add it to [[kmip.clients]] to let it in");
                 self.metrics.request("kmip", "connect", "not-enrolled", 0.0);
-                kmip::refuse(stream, self.service, drain).await;
+                None
             }
         }
     }

@@ -44,7 +44,7 @@ use crate::{
         reconcile::reconcile,
     },
     hsm::{self, Pool},
-    mem,
+    kmip, mem,
     net::{Connection, Events, HttpLimits, Limits, Listener, Security, serve_http},
     store::{RawStore, sled::SledOptions},
     telemetry::Metrics,
@@ -65,6 +65,9 @@ pub(super) enum Mode {
 pub(super) struct Addresses {
     /// Host and port.
     pub(super) kmip: String,
+    /// The URL of messages; absent where KMIP over HTTPS is not served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kmip_https: Option<String>,
     /// A URL.
     pub(super) rest: String,
     /// A URL.
@@ -85,7 +88,8 @@ const LEAVE_TOKENS: Duration = Duration::from_millis(1_500);
 pub(super) fn serve(config: Config) -> Result<ExitCode, Problem> {
     refusals::serve(&config)?;
     run(config, Mode::Serve, |addresses| {
-        tracing::info!(kmip = addresses.kmip, rest = addresses.rest, ops = addresses.ops, "ready");
+        let kmip_https = addresses.kmip_https.as_deref();
+        tracing::info!(kmip = addresses.kmip, kmip_https, rest = addresses.rest, ops = addresses.ops, "ready");
         // A closed standard output is no reason to stop: the gateway serves.
         let _closed = writeln!(io::stdout(), "ready");
         Ok(())
@@ -210,6 +214,7 @@ struct Doors {
     metrics: Arc<Metrics>,
     events: Arc<dyn Events>,
     kmip_tls: Reloadable,
+    kmip_https_tls: Option<Reloadable>,
     rest_tls: Option<Reloadable>,
     drain: CancellationToken,
     ops_drain: CancellationToken,
@@ -218,12 +223,13 @@ struct Doors {
 impl Doors {
     /// Reads the certificates; opens nothing.
     fn prepare(config: &Arc<Config>, metrics: Arc<Metrics>) -> Result<Self, Problem> {
-        let (kmip_tls, rest_tls) = certificates(config)?;
+        let Certificates { kmip: kmip_tls, kmip_https: kmip_https_tls, rest: rest_tls } = certificates(config)?;
         let doors = Self {
             config: Arc::clone(config),
             events: Arc::new(Counting(Arc::clone(&metrics))),
             metrics,
             kmip_tls,
+            kmip_https_tls,
             rest_tls,
             drain: CancellationToken::new(),
             ops_drain: CancellationToken::new(),
@@ -246,6 +252,12 @@ impl Doors {
         let kmip_limit = self.config.kmip.connections_max.size();
         let kmip = Security::Tls(self.kmip_tls.current());
         let kmip = self.bind("kmip", self.config.kmip.listen, kmip, kmip_limit).await?;
+        let kmip_https = match (&self.kmip_https_tls, self.config.kmip.https_listen) {
+            (Some(tls), Some(listen)) => {
+                Some(self.bind("kmip-https", listen, Security::Tls(tls.current()), kmip_limit).await?)
+            }
+            _ => None,
+        };
         let (rest, scheme) = match &self.rest_tls {
             Some(tls) => (Security::Tls(tls.current()), "https"),
             None => (Security::Plain, "http"),
@@ -253,11 +265,17 @@ impl Doors {
         let rest = self.bind("rest", self.config.rest.listen, rest, self.config.rest.connections_max.size()).await?;
         let addresses = Addresses {
             kmip: kmip.address().to_string(),
+            kmip_https: kmip_https.as_ref().map(|it| format!("https://{}{}", it.address(), kmip::PATH)),
             rest: format!("{scheme}://{}", rest.address()),
             ops: format!("http://{ops}"),
         };
         let grace = self.config.limits.drain_seconds.seconds();
+        let https_front = kmip_front.clone();
         let kmip = kmip.serve(move |connection| kmip_front.clone().serve(connection), self.drain.clone(), grace);
+        let kmip_https = kmip_https.map(|listener| {
+            let handler = move |connection| https_front.clone().serve_https(connection);
+            tokio::spawn(listener.serve(handler, self.drain.clone(), grace))
+        });
         let rest = rest.serve(
             move |connection| serve_http(connection, routes.clone(), HttpLimits::default()),
             self.drain.clone(),
@@ -275,7 +293,9 @@ impl Doors {
                 () = late => tracing::warn!("orders that still run are left to the next start"),
             }
         };
-        Ok((vec![tokio::spawn(kmip), tokio::spawn(rest), tokio::spawn(orders)], addresses))
+        let mut tasks = vec![tokio::spawn(kmip), tokio::spawn(rest), tokio::spawn(orders)];
+        tasks.extend(kmip_https);
+        Ok((tasks, addresses))
     }
 
     async fn bind(
@@ -299,7 +319,8 @@ impl Doors {
 
     /// SIGHUP: certificates and rules are read again; what is wrong keeps the old ones.
     fn reload(&self, core: &Core, config: &Config) {
-        for tls in [Some(&self.kmip_tls), self.rest_tls.as_ref()].into_iter().flatten() {
+        let all = [Some(&self.kmip_tls), self.kmip_https_tls.as_ref(), self.rest_tls.as_ref()];
+        for tls in all.into_iter().flatten() {
             match tls.reload() {
                 Ok(()) => {
                     tracing::info!(subject = tls.summary().subject, "certificates were reloaded");
@@ -326,24 +347,37 @@ impl Doors {
     }
 }
 
+/// What protects the listeners.
+pub(super) struct Certificates {
+    pub(super) kmip: Reloadable,
+    /// The same certificates with the protocol names of HTTP.
+    pub(super) kmip_https: Option<Reloadable>,
+    pub(super) rest: Option<Reloadable>,
+}
+
 /// Reads the certificates of all listeners.
-pub(super) fn certificates(config: &Config) -> Result<(Reloadable, Option<Reloadable>), Problem> {
-    let kmip = Reloadable::load(ServerFiles {
-        certificate: config.kmip.certificate.clone(),
-        key: config.kmip.key.clone(),
-        client_ca: Some(config.kmip.client_ca.clone()),
-        alpn: &[],
-    })?;
+pub(super) fn certificates(config: &Config) -> Result<Certificates, Problem> {
+    const HTTP: &[&str] = &["h2", "http/1.1"];
+    let load_kmip = |alpn| {
+        Reloadable::load(ServerFiles {
+            certificate: config.kmip.certificate.clone(),
+            key: config.kmip.key.clone(),
+            client_ca: Some(config.kmip.client_ca.clone()),
+            alpn,
+        })
+    };
+    let kmip = load_kmip(&[])?;
+    let kmip_https = config.kmip.https_listen.map(|_| load_kmip(HTTP)).transpose()?;
     let rest = match (&config.rest.certificate, &config.rest.key) {
         (Some(certificate), Some(key)) => Some(Reloadable::load(ServerFiles {
             certificate: certificate.clone(),
             key: key.clone(),
             client_ca: None,
-            alpn: &["h2", "http/1.1"],
+            alpn: HTTP,
         })?),
         _ => None,
     };
-    Ok((kmip, rest))
+    Ok(Certificates { kmip, kmip_https, rest })
 }
 
 /// The rules of the configuration.

@@ -17,13 +17,14 @@ use crate::{
     config::Config,
     engine::ports::{Hsm as _, Memory, TokenStatus},
     hsm::{Observer, Unobserved},
+    kmip::PATH,
     store::{RawStore, sled::SledOptions},
 };
 
 /// Says what would be served; exit code 1 when a token is not ready.
 pub(super) fn check(config: &Config) -> Result<ExitCode, Problem> {
     refusals::serve(config)?;
-    let (kmip, rest) = gateway::certificates(config)?;
+    let gateway::Certificates { kmip, rest, .. } = gateway::certificates(config)?;
     let rules = gateway::authorizer(config)?;
     fronts::clients(config)?;
     fronts::authenticator(config)?;
@@ -33,8 +34,10 @@ pub(super) fn check(config: &Config) -> Result<ExitCode, Problem> {
     let versions = config.kmip.versions.iter().map(|version| version.word()).collect::<Vec<_>>().join(" ");
     let clients = config.kmip.clients.iter().map(|client| client.name.as_str()).collect::<Vec<_>>().join(" ");
     let scheme = if rest.is_some() { "https" } else { "http" };
+    let https = config.kmip.https_listen.map_or_else(|| "off".to_owned(), |listen| format!("https://{listen}{PATH}"));
     let lines = [
         ("kmip", format!("{}, versions {versions}", config.kmip.listen)),
+        ("kmip over HTTPS", https),
         ("kmip certificate", format!("{}, until {}", kmip.summary().subject, date(kmip.summary().not_after))),
         ("kmip clients", clients),
         ("rest", format!("{scheme}://{}, {}", config.rest.listen, config.rest.auth.mode.word())),

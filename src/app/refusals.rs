@@ -66,7 +66,8 @@ pub(super) fn tokens(config: &Config, status: &[TokenStatus]) -> Result<(), Prob
 /// What `dev` refuses: everything but loopback.
 pub(super) fn dev(config: &Config) -> Result<(), Problem> {
     let off_loopback = |address: &&SocketAddr| !address.ip().is_loopback();
-    match [&config.kmip.listen, &config.rest.listen, &config.ops.listen].into_iter().find(off_loopback) {
+    let listeners = [&config.kmip.listen, &config.rest.listen, &config.ops.listen];
+    match listeners.into_iter().chain(&config.kmip.https_listen).find(off_loopback) {
         Some(address) => Err(Problem::new(
             "PC-DEV-LOOPBACK",
             format!("`dev` does not listen on {address}: it is open to everybody who can reach it"),

@@ -169,12 +169,15 @@ words! {
         V2_0 = "2.0",
         /// 2.1
         V2_1 = "2.1",
+        /// 3.0, whose text is a committee draft.
+        V3_0 = "3.0",
     }
 }
 
 impl KmipVersion {
-    /// All of them.
-    pub const ALL: [Self; 7] = [Self::V1_0, Self::V1_1, Self::V1_2, Self::V1_3, Self::V1_4, Self::V2_0, Self::V2_1];
+    /// The published ones.
+    pub const PUBLISHED: [Self; 7] =
+        [Self::V1_0, Self::V1_1, Self::V1_2, Self::V1_3, Self::V1_4, Self::V2_0, Self::V2_1];
 
     /// Major and minor number.
     #[must_use]
@@ -187,6 +190,7 @@ impl KmipVersion {
             Self::V1_4 => (1, 4),
             Self::V2_0 => (2, 0),
             Self::V2_1 => (2, 1),
+            Self::V3_0 => (3, 0),
         }
     }
 }
@@ -216,6 +220,8 @@ section! {
     Kmip {
         /// Where it listens.
         listen: SocketAddr = Some(loopback(5696));
+        /// Where KMIP over HTTPS listens; absent: it is not served.
+        https_listen: Option<SocketAddr> = None;
         /// PEM chain of the server, leaf first.
         certificate: PathBuf = None;
         /// PEM private key of the server.
@@ -223,7 +229,7 @@ section! {
         /// PEM of the CAs that sign client certificates.
         client_ca: PathBuf = None;
         /// Protocol versions that are spoken.
-        versions: Vec<KmipVersion> = Some(KmipVersion::ALL.to_vec());
+        versions: Vec<KmipVersion> = Some(KmipVersion::PUBLISHED.to_vec());
         /// How strictly wrapped keys leave.
         wrapping: Wrapping = Some(Wrapping::Strict);
         /// Whether the Interop operation of conformance tests is answered.

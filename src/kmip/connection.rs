@@ -40,6 +40,9 @@ const IN_FLIGHT_BYTES: usize = 128 << 20;
 static IN_FLIGHT: Semaphore = Semaphore::const_new(IN_FLIGHT_BYTES);
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
+/// Bytes that are made room for before anything has arrived, and that are read at once.
+pub(super) const STEP: usize = 1 << 16;
+
 /// How long a client may take to read an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -65,7 +68,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let limits = peer.map_or(&Limits::BEFORE_AUTHENTICATION, |_| &service.settings.limits);
-    let connection = NEXT.fetch_add(1, Ordering::Relaxed);
+    let connection = next_number();
     let mut count = 0_u64;
     loop {
         let message = tokio::select! {
@@ -95,7 +98,32 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, answer: &[u8]) -> std::io:
     stream.flush().await
 }
 
-type Room = tokio::sync::SemaphorePermit<'static>;
+/// A share of the budget for messages in flight.
+pub(super) type Room = tokio::sync::SemaphorePermit<'static>;
+
+/// The number of the next connection, for request ids.
+pub(super) fn next_number() -> u64 {
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Waits for room in the budget; a message larger than all of it takes all of it.
+pub(super) async fn room(bytes: usize) -> Option<Room> {
+    let permits = u32::try_from(bytes.min(IN_FLIGHT_BYTES)).ok()?;
+    IN_FLIGHT.acquire_many(permits).await.ok()
+}
+
+/// Adds bytes to a message of that expected length. It moves at most twice where the length is known, and what it moves
+/// out of is wiped: a length alone makes nobody allocate, and no part of a key stays behind.
+pub(super) fn append(message: &mut Zeroizing<Vec<u8>>, bytes: &[u8], expected: usize) {
+    let needed = message.len() + bytes.len();
+    if needed > message.capacity() {
+        let mut bigger =
+            Zeroizing::new(Vec::with_capacity(expected.max(needed).max((2 * message.len()).min(needed + (1 << 20)))));
+        bigger.extend_from_slice(message);
+        *message = bigger;
+    }
+    message.extend_from_slice(bytes);
+}
 
 /// The next whole message; `None` when the stream ends or cannot be followed any further.
 async fn next<S: AsyncRead + Unpin>(
@@ -115,19 +143,16 @@ async fn next<S: AsyncRead + Unpin>(
             return None;
         }
     };
-    let permits = u32::try_from(length).ok()?;
-    let room = timeout(settings.message_timeout, IN_FLIGHT.acquire_many(permits)).await.ok()?.ok()?;
-    let mut message = Zeroizing::new(Vec::with_capacity(length.min(1 << 16)));
+    let room = timeout(settings.message_timeout, room(length)).await.ok()??;
+    let mut message = Zeroizing::new(Vec::with_capacity(length.min(STEP)));
     message.extend_from_slice(&header);
     let body = async {
         // Grows with what arrives, in steps: a length alone makes nobody allocate.
-        let mut taken = HEADER_BYTES;
-        while taken < length {
-            let step = (length - taken).min(1 << 16);
-            message.resize(taken + step, 0);
-            let room = message.get_mut(taken..)?;
-            stream.read_exact(room).await.ok()?;
-            taken += step;
+        let mut step = Zeroizing::new([0; STEP]);
+        while message.len() < length {
+            let part = step.get_mut(..(length - message.len()).min(STEP))?;
+            stream.read_exact(part).await.ok()?;
+            append(&mut message, part, length);
         }
         Some(())
     };

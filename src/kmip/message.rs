@@ -64,7 +64,7 @@ type Answer = ResponseItem<Response>;
 impl Service {
     /// Answers one message. The answer is always a whole, well-formed message.
     pub async fn answer(&self, peer: &Peer, request: &str, bytes: &[u8]) -> Zeroizing<Vec<u8>> {
-        let newest = self.settings.versions.first().copied().unwrap_or(V2_1);
+        let newest = self.newest();
         let message = match RequestMessage::decode(bytes, &self.settings.limits) {
             Ok(message) => message,
             Err(error) => return self.malformed(&error, bytes, newest),
@@ -100,7 +100,7 @@ impl Service {
     /// Answers one message of a client that is not enrolled.
     #[must_use]
     pub fn refuse(&self, bytes: &[u8]) -> Zeroizing<Vec<u8>> {
-        let newest = self.settings.versions.first().copied().unwrap_or(V2_1);
+        let newest = self.newest();
         match RequestMessage::decode(bytes, &Limits::BEFORE_AUTHENTICATION) {
             Ok(message) => {
                 let asked = message.header.protocol_version.nearest();
@@ -149,7 +149,30 @@ impl Service {
 
     /// The message cannot be read: one item without operation, in the version asked for where that can be told.
     fn malformed(&self, error: &DecodeError, bytes: &[u8], newest: ProtocolVersion) -> Zeroizing<Vec<u8>> {
-        let asked = peek_version(bytes);
+        self.malformed_in(error, peek_version(bytes), newest)
+    }
+
+    /// The answer to a text that is no message; `asked` is the version that could be read in it.
+    pub(super) fn unreadable(&self, error: &DecodeError, asked: Option<ProtocolVersion>) -> Zeroizing<Vec<u8>> {
+        self.malformed_in(error, asked, self.newest())
+    }
+
+    /// The answer instead of one that the encoding of the request cannot express.
+    pub(super) fn inexpressible(&self, answer: &[u8], reason: ResultReason, text: &str) -> Zeroizing<Vec<u8>> {
+        let version = peek_version(answer).unwrap_or_else(|| self.newest());
+        self.whole_failure(version, version, text, reason)
+    }
+
+    fn newest(&self) -> ProtocolVersion {
+        self.settings.versions.first().copied().unwrap_or(V2_1)
+    }
+
+    fn malformed_in(
+        &self,
+        error: &DecodeError,
+        asked: Option<ProtocolVersion>,
+        newest: ProtocolVersion,
+    ) -> Zeroizing<Vec<u8>> {
         let known = asked.filter(|asked| asked.nearest().is_some_and(|it| self.settings.versions.contains(&it)));
         let reason = decode_reason(error.kind, asked.unwrap_or(newest));
         let reason = match (error.kind, known) {

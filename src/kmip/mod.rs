@@ -8,9 +8,11 @@ mod batch;
 mod connection;
 mod dispatch;
 mod error;
+mod https;
 mod message;
 mod ops;
 mod values;
 
 pub use connection::{Peer, refuse, serve};
+pub use https::{PATH, https};
 pub use message::{Service, Settings};

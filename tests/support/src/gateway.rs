@@ -85,6 +85,12 @@ impl Gateway {
         self.address("kmip").parse().unwrap()
     }
 
+    /// Where it takes KMIP over HTTPS, as a URL.
+    #[must_use]
+    pub fn kmip_https(&self) -> String {
+        self.address("kmip_https").to_owned()
+    }
+
     /// Where it speaks the Barbican API, as a URL.
     #[must_use]
     pub fn rest(&self) -> String {

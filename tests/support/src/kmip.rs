@@ -64,10 +64,23 @@ impl Kmip {
     ///
     /// When nobody is there, or the handshake fails.
     pub async fn to(address: SocketAddr, folder: &Path) -> io::Result<Self> {
+        Self::with(address, client(&folder.join("tls"), true)).await
+    }
+
+    /// Connects to an address without a certificate.
+    ///
+    /// # Errors
+    ///
+    /// When nobody is there, or the handshake fails at once; TLS 1.3 may tell it later.
+    pub async fn stranger(address: SocketAddr, folder: &Path) -> io::Result<Self> {
+        Self::with(address, client(&folder.join("tls"), false)).await
+    }
+
+    async fn with(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
         let connect = async {
             let tcp = TcpStream::connect(address).await?;
             tcp.set_nodelay(true)?;
-            let connector = TlsConnector::from(client(&folder.join("tls")));
+            let connector = TlsConnector::from(config);
             connector.connect(ServerName::from(address.ip()), tcp).await
         };
         let late = |_elapsed| io::Error::from(io::ErrorKind::TimedOut);
@@ -159,8 +172,8 @@ impl Kmip {
     }
 }
 
-/// The TLS side of the folder's enrolled client.
-fn client(tls: &Path) -> Arc<ClientConfig> {
+/// The TLS side of the folder's enrolled client, or of one that knows the folder's CA only.
+fn client(tls: &Path, has_certificate: bool) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(tls.join("ca.pem")).unwrap() {
         roots.add(certificate.unwrap()).unwrap();
@@ -170,10 +183,12 @@ fn client(tls: &Path) -> Arc<ClientConfig> {
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)
-        .unwrap();
-    Arc::new(config)
+        .with_root_certificates(roots);
+    Arc::new(if has_certificate {
+        config.with_client_auth_cert(chain, key).unwrap()
+    } else {
+        config.with_no_client_auth()
+    })
 }
 
 /// An identifier's text.
