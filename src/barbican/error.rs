@@ -147,7 +147,9 @@ const fn row(kind: ErrorKind) -> (StatusCode, Text) {
         K::ValuePresent => (S::CONFLICT, Text::Plain("Secret already has data, cannot modify it.")),
         K::Foreign | K::Denied => (S::FORBIDDEN, Text::NotAllowed),
         K::QuotaReached => (S::FORBIDDEN, Text::Issue("Creation not allowed because a quota has been reached")),
-        K::NotExtractable | K::Sensitive | K::WrongUsage | K::UsageSpent => (S::FORBIDDEN, Text::Public),
+        K::NotExtractable | K::Sensitive | K::WrongUsage | K::UsageSpent | K::AllocationRefused | K::LeaseRefused => {
+            (S::FORBIDDEN, Text::Public)
+        }
         K::InUse => (S::BAD_REQUEST, Text::Public),
         K::TooLarge => (S::PAYLOAD_TOO_LARGE, Text::Issue("Provided information too large to process")),
         K::Unauthenticated => (S::UNAUTHORIZED, Text::Plain("The request you have made requires authentication.")),
@@ -172,6 +174,10 @@ const fn row(kind: ErrorKind) -> (StatusCode, Text) {
         | K::WrappingKeyWrongUsage
         | K::WrappingKeyWrongState
         | K::WrappingKeyDestroyed
+        | K::WrappingKeyArchived
+        | K::WrapTypeUnsupported
+        | K::NoUsageLimit
+        | K::OffsetImpossible
         | K::WrappingEncoding
         | K::UnsupportedFeature
         | K::UnsupportedParameters

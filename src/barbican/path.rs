@@ -64,7 +64,9 @@ impl Place {
         match self.target() {
             Target::Group(_) => "Secrets container not found.",
             Target::Job(_) => ORDER_NOT_FOUND,
-            Target::Object(_) | Target::Objects(_) | Target::Project => "Secret not found.",
+            Target::Object(_) | Target::Objects(_) | Target::Linked(..) | Target::Maybe(_) | Target::Project => {
+                "Secret not found."
+            }
         }
     }
 }

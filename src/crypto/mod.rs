@@ -7,9 +7,11 @@
 pub mod certificate;
 pub mod ecdsa;
 pub mod hash;
+pub mod kdf;
 pub mod keys;
 pub mod kwp;
 pub mod pem;
+pub mod share;
 pub mod transport;
 
 mod asn1;

@@ -47,6 +47,38 @@ macro_rules! kinds {
     };
 }
 
+/// KMIP *Link Type* (KMIP 2.1 §11.31), the ones that this server sets or follows.
+pub mod link {
+    /// From a public key to its certificate, or from a certificate to the one that signed it.
+    pub const CERTIFICATE: u32 = 0x101;
+    /// To the public half of a pair.
+    pub const PUBLIC_KEY: u32 = 0x102;
+    /// To the private half of a pair.
+    pub const PRIVATE_KEY: u32 = 0x103;
+    /// To what the object was derived from.
+    pub const DERIVATION_BASE: u32 = 0x104;
+    /// To what was derived from the object.
+    pub const DERIVED: u32 = 0x105;
+    /// To the object that took this one's place.
+    pub const REPLACEMENT: u32 = 0x106;
+    /// To the object whose place this one took.
+    pub const REPLACED: u32 = 0x107;
+    /// From a part of a key to the key.
+    pub const PARENT: u32 = 0x108;
+    /// From a key to its parts.
+    pub const CHILD: u32 = 0x109;
+    /// To the part before.
+    pub const PREVIOUS: u32 = 0x10A;
+    /// To the part after.
+    pub const NEXT: u32 = 0x10B;
+    /// From a private key to the certificate of its PKCS#12 store.
+    pub const PKCS12_CERTIFICATE: u32 = 0x10C;
+    /// To the password of a PKCS#12 store.
+    pub const PKCS12_PASSWORD: u32 = 0x10D;
+    /// To the key that an object is wrapped under.
+    pub const WRAPPING_KEY: u32 = 0x10E;
+}
+
 /// How many instances an object may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instances {
@@ -188,6 +220,13 @@ kinds! {
     CertificateIssuerTitle: Many Server Never No;
     CertificateIssuerDc: Many Server Never No;
     CertificateIssuerDnQualifier: Many Server Never No;
+    SplitKeyParts: One Server Never No;
+    SplitKeyThreshold: One Server Never No;
+    SplitKeyMethod: One Server Never No;
+    KeyPartIdentifier: One Server Never No;
+    SplitKeyPolynomial: One Server Never No;
+    PrimeFieldSize: One Server Never No;
+    KeyWrappingData: One Server Never No;
 }
 
 impl AttributeKind {

@@ -9,6 +9,7 @@ use super::{
     access::ProjectId,
     algorithm::{CryptographicAlgorithm, KeyFormatType, UsageMask},
     attributes::{Attribute, AttributeKind, AttributeValue, Attributes},
+    error::AttributeRefusal,
     lifecycle::{Lifecycle, State},
     reference::{CkaId, TokenReference},
     secret::SecretFacet,
@@ -237,6 +238,41 @@ impl ManagedObject {
             Some(AttributeValue::Boolean(flag)) => *flag,
             _ => default,
         }
+    }
+
+    /// The objects it links to by one link type, in order; links to what is no identifier of ours are left out.
+    pub fn links(&self, of: u32) -> impl Iterator<Item = UniqueIdentifier> {
+        self.attributes.of(&AttributeKind::Link).filter_map(move |attribute| match &attribute.value {
+            AttributeValue::Link { kind, target } if *kind == of => target.parse().ok(),
+            _ => None,
+        })
+    }
+
+    /// Links to another object: replaces the link of that type where there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributeRefusal::TooMany`].
+    pub fn link_once(&mut self, kind: u32, target: UniqueIdentifier) -> Result<(), AttributeRefusal> {
+        let value = AttributeValue::Link { kind, target: target.to_string() };
+        let known = self.attributes.of(&AttributeKind::Link).find_map(|attribute| match attribute.value {
+            AttributeValue::Link { kind: of, .. } if of == kind => Some(attribute.index),
+            _ => None,
+        });
+        match known {
+            Some(index) => self.attributes.replace(&AttributeKind::Link, index, value),
+            None => self.attributes.add(AttributeKind::Link, value).map(drop),
+        }
+    }
+
+    /// Links to another object beside those it links to already.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributeRefusal::TooMany`].
+    pub fn link(&mut self, kind: u32, target: UniqueIdentifier) -> Result<(), AttributeRefusal> {
+        let value = AttributeValue::Link { kind, target: target.to_string() };
+        self.attributes.add(AttributeKind::Link, value).map(drop)
     }
 
     /// Its KMIP names.

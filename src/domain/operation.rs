@@ -138,4 +138,16 @@ operations! {
     Rekey = "re-key", Change;
     /// Derives a key.
     Derive = "derive", Change;
+    /// Makes a certificate for a public key, or renews one.
+    Certify = "certify", Change;
+    /// Checks a chain of certificates.
+    Validate = "validate", Read;
+    /// Splits a key into parts.
+    SplitKey = "split-key", Change;
+    /// Joins the parts of a key.
+    JoinKey = "join-split-key", Change;
+    /// Takes an object in with its identifier and every attribute.
+    Import = "import", Change;
+    /// Lets an object out with every attribute.
+    Export = "export", Use;
 }

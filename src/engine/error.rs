@@ -43,6 +43,18 @@ kinds! {
     WrongUsage = "wrong-usage";
     /// The usage limit does not allow it.
     UsageSpent = "usage-spent";
+    /// What is left of the usage limit is less than what is asked for.
+    AllocationRefused = "allocation-refused";
+    /// The object has no usage limit to take from.
+    NoUsageLimit = "no-usage-limit";
+    /// No lease is given.
+    LeaseRefused = "lease-refused";
+    /// An offset shifts dates against an Activation Date that the object does not have.
+    OffsetImpossible = "offset-impossible";
+    /// The wrapping key is archived.
+    WrappingKeyArchived = "wrapping-key-archived";
+    /// The key cannot be given wrapped, or unwrapped, as asked.
+    WrapTypeUnsupported = "wrap-type-unsupported";
     /// The operation does not apply to this type of object.
     WrongObjectType = "wrong-object-type";
     /// The name belongs to another object: at creation.

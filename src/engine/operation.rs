@@ -15,6 +15,10 @@ pub enum Target {
     Object(UniqueIdentifier),
     /// Several objects, each of which must be permitted; loaded in this order.
     Objects(Vec<UniqueIdentifier>),
+    /// One object, and after it those that it links to by these link types and that exist; each must be permitted.
+    Linked(UniqueIdentifier, &'static [u32]),
+    /// One object, if it exists.
+    Maybe(UniqueIdentifier),
     /// A group.
     Group(UniqueIdentifier),
     /// A job of the caller's project; another project's is not found.

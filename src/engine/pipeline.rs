@@ -249,6 +249,16 @@ impl Engine {
                     targets.objects.push(self.object(caller, id, now, event).await?);
                 }
             }
+            Target::Linked(id, kinds) => {
+                let found = self.object(caller, id, now, event).await?;
+                let linked: Vec<UniqueIdentifier> =
+                    kinds.iter().flat_map(|kind| found.record.links(*kind).collect::<Vec<_>>()).collect();
+                targets.objects.push(found);
+                for id in linked {
+                    targets.objects.extend(self.maybe(caller, id, now, event).await?);
+                }
+            }
+            Target::Maybe(id) => targets.objects.extend(self.maybe(caller, id, now, event).await?),
             Target::Group(id) => {
                 event.targets.push(id);
                 targets.group = Some(self.ports_of(caller).store.group(id).await?.ok_or_else(Error::not_found)?);
@@ -261,6 +271,20 @@ impl Engine {
             }
         }
         Ok(targets)
+    }
+
+    async fn maybe(
+        &self,
+        caller: &Caller,
+        id: UniqueIdentifier,
+        now: Timestamp,
+        event: &mut AuditEvent,
+    ) -> Result<Option<Versioned<ManagedObject>>, Error> {
+        match self.object(caller, id, now, event).await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn object(

@@ -56,6 +56,51 @@ pub enum WrapMode {
     AesKeyWrapPadding,
 }
 
+/// How bytes are made from a key or secret, where no mechanism of every token does it: computed from the value on the
+/// worker's thread, or by the token's key agreement.
+#[derive(Debug)]
+pub enum Derivation {
+    /// The digest of the value with data after it.
+    Hash {
+        /// By which hash.
+        hash: HashingAlgorithm,
+        /// What follows the value.
+        data: Vec<u8>,
+    },
+    /// PBKDF2 with HMAC of the hash (RFC 8018 §5.2); the value is the password.
+    Pbkdf2 {
+        /// By which hash.
+        hash: HashingAlgorithm,
+        /// The salt.
+        salt: Vec<u8>,
+        /// How often.
+        iterations: u32,
+        /// How many bytes.
+        bytes: u32,
+    },
+    /// HKDF (RFC 5869); the value is the input keying material.
+    Hkdf {
+        /// By which hash.
+        hash: HashingAlgorithm,
+        /// The salt; may be empty.
+        salt: Vec<u8>,
+        /// The context.
+        info: Vec<u8>,
+        /// How many bytes.
+        bytes: u32,
+    },
+    /// The signing key of AWS Signature Version 4; the value is the secret access key.
+    AwsSignature {
+        /// Date, region and service, each HMAC'ed in turn.
+        scope: [Vec<u8>; 3],
+    },
+    /// The shared secret of ECDH: the x-coordinate. The key is private and stays on the token.
+    Agreement {
+        /// The other side's SubjectPublicKeyInfo DER.
+        peer: Vec<u8>,
+    },
+}
+
 /// What is signed.
 #[derive(Debug)]
 pub enum SignInput {
@@ -119,6 +164,18 @@ pub enum HsmRequest {
         value: SecretValue,
         /// Whether a key object with the same `CKA_ID` is or will be there; then the bytes go into a data object.
         beside_key: bool,
+    },
+    /// Holds the value of a cipher key once more, as a generic secret that makes MACs, under the same `CKA_ID`: tokens do
+    /// not let one key object do both. Answer: [`HsmAnswer::Made`] with `bytes` set.
+    MakeTwin {
+        /// The cipher key.
+        of: TokenReference,
+        /// Its value; read from the token, on the worker's thread, when it is not given.
+        value: Option<SecretValue>,
+        /// Usage bits of the twin.
+        usage: UsageMask,
+        /// Whether the twin may be wrapped out.
+        extractable: bool,
     },
     /// Destroys every object with this `CKA_ID`; one that is gone already is a success. Answer: [`HsmAnswer::Done`].
     Destroy {
@@ -222,6 +279,13 @@ pub enum HsmRequest {
         parameters: CryptographicParameters,
         /// What.
         data: SecretValue,
+    },
+    /// Makes bytes from a key or held secret. Answer: [`HsmAnswer::Value`].
+    Derive {
+        /// From what.
+        key: TokenReference,
+        /// How.
+        how: Derivation,
     },
     /// Random bytes. Answer: [`HsmAnswer::Value`].
     Random {

@@ -24,9 +24,9 @@ use aws_lc_rs::{
 use super::{
     Engine, Observer,
     ports::{
-        Answer, AuditError, AuditSink, Batch, Chance, Clock, Cursor, Durability, Found, Guard, Hsm, HsmAnswer,
-        HsmError, HsmErrorKind, HsmRequest, Intent, MetadataStore, Order, Page, PairKind, Placement, Revision, Scope,
-        StoreError, TokenStatus, Versioned, Write,
+        Answer, AuditError, AuditSink, Batch, Chance, Clock, Cursor, Derivation, Durability, Found, Guard, Hsm,
+        HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Intent, MetadataStore, Order, Page, PairKind, Placement,
+        Revision, Scope, StoreError, TokenStatus, Versioned, Write,
     },
     tools::{Ports, Settings},
 };
@@ -152,6 +152,7 @@ impl AuditSink for MemoryAudit {
 
 enum Content {
     Key { kind: KeyKind, extractable: bool },
+    Twin { extractable: bool },
     Bytes(DataHolder),
 }
 
@@ -218,6 +219,7 @@ impl MemoryHsm {
     fn put(&self, at: &Placement, object: TokenObject) -> TokenReference {
         let reference = match &object.content {
             Content::Key { kind, .. } => reference(at, Some(*kind), None),
+            Content::Twin { .. } => reference(at, None, None),
             Content::Bytes(holder) => {
                 let length = u32::try_from(object.value.len()).unwrap_or(u32::MAX);
                 reference(at, None, Some(HeldBytes { holder: *holder, length }))
@@ -233,9 +235,10 @@ impl MemoryHsm {
         let object = found.into_iter().find(|object| matches!(object.content, Content::Key { .. }) == key);
         match object {
             None => Err(error(HsmErrorKind::ObjectMissing)),
-            Some(TokenObject { content: Content::Key { extractable: false, .. }, .. }) => {
-                Err(error(HsmErrorKind::NotExtractable))
-            }
+            Some(TokenObject {
+                content: Content::Key { extractable: false, .. } | Content::Twin { extractable: false },
+                ..
+            }) => Err(error(HsmErrorKind::NotExtractable)),
             Some(object) => Ok(object.value.clone()),
         }
     }
@@ -271,6 +274,17 @@ impl MemoryHsm {
                 let object = TokenObject { content: Content::Bytes(holder), value: taken(&value) };
                 Ok(HsmAnswer::Made { reference: self.put(&at, object), digest: None })
             }
+            HsmRequest::MakeTwin { of, value, extractable, .. } => {
+                let value = match value {
+                    Some(value) => taken(&value),
+                    None => self.value(&of, true)?,
+                };
+                let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
+                let content = Content::Twin { extractable };
+                lock(&self.objects).entry(of.cka_id).or_default().push(TokenObject { content, value });
+                let bytes = Some(HeldBytes { holder: DataHolder::GenericSecret, length });
+                Ok(HsmAnswer::Made { reference: TokenReference { bytes, ..of }, digest: None })
+            }
             HsmRequest::Destroy { at } => {
                 lock(&self.objects).remove(&at.cka_id);
                 Ok(HsmAnswer::Done)
@@ -291,6 +305,16 @@ impl MemoryHsm {
             HsmRequest::Decrypt { key, parameters, iv, data, .. } if is_cbc(&parameters) => {
                 Ok(HsmAnswer::Value(cbc(&self.value(&key, true)?, iv.as_deref(), data, false)?.into()))
             }
+            HsmRequest::Mac { key, parameters, data }
+                if parameters.hashing_algorithm == Some(HashingAlgorithm::SHA_256) =>
+            {
+                let key = SecretValue::new(self.value(&key, key.bytes.is_none())?);
+                Ok(HsmAnswer::Bytes(crate::crypto::hash::hmac_sha256(&key, &[&taken(&data)]).to_vec()))
+            }
+            HsmRequest::Derive { key, how } => {
+                let value = SecretValue::new(self.value(&key, key.bytes.is_none())?);
+                derived(&value, how).map(HsmAnswer::Value)
+            }
             HsmRequest::Digest { .. }
             | HsmRequest::WrapKey { .. }
             | HsmRequest::WrapBytes { .. }
@@ -308,7 +332,9 @@ impl MemoryHsm {
             match object.content {
                 Content::Key { kind, .. } if kind.is_private() => found.private += 1,
                 Content::Key { kind, .. } if kind.is_public() => found.public += 1,
-                Content::Key { .. } | Content::Bytes(DataHolder::GenericSecret) => found.secret += 1,
+                Content::Key { .. } | Content::Twin { .. } | Content::Bytes(DataHolder::GenericSecret) => {
+                    found.secret += 1;
+                }
                 Content::Bytes(DataHolder::Data) => found.data += 1,
             }
         }
@@ -352,6 +378,20 @@ fn random(count: usize) -> Result<Vec<u8>, HsmError> {
 
 fn digest_of(value: &[u8]) -> Vec<u8> {
     digest::digest(&digest::SHA256, value).as_ref().to_vec()
+}
+
+fn derived(value: &SecretValue, how: Derivation) -> Result<SecretValue, HsmError> {
+    use crate::crypto::kdf;
+    match how {
+        Derivation::Hash { hash, data } => kdf::hash(hash, value, &data),
+        Derivation::Pbkdf2 { hash, salt, iterations, bytes } => {
+            kdf::pbkdf2(hash, value, &salt, iterations, bytes as usize)
+        }
+        Derivation::Hkdf { hash, salt, info, bytes } => kdf::hkdf(hash, value, &salt, &info, bytes as usize),
+        Derivation::AwsSignature { scope } => Ok(kdf::aws_signature(value, &scope)),
+        Derivation::Agreement { .. } => return Err(error(HsmErrorKind::Unsupported)),
+    }
+    .map_err(|_refused| error(HsmErrorKind::Unsupported))
 }
 
 fn is_cbc(parameters: &CryptographicParameters) -> bool {
@@ -428,6 +468,8 @@ const fn name_of(request: &HsmRequest) -> &'static str {
         HsmRequest::GenerateKeyPair { .. } => "generate-key-pair",
         HsmRequest::ImportKey { .. } => "import-key",
         HsmRequest::HoldBytes { .. } => "hold-bytes",
+        HsmRequest::MakeTwin { .. } => "make-twin",
+        HsmRequest::Derive { .. } => "derive",
         HsmRequest::Destroy { .. } => "destroy",
         HsmRequest::Find { .. } => "find",
         HsmRequest::RevealKey { .. } => "reveal-key",
@@ -532,7 +574,7 @@ impl MemoryStore {
             match write {
                 Write::PutObject(object, guard) => {
                     held(&tables.objects, object.identifier, *guard)?;
-                    name_free(&tables.objects, object)?;
+                    name_free(&tables.objects, &batch, object)?;
                 }
                 Write::RemoveObject(id, guard) => held(&tables.objects, *id, *guard)?,
                 Write::PutGroup(group, guard) => held(&tables.groups, group.identifier, *guard)?,
@@ -667,12 +709,27 @@ fn held<T>(table: &Table<T>, id: UniqueIdentifier, guard: Guard) -> Result<(), S
     if holds { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
-fn name_free(objects: &Table<ManagedObject>, object: &ManagedObject) -> Result<(), StoreError> {
+/// Names are settled over the whole batch: what one record gives up another may take.
+fn name_free(objects: &Table<ManagedObject>, batch: &Batch, object: &ManagedObject) -> Result<(), StoreError> {
+    let changed: Vec<&ManagedObject> = batch
+        .0
+        .iter()
+        .filter_map(|write| match write {
+            Write::PutObject(other, _) => Some(&**other),
+            _ => None,
+        })
+        .collect();
+    let others: Vec<&ManagedObject> = objects
+        .values()
+        .map(|(other, _)| other)
+        .filter(|other| !changed.iter().any(|new| new.identifier == other.identifier))
+        .chain(changed.iter().copied())
+        .collect();
     if object.lifecycle.destroy.is_some() {
         return Ok(());
     }
     let taken = object.names().any(|name| {
-        objects.values().any(|(other, _)| {
+        others.iter().any(|other| {
             other.identifier != object.identifier
                 && other.project == object.project
                 && other.lifecycle.destroy.is_none()

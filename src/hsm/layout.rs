@@ -119,6 +119,11 @@ pub(super) enum Parameter {
         /// The label.
         label: Vec<u8>,
     },
+    /// `CK_ECDH1_DERIVE_PARAMS` without a KDF.
+    Ecdh {
+        /// The other side's point.
+        point: Vec<u8>,
+    },
     /// `CK_RSA_PKCS_PSS_PARAMS`.
     Pss {
         /// `CKM_SHA…`.
@@ -198,6 +203,16 @@ pub(super) fn with_mechanism<T>(mechanism: &Mechanism, call: impl FnOnce(*mut CK
                 source: CKZ_DATA_SPECIFIED,
                 pSourceData: pointer(&mut label).cast(),
                 ulSourceDataLen: label.len() as CK_ULONG,
+            };
+            run(code, &mut parameters, call)
+        }
+        Parameter::Ecdh { mut point } => {
+            let mut parameters = CK_ECDH1_DERIVE_PARAMS {
+                kdf: CKD_NULL,
+                ulSharedDataLen: 0,
+                pSharedData: ptr::null_mut(),
+                ulPublicDataLen: point.len() as CK_ULONG,
+                pPublicData: pointer(&mut point),
             };
             run(code, &mut parameters, call)
         }

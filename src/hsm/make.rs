@@ -17,7 +17,7 @@ use super::{
 use crate::{
     crypto::hash,
     domain::{
-        SecretValue, UsageMask,
+        SecretValue, TokenReference, UsageMask,
         algorithm::HashingAlgorithm,
         reference::{DataHolder, HeldBytes, KeyKind},
     },
@@ -231,6 +231,33 @@ impl Turn<'_> {
         self.remember(at.cka_id, Class::Data, handle);
         let held = HeldBytes { holder: DataHolder::Data, length };
         Ok(HsmAnswer::Made { reference: self.reference(at, None, Some(held)), digest: None })
+    }
+
+    /// The second object of a cipher key, which makes MACs.
+    pub(super) fn make_twin(
+        &mut self,
+        of: &TokenReference,
+        value: Option<&SecretValue>,
+        usage: UsageMask,
+        extractable: bool,
+    ) -> Result<HsmAnswer, HsmError> {
+        let revealed;
+        let value = match value {
+            Some(value) => value,
+            None => {
+                revealed = self.reveal_key(of)?;
+                &revealed
+            }
+        };
+        let length = u32::try_from(value.len()).ok().filter(|length| *length > 0);
+        let length = length.ok_or_else(|| refused(HsmErrorKind::BadData, "length of the value"))?;
+        let handle = self.put_key(&Name::from(of.cka_id), KeyKind::Generic, value, usage, extractable)?;
+        self.or_destroy(&[handle], |turn| {
+            turn.check_strength(handle, extractable)?;
+            turn.remember(of.cka_id, Class::Twin, handle);
+            let bytes = Some(HeldBytes { holder: DataHolder::GenericSecret, length });
+            Ok(HsmAnswer::Made { reference: TokenReference { bytes, ..of.clone() }, digest: None })
+        })
     }
 
     /// Tries a template, and once more without the attributes some modules do not know.

@@ -6,6 +6,7 @@
 //! the choice among tokens that are ready.
 
 mod capability;
+mod derive;
 mod error;
 mod health;
 mod layout;
@@ -289,7 +290,9 @@ impl Pool {
             | HsmRequest::Decrypt { key, .. }
             | HsmRequest::Sign { key, .. }
             | HsmRequest::Verify { key, .. }
-            | HsmRequest::Mac { key, .. } => &key.token,
+            | HsmRequest::Mac { key, .. }
+            | HsmRequest::Derive { key, .. }
+            | HsmRequest::MakeTwin { of: key, .. } => &key.token,
             HsmRequest::Random { token: Some(token), .. } => token,
             HsmRequest::Random { token: None, .. } | HsmRequest::SeedRandom { .. } => return self.ready(),
         };

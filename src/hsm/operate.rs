@@ -18,7 +18,11 @@ use super::{
 };
 use crate::{
     crypto::{ecdsa, hash},
-    domain::{CryptographicParameters, SecretValue, TokenReference, UsageMask, reference::KeyKind},
+    domain::{
+        CryptographicParameters, SecretValue, TokenReference, UsageMask,
+        algorithm::BlockCipherMode,
+        reference::{DataHolder, KeyKind},
+    },
     engine::ports::{HsmAnswer, HsmError, HsmErrorKind, SignInput, WrapMode},
 };
 
@@ -278,7 +282,12 @@ impl Turn<'_> {
         parameters: &CryptographicParameters,
         data: &SecretValue,
     ) -> Result<HsmAnswer, HsmError> {
-        let (kind, handle) = self.key(key)?;
+        let twin = key.bytes.is_some_and(|held| held.holder == DataHolder::GenericSecret);
+        let hashing = parameters.block_cipher_mode != Some(BlockCipherMode::CMAC);
+        let (kind, handle) = match key.key {
+            Some(KeyKind::Aes | KeyKind::TripleDes) if twin && hashing => (KeyKind::Generic, self.held(key)?),
+            _ => self.key(key)?,
+        };
         let mechanism = mechanism::mac(kind, parameters)?;
         #[expect(clippy::disallowed_methods, reason = "the token makes the MAC of the data")]
         let mac = self.seat.session.sign(&mechanism, handle, data.expose_secret())?;

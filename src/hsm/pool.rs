@@ -59,6 +59,8 @@ pub(super) struct Pending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Class {
     Secret,
+    /// A generic secret beside a cipher key of the same name.
+    Twin,
     Private,
     Public,
     Data,

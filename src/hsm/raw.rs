@@ -466,6 +466,17 @@ impl Session {
         })
     }
 
+    /// Derives a new object from `base`.
+    pub(super) fn derive(&mut self, mechanism: &Mechanism, base: Handle, template: &[Attribute]) -> Result<Handle> {
+        let mut raw = raw_template(template);
+        let mut handle = 0;
+        with_mechanism(mechanism, |mechanism| {
+            let count = raw.len() as CK_ULONG;
+            call!(&self.caller, C_DeriveKey(self.handle, mechanism, base, raw.as_mut_ptr(), count, &raw mut handle))
+        })?;
+        Ok(handle)
+    }
+
     /// Unwraps `blob` under `unwrapping` into a new object.
     pub(super) fn unwrap(
         &mut self,

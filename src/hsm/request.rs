@@ -68,6 +68,9 @@ impl<'a> Turn<'a> {
                 self.import_key(at, *kind, value, *usage, *extractable)
             }
             HsmRequest::HoldBytes { at, value, beside_key } => self.hold(at, value, *beside_key),
+            HsmRequest::MakeTwin { of, value, usage, extractable } => {
+                self.make_twin(of, value.as_ref(), *usage, *extractable)
+            }
             HsmRequest::Destroy { at } => self.destroy(at.cka_id),
             HsmRequest::Find { at } => self.find(at.cka_id),
             HsmRequest::RevealKey { reference } => self.reveal_key(reference).map(HsmAnswer::Value),
@@ -90,6 +93,7 @@ impl<'a> Turn<'a> {
             HsmRequest::Sign { key, parameters, input } => self.sign(key, parameters, input),
             HsmRequest::Verify { key, parameters, input, signature } => self.verify(key, parameters, input, signature),
             HsmRequest::Mac { key, parameters, data } => self.mac(key, parameters, data),
+            HsmRequest::Derive { key, how } => self.derive(key, how),
             HsmRequest::Random { bytes, .. } => {
                 let count = usize::try_from(*bytes).ok().filter(|count| *count <= RANDOM_MAX);
                 let count = count.ok_or_else(|| refused(HsmErrorKind::BadParameters, "C_GenerateRandom"))?;
@@ -114,7 +118,7 @@ impl<'a> Turn<'a> {
 
     /// Forgets the handles of an object.
     pub(super) fn forget(shared: &Shared, id: CkaId) {
-        for class in [Class::Secret, Class::Private, Class::Public, Class::Data] {
+        for class in [Class::Secret, Class::Twin, Class::Private, Class::Public, Class::Data] {
             shared.handles.invalidate(&(id, class));
         }
     }
@@ -129,6 +133,7 @@ impl<'a> Turn<'a> {
     pub(super) fn held(&mut self, reference: &TokenReference) -> Result<Handle, HsmError> {
         let held = reference.bytes.ok_or_else(|| refused(HsmErrorKind::BadParameters, "an object without bytes"))?;
         let class = match held.holder {
+            DataHolder::GenericSecret if reference.key.is_some() => Class::Twin,
             DataHolder::GenericSecret => Class::Secret,
             DataHolder::Data => Class::Data,
         };
@@ -147,7 +152,19 @@ impl<'a> Turn<'a> {
 
     /// The one object of that name and class; two are an error and never the first of them.
     pub(super) fn search(&mut self, name: &Name, class: Class) -> Result<Option<Handle>, HsmError> {
-        let found = self.seat.session.find(&template::search(class, name), 2)?;
+        let mut found = self.seat.session.find(&template::search(class, name), 3)?;
+        if class == Class::Secret && found.len() == 2 {
+            // A cipher key and its twin: the key is meant.
+            let mut ciphers = Vec::with_capacity(2);
+            for handle in found.iter().copied() {
+                if self.seat.session.number(handle, CKA_KEY_TYPE)? != CKK_GENERIC_SECRET {
+                    ciphers.push(handle);
+                }
+            }
+            if ciphers.len() == 1 {
+                found = ciphers;
+            }
+        }
         match found.as_slice() {
             [] => Ok(None),
             [handle] => Ok(Some(*handle)),
@@ -200,16 +217,16 @@ impl<'a> Turn<'a> {
         Ok(HsmAnswer::Found(found))
     }
 
-    fn reveal_key(&mut self, reference: &TokenReference) -> Result<SecretValue, HsmError> {
+    pub(super) fn reveal_key(&mut self, reference: &TokenReference) -> Result<SecretValue, HsmError> {
         let (kind, handle) = self.key(reference)?;
         match class_of(kind) {
             Class::Public => transfer::reveal_public(self.seat, handle, kind).map(SecretValue::new),
             Class::Private => transfer::reveal_private(self.link, self.seat, handle, kind),
-            Class::Secret | Class::Data => transfer::reveal(self.link, self.seat, handle, kind),
+            Class::Secret | Class::Twin | Class::Data => transfer::reveal(self.link, self.seat, handle, kind),
         }
     }
 
-    fn reveal_bytes(&mut self, reference: &TokenReference) -> Result<SecretValue, HsmError> {
+    pub(super) fn reveal_bytes(&mut self, reference: &TokenReference) -> Result<SecretValue, HsmError> {
         let handle = self.held(reference)?;
         let held = reference.bytes.ok_or_else(|| refused(HsmErrorKind::BadParameters, "an object without bytes"))?;
         let value = match held.holder {

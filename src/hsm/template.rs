@@ -34,7 +34,7 @@ impl From<CkaId> for Name {
 /// `CKO_…` of a class.
 pub(super) const fn object_class(class: Class) -> CK_ULONG {
     match class {
-        Class::Secret => CKO_SECRET_KEY,
+        Class::Secret | Class::Twin => CKO_SECRET_KEY,
         Class::Private => CKO_PRIVATE_KEY,
         Class::Public => CKO_PUBLIC_KEY,
         Class::Data => CKO_DATA,
@@ -67,15 +67,17 @@ pub(super) const fn key_type(kind: KeyKind, bytes: usize) -> CK_ULONG {
 
 const MAC: UsageMask = UsageMask::MAC_GENERATE.with(UsageMask::MAC_VERIFY);
 const SIGNING: UsageMask = UsageMask::SIGN.with(UsageMask::CERTIFICATE_SIGN).with(UsageMask::CRL_SIGN);
+/// What a KDF may make of a key on the token: a MAC of a generic secret, encrypted data of a cipher key.
+const DERIVE: UsageMask = UsageMask::DERIVE;
 const AGREEMENT: UsageMask = UsageMask::DERIVE.with(UsageMask::KEY_AGREEMENT);
 
 /// One usage bit: the attribute, the class it belongs to, the KMIP bits that ask for it.
 ///
 /// A MAC is verified by making it again, so either MAC bit asks for `CKA_SIGN`; the engine enforces the mask itself.
 static USAGE: &[(CK_ATTRIBUTE_TYPE, Class, UsageMask)] = &[
-    (CKA_ENCRYPT, Class::Secret, UsageMask::ENCRYPT),
+    (CKA_ENCRYPT, Class::Secret, UsageMask::ENCRYPT.with(DERIVE)),
     (CKA_DECRYPT, Class::Secret, UsageMask::DECRYPT),
-    (CKA_SIGN, Class::Secret, MAC.with(UsageMask::SIGN)),
+    (CKA_SIGN, Class::Secret, MAC.with(UsageMask::SIGN).with(DERIVE)),
     (CKA_VERIFY, Class::Secret, MAC.with(UsageMask::VERIFY)),
     (CKA_WRAP, Class::Secret, UsageMask::WRAP),
     (CKA_UNWRAP, Class::Secret, UsageMask::UNWRAP),
@@ -145,9 +147,13 @@ pub(super) fn data(name: &Name, value: &[u8]) -> Vec<Attribute> {
 pub(super) fn search(class: Class, name: &Name) -> Vec<Attribute> {
     let by = match class {
         Class::Data => Attribute::bytes(CKA_LABEL, name.label.as_bytes()),
-        Class::Secret | Class::Private | Class::Public => Attribute::bytes(CKA_ID, name.id.0),
+        Class::Secret | Class::Twin | Class::Private | Class::Public => Attribute::bytes(CKA_ID, name.id.0),
     };
-    vec![Attribute::number(CKA_CLASS, object_class(class)), by]
+    let mut search = vec![Attribute::number(CKA_CLASS, object_class(class)), by];
+    if class == Class::Twin {
+        search.push(Attribute::number(CKA_KEY_TYPE, CKK_GENERIC_SECRET));
+    }
+    search
 }
 
 #[cfg(test)]

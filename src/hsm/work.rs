@@ -29,6 +29,7 @@ impl Work {
                     | HsmRequest::GenerateKeyPair { .. }
                     | HsmRequest::ImportKey { .. }
                     | HsmRequest::HoldBytes { .. }
+                    | HsmRequest::MakeTwin { .. }
                     | HsmRequest::Destroy { .. }
             ),
             Self::Clear(_) => true,
@@ -66,6 +67,7 @@ impl Work {
             HsmRequest::GenerateKeyPair { private, public, .. } => {
                 vec![(private.cka_id, Class::Private), (public.cka_id, Class::Public)]
             }
+            HsmRequest::MakeTwin { of, .. } => vec![(of.cka_id, Class::Twin)],
             HsmRequest::HoldBytes { at, beside_key: true, .. } => vec![(at.cka_id, Class::Data)],
             HsmRequest::HoldBytes { at, beside_key: false, .. } => {
                 vec![(at.cka_id, Class::Secret), (at.cka_id, Class::Data)]
@@ -87,7 +89,8 @@ impl Work {
                 | HsmRequest::Decrypt { key, .. }
                 | HsmRequest::Sign { key, .. }
                 | HsmRequest::Verify { key, .. }
-                | HsmRequest::Mac { key, .. } => vec![key.cka_id],
+                | HsmRequest::Mac { key, .. }
+                | HsmRequest::Derive { key, .. } => vec![key.cka_id],
                 HsmRequest::Destroy { at } | HsmRequest::Find { at } => vec![at.cka_id],
                 _ => self.places().into_iter().map(|(id, _)| id).collect(),
             },

@@ -49,6 +49,8 @@ routes! {
     Create CREATE => ops::create::create;
     CreateKeyPair CREATE_KEY_PAIR => ops::create::create_key_pair;
     Register REGISTER => ops::register::register;
+    ReKey RE_KEY => ops::rekey::re_key;
+    DeriveKey DERIVE_KEY => ops::derive::derive_key;
     Locate LOCATE => ops::locate::locate;
     Check CHECK => ops::lifecycle::check;
     Get GET => ops::get::get;
@@ -57,10 +59,15 @@ routes! {
     AddAttribute ADD_ATTRIBUTE => ops::attributes::add_attribute;
     ModifyAttribute MODIFY_ATTRIBUTE => ops::attributes::modify_attribute;
     DeleteAttribute DELETE_ATTRIBUTE => ops::attributes::delete_attribute;
+    ObtainLease OBTAIN_LEASE => ops::lease::obtain_lease;
+    GetUsageAllocation GET_USAGE_ALLOCATION => ops::lease::get_usage_allocation;
     Activate ACTIVATE => ops::lifecycle::activate;
     Revoke REVOKE => ops::lifecycle::revoke;
     Destroy DESTROY => ops::lifecycle::destroy;
+    Archive ARCHIVE => ops::lease::archive;
+    Recover RECOVER => ops::lease::recover;
     Query QUERY => ops::query::query;
+    ReKeyKeyPair RE_KEY_KEY_PAIR => ops::rekey::re_key_key_pair;
     DiscoverVersions DISCOVER_VERSIONS => ops::query::discover_versions;
     Encrypt ENCRYPT => ops::crypt::encrypt;
     Decrypt DECRYPT => ops::crypt::decrypt;

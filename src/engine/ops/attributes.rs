@@ -52,11 +52,8 @@ impl Operation for ReadAttributes {
         {
             // Digests of values that a client chose are never stored: a low-entropy value could be guessed from one.
             let format = object.format.unwrap_or(KeyFormatType::RAW);
-            let format = if reference.bytes.is_some() || object.object_type == ObjectType::SymmetricKey {
-                format
-            } else {
-                canonical(&object)
-            };
+            let raw = matches!(object.object_type, ObjectType::SymmetricKey | ObjectType::SecretData);
+            let format = if reference.bytes.is_some() || raw { format } else { canonical(&object) };
             let value = tools.hsm_bytes(HsmRequest::Digest { reference, hash: HashingAlgorithm::SHA_256 }).await?;
             attributes.push(Attribute::new(AttributeKind::Digest, super::template::digest(value, format.0)));
         }

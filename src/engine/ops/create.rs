@@ -5,11 +5,10 @@ use crate::{
     authz::Permitted,
     domain::{
         Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, Lifecycle, ManagedObject, ObjectType,
-        OperationKind, Origin, UniqueIdentifier, UsageMask, algorithm::KeyFormatType, reference::KeyKind,
-        secret::SecretFacet,
+        OperationKind, Origin, UniqueIdentifier, UsageMask, algorithm::KeyFormatType, secret::SecretFacet,
     },
     engine::{
-        Error, ErrorKind, Operation, Target, Targets, Tools,
+        Announced, Error, ErrorKind, Operation, Target, Targets, Tools,
         ports::{Guard, HsmAnswer, HsmRequest, IntentKind, Write},
     },
 };
@@ -63,11 +62,7 @@ impl Create {
             (ObjectType::SymmetricKey, _, _) => {
                 return Err(Error::new(ErrorKind::Missing, "a symmetric key needs an algorithm and a length"));
             }
-            (ObjectType::SecretData, _, bits) => {
-                let bits = bits.unwrap_or(256);
-                let fits = bits != 0 && bits.is_multiple_of(8) && bits <= 32_768;
-                fits.then_some(KeyShape { kind: KeyKind::Generic, bytes: bits / 8, usable: true })
-            }
+            (ObjectType::SecretData, _, bits) => KeyShape::of_secret(bits.unwrap_or(256)),
             _ => return Err(Error::new(ErrorKind::WrongObjectType, "the server makes keys and secret data only")),
         };
         let shape =
@@ -79,9 +74,6 @@ impl Create {
         if let (Some(algorithm), Some(bits)) = (algorithm, bits) {
             template::quantum_safe(&self.attributes, algorithm, bits)?;
         }
-        let extractable = template::extractable(&self.attributes);
-        let shape = KeyShape { kind: template::kind_for_use(shape.kind, &self.attributes), ..shape };
-
         let mut object = ManagedObject {
             identifier: id,
             object_type: self.object_type,
@@ -103,35 +95,49 @@ impl Create {
         template::apply(&mut object, self.attributes)?;
         template::server_attributes(&mut object, tools.settings(), true);
 
-        let at = tools.place(id, self.object_type)?;
-        let intent = tools.announce(IntentKind::Make, vec![at.clone()]).await?;
-        let request = HsmRequest::GenerateKey {
-            at,
-            kind: shape.kind,
-            bytes: shape.bytes,
-            usage: if shape.usable { usage.unwrap_or_default() } else { UsageMask::default() },
-            extractable,
-            digest: extractable && self.object_type == ObjectType::SymmetricKey,
-        };
-        match tools.hsm(request).await {
-            Ok(HsmAnswer::Made { reference, digest }) => {
-                object.value = Some(reference);
-                if let Some(digest) = digest {
-                    object.attributes.set(AttributeKind::Digest, template::digest(digest, KeyFormatType::RAW.0));
-                }
-            }
-            Ok(other) => {
-                tools.withdraw(intent).await;
-                return Err(crate::engine::unexpected(&other));
-            }
-            Err(error) => {
-                tools.withdraw(intent).await;
-                return Err(error);
-            }
-        }
+        let intent = generate(tools, &mut object, shape).await?;
         let mut writes = also(&object);
         writes.push(Write::PutObject(Box::new(object.clone()), Guard::Absent));
         tools.conclude(intent, writes).await?;
         Ok(object)
+    }
+}
+
+/// Makes the key of a record that is complete but for it. The intent stands until the record is concluded.
+pub(super) async fn generate(tools: &Tools, object: &mut ManagedObject, shape: KeyShape) -> Result<Announced, Error> {
+    let kind = template::kind_for_use(shape.kind, object);
+    let usage = if shape.usable { object.usage() } else { UsageMask::default() };
+    let extractable = object.flag(&AttributeKind::Extractable, true);
+    let at = tools.place(object.identifier, object.object_type)?;
+    let intent = tools.announce(IntentKind::Make, vec![at.clone()]).await?;
+    let digest = extractable && object.object_type == ObjectType::SymmetricKey;
+    let request = HsmRequest::GenerateKey { at, kind, bytes: shape.bytes, usage, extractable, digest };
+    let made = async {
+        let (mut reference, digest) = match tools.hsm(request).await? {
+            HsmAnswer::Made { reference, digest } => (reference, digest),
+            other => return Err(crate::engine::unexpected(&other)),
+        };
+        // The twin needs the value; of a key that may not leave there is none.
+        if let Some(usage) = template::twin_usage(kind, usage).filter(|_| extractable) {
+            let twin = HsmRequest::MakeTwin { of: reference.clone(), value: None, usage, extractable };
+            match tools.hsm(twin).await? {
+                HsmAnswer::Made { reference: both, .. } => reference = both,
+                other => return Err(crate::engine::unexpected(&other)),
+            }
+        }
+        Ok((reference, digest))
+    };
+    match made.await {
+        Ok((reference, digest)) => {
+            object.value = Some(reference);
+            if let Some(digest) = digest {
+                object.attributes.set(AttributeKind::Digest, template::digest(digest, KeyFormatType::RAW.0));
+            }
+            Ok(intent)
+        }
+        Err(error) => {
+            tools.withdraw(intent).await;
+            Err(error)
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::{
         Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, Lifecycle, ManagedObject, ObjectType,
         OperationKind, Origin, SecretValue, TokenReference, UniqueIdentifier,
         algorithm::{Curve, KeyFormatType, RecommendedCurve},
+        attributes::link,
         secret::SecretFacet,
     },
     engine::{
@@ -14,10 +15,6 @@ use crate::{
         ports::{Guard, HsmAnswer, HsmRequest, IntentKind, PairKind, Placement, Write},
     },
 };
-
-/// KMIP's *Link Type* of a private key's link to its public key, and back (KMIP 2.1 §11.31).
-const PUBLIC_KEY_LINK: u32 = 0x102;
-const PRIVATE_KEY_LINK: u32 = 0x103;
 
 /// Makes a key pair inside the HSM.
 #[derive(Debug)]
@@ -49,40 +46,47 @@ pub struct KeyPair {
     pub public: ManagedObject,
 }
 
-impl CreateKeyPair {
-    /// Which pair to make, its length in bits and the format in which its private half is given out.
-    fn kind(&self) -> Result<(PairKind, u32, KeyFormatType), Error> {
-        use CryptographicAlgorithm as A;
-        let refuse = |text: &'static str| Error::new(ErrorKind::InvalidField, text);
-        match self.algorithm {
-            A::RSA => match self.length_bits {
-                Some(bits @ (1024 | 2048 | 3072 | 4096 | 8192)) => {
-                    Ok((PairKind::Rsa { bits }, bits, KeyFormatType::PKCS_1))
-                }
-                Some(_) => Err(refuse("RSA keys have 1024, 2048, 3072, 4096 or 8192 bits")),
-                None => Err(Error::new(ErrorKind::Missing, "an RSA key pair needs a length")),
-            },
-            A::ED25519 => Ok((PairKind::Ed25519, 256, KeyFormatType::PKCS_8)),
-            A::EC | A::ECDSA | A::ECDH => {
-                let curve = match (self.curve, self.length_bits) {
-                    (Some(RecommendedCurve::CURVE25519), _) => {
-                        return Ok((PairKind::Ed25519, 256, KeyFormatType::PKCS_8));
-                    }
-                    (Some(curve), bits) => {
-                        Curve::from_recommended(curve).filter(|it| bits.is_none_or(|bits| bits == it.bits()))
-                    }
-                    (None, Some(bits)) => Curve::from_bits(bits),
-                    (None, None) => {
-                        return Err(Error::new(ErrorKind::Missing, "an EC key pair needs a curve or length"));
-                    }
-                };
-                let curve = curve
-                    .ok_or_else(|| Error::new(ErrorKind::UnsupportedParameters, "curves are P-256, P-384 and P-521"))?;
-                Ok((PairKind::Ec(curve), curve.bits(), KeyFormatType::EC_PRIVATE_KEY))
+/// Which pair to make, its length in bits and the format in which its private half is given out.
+pub(super) fn pair_kind(
+    algorithm: CryptographicAlgorithm,
+    length_bits: Option<u32>,
+    curve: Option<RecommendedCurve>,
+) -> Result<(PairKind, u32, KeyFormatType), Error> {
+    use CryptographicAlgorithm as A;
+    let refuse = |text: &'static str| Error::new(ErrorKind::InvalidField, text);
+    match algorithm {
+        A::RSA => match length_bits {
+            Some(bits @ (1024 | 2048 | 3072 | 4096 | 8192)) => {
+                Ok((PairKind::Rsa { bits }, bits, KeyFormatType::PKCS_1))
             }
-            _ => Err(Error::new(ErrorKind::UnsupportedParameters, "key pairs are RSA, EC or Ed25519")),
+            Some(_) => Err(refuse("RSA keys have 1024, 2048, 3072, 4096 or 8192 bits")),
+            None => Err(Error::new(ErrorKind::Missing, "an RSA key pair needs a length")),
+        },
+        A::ED25519 => Ok((PairKind::Ed25519, 256, KeyFormatType::PKCS_8)),
+        A::EC | A::ECDSA | A::ECDH => {
+            let curve = match (curve, length_bits) {
+                (Some(RecommendedCurve::CURVE25519), _) => {
+                    return Ok((PairKind::Ed25519, 256, KeyFormatType::PKCS_8));
+                }
+                (Some(curve), bits) => {
+                    Curve::from_recommended(curve).filter(|it| bits.is_none_or(|bits| bits == it.bits()))
+                }
+                (None, Some(bits)) => Curve::from_bits(bits),
+                (None, None) => {
+                    return Err(Error::new(ErrorKind::Missing, "an EC key pair needs a curve or length"));
+                }
+            };
+            let curve = curve
+                .ok_or_else(|| Error::new(ErrorKind::UnsupportedParameters, "curves are P-256, P-384 and P-521"))?;
+            Ok((PairKind::Ec(curve), curve.bits(), KeyFormatType::EC_PRIVATE_KEY))
         }
+        _ => Err(Error::new(ErrorKind::UnsupportedParameters, "key pairs are RSA, EC or Ed25519")),
     }
+}
+
+/// The format in which the public half goes with a private one.
+pub(super) fn public_format(private: KeyFormatType) -> KeyFormatType {
+    if private == KeyFormatType::PKCS_1 { KeyFormatType::PKCS_1 } else { KeyFormatType::X_509 }
 }
 
 impl Operation for CreateKeyPair {
@@ -105,14 +109,13 @@ impl CreateKeyPair {
     /// Makes the pair, holds the sealed private key beside the key where that is asked for, and commits the records
     /// together with `also`: the group of the pair, and the job that is done by it.
     pub(super) async fn make(self, tools: &Tools, seal: Option<Seal>, also: Vec<Write>) -> Result<KeyPair, Error> {
-        let (kind, bits, private_format) = self.kind()?;
+        let (kind, bits, private_format) = pair_kind(self.algorithm, self.length_bits, self.curve)?;
         let private_usage = template::usage_of(&self.private_attributes);
         let public_usage = template::usage_of(&self.public_attributes);
         if self.origin == Origin::Kmip && (private_usage.is_none() || public_usage.is_none()) {
             return Err(Error::new(ErrorKind::Missing, "each key of a pair needs a cryptographic usage mask"));
         }
         template::quantum_safe(&self.private_attributes, self.algorithm, bits)?;
-        let extractable = template::extractable(&self.private_attributes);
         let (private_id, public_id) = self.identifiers.unwrap_or_else(|| (tools.identifier(), tools.identifier()));
 
         let half = |id, object_type, format, secret, attributes: Vec<Attribute>| {
@@ -136,60 +139,69 @@ impl CreateKeyPair {
             template::server_attributes(&mut object, tools.settings(), true);
             Ok::<_, Error>(object)
         };
-        let public_format =
-            if private_format == KeyFormatType::PKCS_1 { KeyFormatType::PKCS_1 } else { KeyFormatType::X_509 };
+        let public_format = public_format(private_format);
         let (private_secret, public_secret) = self.secrets;
         let mut private =
             half(private_id, ObjectType::PrivateKey, private_format, private_secret, self.private_attributes)?;
         let mut public = half(public_id, ObjectType::PublicKey, public_format, public_secret, self.public_attributes)?;
-        let link = |kind, target: UniqueIdentifier| AttributeValue::Link { kind, target: target.to_string() };
-        private.attributes.add(AttributeKind::Link, link(PUBLIC_KEY_LINK, public_id))?;
-        public.attributes.add(AttributeKind::Link, link(PRIVATE_KEY_LINK, private_id))?;
+        private.link(link::PUBLIC_KEY, public_id)?;
+        public.link(link::PRIVATE_KEY, private_id)?;
+        generate_pair(tools, private, public, kind, seal, also).await
+    }
+}
 
-        let private_at = tools.place(private_id, ObjectType::PrivateKey)?;
-        let public_at = Placement { token: private_at.token.clone(), cka_id: public_id.cka_id() };
-        let intent = tools.announce(IntentKind::Make, vec![private_at.clone(), public_at.clone()]).await?;
-        let request = HsmRequest::GenerateKeyPair {
-            private: private_at.clone(),
-            public: public_at,
-            kind,
-            private_usage: private_usage.unwrap_or_default(),
-            public_usage: public_usage.unwrap_or_default(),
-            extractable,
+/// Makes the keys of two records that are complete but for them, and commits the records together with `also`.
+pub(super) async fn generate_pair(
+    tools: &Tools,
+    mut private: ManagedObject,
+    mut public: ManagedObject,
+    kind: PairKind,
+    seal: Option<Seal>,
+    also: Vec<Write>,
+) -> Result<KeyPair, Error> {
+    let private_at = tools.place(private.identifier, ObjectType::PrivateKey)?;
+    let public_at = Placement { token: private_at.token.clone(), cka_id: public.identifier.cka_id() };
+    let intent = tools.announce(IntentKind::Make, vec![private_at.clone(), public_at.clone()]).await?;
+    let request = HsmRequest::GenerateKeyPair {
+        private: private_at.clone(),
+        public: public_at,
+        kind,
+        private_usage: private.usage(),
+        public_usage: public.usage(),
+        extractable: private.flag(&AttributeKind::Extractable, true),
+    };
+    let settle =
+        |object: &mut ManagedObject, reference: TokenReference, digest: Option<Vec<u8>>, format: KeyFormatType| {
+            object.value = Some(reference);
+            if let Some(digest) = digest {
+                object.attributes.set(AttributeKind::Digest, template::digest(digest, format.0));
+            }
         };
-        let settle =
-            |object: &mut ManagedObject, reference: TokenReference, digest: Option<Vec<u8>>, format: KeyFormatType| {
-                object.value = Some(reference);
-                if let Some(digest) = digest {
-                    object.attributes.set(AttributeKind::Digest, template::digest(digest, format.0));
-                }
-            };
-        match tools.hsm(request).await {
-            Ok(HsmAnswer::MadePair { private: private_at, public: public_at, private_digest, public_digest }) => {
-                settle(&mut private, private_at, private_digest, KeyFormatType::PKCS_8);
-                settle(&mut public, public_at, Some(public_digest), KeyFormatType::X_509);
-            }
-            Ok(other) => {
-                tools.withdraw(intent).await;
-                return Err(crate::engine::unexpected(&other));
-            }
-            Err(error) => {
-                tools.withdraw(intent).await;
-                return Err(error);
-            }
+    match tools.hsm(request).await {
+        Ok(HsmAnswer::MadePair { private: private_at, public: public_at, private_digest, public_digest }) => {
+            settle(&mut private, private_at, private_digest, KeyFormatType::PKCS_8);
+            settle(&mut public, public_at, Some(public_digest), KeyFormatType::X_509);
         }
-        if let Some(seal) = seal
-            && let Err(error) = hold_sealed(tools, &mut private, private_at, seal).await
-        {
+        Ok(other) => {
+            tools.withdraw(intent).await;
+            return Err(crate::engine::unexpected(&other));
+        }
+        Err(error) => {
             tools.withdraw(intent).await;
             return Err(error);
         }
-        let mut writes = also;
-        writes.push(Write::PutObject(Box::new(private.clone()), Guard::Absent));
-        writes.push(Write::PutObject(Box::new(public.clone()), Guard::Absent));
-        tools.conclude(intent, writes).await?;
-        Ok(KeyPair { private, public })
     }
+    if let Some(seal) = seal
+        && let Err(error) = hold_sealed(tools, &mut private, private_at, seal).await
+    {
+        tools.withdraw(intent).await;
+        return Err(error);
+    }
+    let mut writes = also;
+    writes.push(Write::PutObject(Box::new(private.clone()), Guard::Absent));
+    writes.push(Write::PutObject(Box::new(public.clone()), Guard::Absent));
+    tools.conclude(intent, writes).await?;
+    Ok(KeyPair { private, public })
 }
 
 /// Puts the sealed form of a new private key beside the key. Sealing takes the time of many hashes and runs on a thread of

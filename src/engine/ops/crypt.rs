@@ -299,7 +299,7 @@ impl Operation for MacVerify {
 }
 
 /// The request's parameters, each missing one taken from the object's first *Cryptographic Parameters*.
-fn merged(object: &ManagedObject, request: Option<CryptographicParameters>) -> CryptographicParameters {
+pub(super) fn merged(object: &ManagedObject, request: Option<CryptographicParameters>) -> CryptographicParameters {
     let stored = match object.attributes.value(&AttributeKind::CryptographicParameters) {
         Some(AttributeValue::CryptographicParameters(stored)) => (**stored).clone(),
         _ => CryptographicParameters::default(),
@@ -329,7 +329,7 @@ fn merged(object: &ManagedObject, request: Option<CryptographicParameters>) -> C
     }
 }
 
-fn cipher_parameters(
+pub(super) fn cipher_parameters(
     object: &ManagedObject,
     request: Option<CryptographicParameters>,
 ) -> Result<CryptographicParameters, Error> {
@@ -376,7 +376,7 @@ fn is_authenticated(parameters: &CryptographicParameters) -> bool {
 }
 
 /// The length of the IV that the mode needs, or `None` where it needs none.
-fn iv_bytes(key: Option<KeyKind>, parameters: &CryptographicParameters) -> Option<usize> {
+pub(super) fn iv_bytes(key: Option<KeyKind>, parameters: &CryptographicParameters) -> Option<usize> {
     let block = match key {
         Some(KeyKind::TripleDes) => 8,
         Some(KeyKind::Aes) => 16,

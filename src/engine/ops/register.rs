@@ -68,12 +68,6 @@ impl Operation for Register {
 
     async fn run(self, _on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
         let id = self.identifier.unwrap_or_else(|| tools.identifier());
-        let usage = template::usage_of(&self.attributes).unwrap_or_default();
-        let extractable = template::extractable(&self.attributes);
-        let mut given = self.value;
-        if let Some(NewValue { key: Some(key), .. }) = &mut given {
-            key.kind = template::kind_for_use(key.kind, &self.attributes);
-        }
         let mut object = ManagedObject {
             identifier: id,
             object_type: self.object_type,
@@ -101,23 +95,45 @@ impl Operation for Register {
         if object.object_type != ObjectType::Template {
             template::server_attributes(&mut object, tools.settings(), false);
         }
-        let Some(value) = given else {
-            object.attributes.set(AttributeKind::KeyValuePresent, AttributeValue::Boolean(false));
-            tools.commit(vec![Write::PutObject(Box::new(object.clone()), Guard::Absent)]).await?;
-            return Ok(object);
-        };
-        let at = tools.place(id, self.object_type)?;
-        let intent = tools.announce(IntentKind::Make, vec![at.clone()]).await?;
-        match take_in(tools, at, value, usage, extractable).await {
-            Ok(reference) => object.value = Some(reference),
-            Err(error) => {
-                tools.withdraw(intent).await;
-                return Err(error);
-            }
-        }
-        tools.conclude(intent, vec![Write::PutObject(Box::new(object.clone()), Guard::Absent)]).await?;
-        Ok(object)
+        keep(tools, object, self.value, Vec::new()).await
     }
+}
+
+/// Puts the value of a record that is complete but for it on a token and commits the record together with `also`.
+pub(super) async fn keep(
+    tools: &Tools,
+    mut object: ManagedObject,
+    value: Option<NewValue>,
+    also: Vec<Write>,
+) -> Result<ManagedObject, Error> {
+    let mut writes = also;
+    let Some(mut value) = value else {
+        object.attributes.set(AttributeKind::KeyValuePresent, AttributeValue::Boolean(false));
+        writes.push(Write::PutObject(Box::new(object.clone()), Guard::Absent));
+        tools.commit(writes).await?;
+        return Ok(object);
+    };
+    let raw = matches!(object.format, Some(KeyFormatType::RAW | KeyFormatType::OPAQUE));
+    if object.object_type == ObjectType::SecretData && raw && template::secret_is_key(object.usage()) {
+        let key = value.bytes.take().map(|value| ImportedKey { kind: KeyKind::Generic, value });
+        value.key = value.key.or(key);
+    }
+    if let Some(key) = &mut value.key {
+        key.kind = template::kind_for_use(key.kind, &object);
+    }
+    let extractable = object.flag(&AttributeKind::Extractable, true);
+    let at = tools.place(object.identifier, object.object_type)?;
+    let intent = tools.announce(IntentKind::Make, vec![at.clone()]).await?;
+    match take_in(tools, at, value, object.usage(), extractable).await {
+        Ok(reference) => object.value = Some(reference),
+        Err(error) => {
+            tools.withdraw(intent).await;
+            return Err(error);
+        }
+    }
+    writes.push(Write::PutObject(Box::new(object.clone()), Guard::Absent));
+    tools.conclude(intent, writes).await?;
+    Ok(object)
 }
 
 /// Puts a value on a token under an announced place: the key object where the token takes it, and the bytes.
@@ -137,7 +153,18 @@ pub(crate) async fn take_in(
     if let Some(ImportedKey { kind, value }) = value.key {
         let spare = value.duplicate();
         match tools.hsm(HsmRequest::ImportKey { at: at.clone(), kind, value, usage, extractable }).await {
-            Ok(HsmAnswer::Made { reference: made, .. }) => reference.key = made.key,
+            Ok(HsmAnswer::Made { reference: made, .. }) => {
+                reference.key = made.key;
+                if let Some(usage) = template::twin_usage(kind, usage) {
+                    // The twin holds the bytes as given, too: nothing else is needed beside the key.
+                    let value = Some(bytes.take().unwrap_or(spare));
+                    let twin = HsmRequest::MakeTwin { of: reference.clone(), value, usage, extractable };
+                    match tools.hsm(twin).await? {
+                        HsmAnswer::Made { reference: both, .. } => reference = both,
+                        other => return Err(crate::engine::unexpected(&other)),
+                    }
+                }
+            }
             Ok(other) => return Err(crate::engine::unexpected(&other)),
             Err(error) if is_refusal(error.kind) => {
                 tracing::info!(%error, "the token refuses the value as a key; it is held as bytes");

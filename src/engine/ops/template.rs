@@ -1,8 +1,10 @@
 //! How the attributes that come with a creation become a record: client attributes by the rules, the server's own after.
 
+use super::register::{ImportedKey, NewValue};
 use crate::{
     domain::{
-        Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, ManagedObject, UsageMask,
+        Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, ManagedObject, ObjectType, SecretValue,
+        UsageMask,
         algorithm::BlockCipherMode,
         attributes::{Instances, SetBy},
         reference::KeyKind,
@@ -22,6 +24,13 @@ pub struct KeyShape {
 }
 
 impl KeyShape {
+    /// The shape of secret data that is made here, or `None` for a length that is none.
+    #[must_use]
+    pub fn of_secret(bits: u32) -> Option<Self> {
+        let fits = bits != 0 && bits.is_multiple_of(8) && bits <= 32_768;
+        fits.then_some(Self { kind: KeyKind::Generic, bytes: bits / 8, usable: true })
+    }
+
     /// The shape of a secret key, or `None` when the length does not fit the algorithm.
     ///
     /// Triple-DES counts effective bits: 112 and 168 (KMIP contract §6, Create). AES of 384 and 512 bits are two keys of
@@ -129,13 +138,22 @@ fn set_date(object: &mut ManagedObject, kind: &AttributeKind, value: &AttributeV
     Ok(true)
 }
 
+const MACS: UsageMask = UsageMask::MAC_GENERATE.with(UsageMask::MAC_VERIFY);
+
+/// The usage of the second object that a cipher key needs to make HMACs, too, or to be the key of a KDF; `None` where it
+/// needs none (CS-AC-M-4: an AES key that encrypts and makes HMACs).
+pub(super) fn twin_usage(kind: KeyKind, mask: UsageMask) -> Option<UsageMask> {
+    let wanted = UsageMask(mask.0 & MACS.with(UsageMask::DERIVE).0);
+    (matches!(kind, KeyKind::Aes | KeyKind::TripleDes) && wanted.0 != 0).then_some(wanted)
+}
+
 /// The kind of key object for a secret key with that use: one that only makes MACs is a generic secret on the token, as
 /// HMAC takes no AES key, unless its parameters ask for CMAC (CS-AC-M-4 registers an AES key for HMAC-SHA256).
-pub(super) fn kind_for_use(kind: KeyKind, attributes: &[Attribute]) -> KeyKind {
-    let mask = usage_of(attributes).unwrap_or_default();
-    let macs = UsageMask::MAC_GENERATE.with(UsageMask::MAC_VERIFY);
+pub(super) fn kind_for_use(kind: KeyKind, object: &ManagedObject) -> KeyKind {
+    let mask = object.usage();
+    let macs = MACS;
     let ciphers = UsageMask::ENCRYPT.with(UsageMask::DECRYPT).with(UsageMask::WRAP).with(UsageMask::UNWRAP);
-    let cmac = attributes.iter().any(|attribute| match &attribute.value {
+    let cmac = object.attributes.iter().any(|attribute| match &attribute.value {
         AttributeValue::CryptographicParameters(it) => it.block_cipher_mode == Some(BlockCipherMode::CMAC),
         _ => false,
     });
@@ -186,11 +204,44 @@ pub(super) fn usage_of(attributes: &[Attribute]) -> Option<UsageMask> {
     })
 }
 
-/// Whether *Extractable* is left at its default or set to true.
-pub(super) fn extractable(attributes: &[Attribute]) -> bool {
-    !attributes.iter().any(|attribute| {
-        attribute.kind == AttributeKind::Extractable && attribute.value == AttributeValue::Boolean(false)
-    })
+/// What raw bytes are as an object of that type: a key where the HSM can use them, else held.
+///
+/// # Errors
+///
+/// `WrongObjectType` for types that are not made of raw bytes, `InvalidField` for a length that does not fit the algorithm.
+pub(super) fn raw_value(
+    object_type: ObjectType,
+    algorithm: Option<CryptographicAlgorithm>,
+    usage: UsageMask,
+    value: SecretValue,
+) -> Result<NewValue, Error> {
+    match object_type {
+        ObjectType::SymmetricKey => {
+            let bits = u32::try_from(value.len()).unwrap_or(u32::MAX).saturating_mul(8);
+            let bits = match (algorithm, bits) {
+                (Some(CryptographicAlgorithm::TRIPLE_DES), 128) => 112,
+                (Some(CryptographicAlgorithm::TRIPLE_DES), 192) => 168,
+                (_, bits) => bits,
+            };
+            let shape = algorithm.and_then(|algorithm| KeyShape::of(algorithm, bits));
+            let shape =
+                shape.ok_or_else(|| Error::new(ErrorKind::InvalidField, "the length does not fit the algorithm"))?;
+            Ok(match shape.usable {
+                true => NewValue { key: Some(ImportedKey { kind: shape.kind, value }), bytes: None },
+                false => NewValue { key: None, bytes: Some(value) },
+            })
+        }
+        ObjectType::SecretData if secret_is_key(usage) => {
+            Ok(NewValue { key: Some(ImportedKey { kind: KeyKind::Generic, value }), bytes: None })
+        }
+        ObjectType::SecretData => Ok(NewValue { key: None, bytes: Some(value) }),
+        _ => Err(Error::new(ErrorKind::WrongObjectType, "symmetric keys and secret data are made of raw bytes")),
+    }
+}
+
+/// Whether secret data is used in the HSM: as the key of a KDF or of HMAC.
+pub(crate) const fn secret_is_key(usage: UsageMask) -> bool {
+    usage.intersects(MACS.with(UsageMask::DERIVE))
 }
 
 /// Refuses what *Quantum Safe* = True asks of an algorithm that is not (KMIP 2.1 §4.45).

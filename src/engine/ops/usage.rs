@@ -32,6 +32,25 @@ pub(super) fn usable<'a>(
     side: Side,
     need: UsageMask,
 ) -> Result<&'a TokenReference, Error> {
+    let reference = allowed(tools, object, types, side, need)?;
+    if reference.key.is_none() {
+        return Err(Error::new(ErrorKind::Cryptographic, "the value cannot be used as a key"));
+    }
+    Ok(reference)
+}
+
+/// The value to use, whether the token takes it as a key or holds it as bytes; or why it may not be used.
+///
+/// # Errors
+///
+/// As [`usable`], but for the last.
+pub(super) fn allowed<'a>(
+    tools: &Tools,
+    object: &'a ManagedObject,
+    types: &[ObjectType],
+    side: Side,
+    need: UsageMask,
+) -> Result<&'a TokenReference, Error> {
     let now = tools.now();
     let state = object.state(now);
     if object.lifecycle.archive.is_some() && !state.is_destroyed() {
@@ -56,11 +75,7 @@ pub(super) fn usable<'a>(
     if !object.usage().contains(need) {
         return Err(Error::new(ErrorKind::WrongUsage, "the usage mask does not allow it"));
     }
-    let reference = tools.reference(object)?;
-    if reference.key.is_none() {
-        return Err(Error::new(ErrorKind::Cryptographic, "the value cannot be used as a key"));
-    }
-    Ok(reference)
+    tools.reference(object)
 }
 
 /// Takes a use of `bytes` bytes off the usage limit, if the object has one: atomic over concurrent requests and restarts.

@@ -112,7 +112,7 @@ pub(in crate::kmip) async fn create_key_pair(
 }
 
 /// Common attributes with a half's own; the half's win.
-fn joined(common: &[Attribute], own: Vec<Attribute>) -> Vec<Attribute> {
+pub(super) fn joined(common: &[Attribute], own: Vec<Attribute>) -> Vec<Attribute> {
     let inherited = common.iter().filter(|attribute| !own.iter().any(|mine| mine.kind == attribute.kind)).cloned();
     let mut all: Vec<Attribute> = inherited.collect();
     all.extend(own);

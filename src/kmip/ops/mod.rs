@@ -3,11 +3,14 @@
 pub(super) mod attributes;
 pub(super) mod create;
 pub(super) mod crypt;
+pub(super) mod derive;
 pub(super) mod get;
+pub(super) mod lease;
 pub(super) mod lifecycle;
 pub(super) mod locate;
 pub(super) mod query;
 pub(super) mod register;
+pub(super) mod rekey;
 
 use kmip_codec::UniqueIdentifier as WireId;
 
