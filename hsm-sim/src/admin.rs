@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     config::Config,
-    store::{Role, StoreError, StoreFolder},
+    store::{StoreError, StoreFolder},
 };
 
 /// What identifies a token.
@@ -68,10 +68,8 @@ pub fn init_token_with(
         serials.iter().map(|serial| Ok(folder.token(serial, config)?.slot())).collect::<Result<Vec<_>, Error>>()?;
     let serial = folder.create_token(&taken, config)?;
     drop(lock);
-    let token = folder.token(&serial, config)?;
-    token.initialise(label, so_pin)?;
-    let key = token.try_pin(Role::So, so_pin)?;
-    token.set_pin(Role::User, user_pin, &key)?;
+    // In one step: whoever finds the label finds a token that can be used.
+    folder.token(&serial, config)?.initialise(label, so_pin, Some(user_pin))?;
     summary(&folder, &serial, config)
 }
 

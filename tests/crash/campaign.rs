@@ -34,6 +34,7 @@ const PROJECT: &str = "demo";
 struct Size {
     kills: u64,
     writes: u64,
+    starts: u64,
     /// A round lasts this long before the kill, and up to twice as long.
     round: Duration,
 }
@@ -42,9 +43,9 @@ impl Size {
     fn asked() -> Self {
         let is_long = ["LONG", "PORTCULLIS_LONG"].iter().any(|name| env::var(name).is_ok_and(|it| !it.is_empty()));
         if is_long {
-            Self { kills: 50, writes: 5000, round: Duration::from_millis(1500) }
+            Self { kills: 50, writes: 5000, starts: 25, round: Duration::from_millis(1500) }
         } else {
-            Self { kills: 5, writes: 100, round: Duration::from_millis(1500) }
+            Self { kills: 5, writes: 100, starts: 4, round: Duration::from_millis(1500) }
         }
     }
 }
@@ -489,4 +490,44 @@ async fn killed_under_writers() {
         "{kills} kills, {acknowledged} acknowledged writes, {} requests cut off, {there} objects there, {ordered} orders, 0 lost, 0 orphans",
         notes.cut_off.load(Ordering::SeqCst),
     );
+}
+
+/// A start that is cut off, the first one above all, is made up for by the next.
+#[tokio::test]
+async fn killed_while_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_portcullis");
+    let began = Instant::now();
+    assert!(Gateway::start(program, &folder.path().join("whole")).stop().success());
+    let whole = began.elapsed();
+
+    let mut chance = Chance(u64::from(std::process::id()));
+    let starts = Size::asked().starts;
+    for number in 0..starts {
+        let gateway = folder.path().join(format!("gateway-{number}"));
+        // From the first instruction to about when it is ready; then again on what that left.
+        for _ in 0..2 {
+            let part = f64::from(u16::try_from(chance.below(1000)).unwrap()) / 1000.0;
+            portcullis_testing::killed_while_starting(program, &gateway, whole.mul_f64(part));
+        }
+        let mut gateway = Gateway::start(program, &gateway);
+        let id = {
+            let mut kmip = Kmip::connect(&gateway).await.unwrap();
+            kmip.make(create()).await.unwrap()
+        };
+        assert!(gateway.stop().success());
+        let token = token::objects(gateway.folder());
+        let mut labels: Vec<&str> = token.keys().map(String::as_str).collect();
+        labels.retain(|label| !label.starts_with("portcullis-system:"));
+        assert_eq!(labels, [format!("portcullis:{id}")], "nothing is left of the starts that were cut off");
+        assert!(
+            token.iter().filter(|(label, _)| label.starts_with("portcullis-system:")).all(|(_, classes)| {
+                let mut once = classes.clone();
+                once.dedup();
+                once == *classes
+            }),
+            "a key of the gateway's own was made twice: {token:?}"
+        );
+    }
+    println!("{starts} first starts cut off twice, all made up for");
 }

@@ -87,7 +87,7 @@ impl Token {
         } else {
             self.check_pin_length(so_pin)?;
         }
-        self.store.initialise(label, so_pin)?;
+        self.store.initialise(label, so_pin, None)?;
         self.forget_all();
         Ok(())
     }

@@ -216,16 +216,22 @@ impl TokenStore {
         })
     }
 
-    /// Initialises the token: new token key, SO PIN, label; every object and the user PIN are gone.
+    /// Initialises the token: new token key, SO PIN, label, and a user PIN where one is given, all in one transaction; every
+    /// object and the old user PIN are gone.
     ///
     /// The caller has checked the old SO PIN and that no session is open.
-    pub(crate) fn initialise(&self, label: &str, so_pin: &[u8]) -> Result<()> {
+    pub(crate) fn initialise(&self, label: &str, so_pin: &[u8], user_pin: Option<&[u8]>) -> Result<()> {
         let token_key = random_key()?;
-        let pin = self.new_pin(Role::So, so_pin, &token_key)?;
+        let mut pins = vec![self.new_pin(Role::So, so_pin, &token_key)?];
+        if let Some(user_pin) = user_pin {
+            pins.push(self.new_pin(Role::User, user_pin, &token_key)?);
+        }
         let label = label.to_owned();
         self.writer.write(Effect::Changes, move |connection| {
             connection.execute_batch("DELETE FROM objects; DELETE FROM pins;")?;
-            pin.write(connection)?;
+            for pin in &pins {
+                pin.write(connection)?;
+            }
             database::set_meta(connection, "label", &label)
         })?;
         Ok(())

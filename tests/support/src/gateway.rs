@@ -128,21 +128,31 @@ fn log_file(folder: &Path) -> PathBuf {
     folder.with_extension("log")
 }
 
-fn launch(program: &Path, folder: &Path, environment: &[(String, String)]) -> (Child, Value) {
+/// Starts `dev` in `folder` and kills it after `delay`, ready or not.
+pub fn killed_while_starting(program: impl AsRef<OsStr>, folder: &Path, delay: Duration) {
+    let mut child = command(Path::new(program.as_ref()), folder).spawn().unwrap();
+    thread::sleep(delay);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// `dev` on free ports; its output is kept beside the folder.
+fn command(program: &Path, folder: &Path) -> Command {
     let any = "127.0.0.1:0";
+    let errors = OpenOptions::new().create(true).append(true).open(log_file(folder)).unwrap();
+    let mut command = clean(program);
+    command.args(["dev", "--kmip", any, "--rest", any, "--ops", any, "--dir"]).arg(folder);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
+    command
+}
+
+fn launch(program: &Path, folder: &Path, environment: &[(String, String)]) -> (Child, Value) {
     let log = log_file(folder);
-    let errors = OpenOptions::new().create(true).append(true).open(&log).unwrap();
     let addresses = folder.join("addresses.json");
     drop(fs::remove_file(&addresses));
-    let mut child = clean(program)
-        .args(["dev", "--kmip", any, "--rest", any, "--ops", any, "--dir"])
-        .arg(folder)
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(errors)
-        .spawn()
-        .unwrap();
+    let mut command = command(program, folder);
+    command.envs(environment.iter().map(|(name, value)| (name, value))).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
     let stdout = child.stdout.take().unwrap();
     let (ready, waiting) = mpsc::channel();
     let copy = folder.with_extension("out");
@@ -178,14 +188,8 @@ fn clean(program: &Path) -> Command {
 /// Runs `dev` where it must refuse to start; what it said.
 #[must_use]
 pub fn refused(program: impl AsRef<OsStr>, folder: &Path, settings: &[(&str, &str)]) -> String {
-    let any = "127.0.0.1:0";
-    let output = clean(Path::new(program.as_ref()))
-        .args(["dev", "--kmip", any, "--rest", any, "--ops", any, "--dir"])
-        .arg(folder)
-        .envs(settings.iter().copied())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let mut command = command(Path::new(program.as_ref()), folder);
+    let output = command.envs(settings.iter().copied()).stderr(Stdio::piped()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     said
