@@ -332,7 +332,7 @@ async fn a_silent_or_absent_keystone_is_given_up_in_time() {
     *setup.fake.delay.lock().unwrap() = Duration::from_secs(30);
     let begun = tokio::time::Instant::now();
     assert_eq!(keystone.authenticate(&claim("t1")).await, Err(Refusal::Unavailable));
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(begun.elapsed() < Duration::from_secs(25), "it has waited for the answer");
 
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let settings = KeystoneSettings { url: format!("http://{closed}/v3"), ..setup.settings() };

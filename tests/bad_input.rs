@@ -64,7 +64,7 @@ async fn a_slow_sender_is_cut_off_and_nobody_waits_for_it() {
         assert!(sent < 256, "the whole message was awaited");
     };
     assert!(cut_off >= Duration::from_millis(900), "it had its second: {cut_off:?}");
-    assert!(cut_off < Duration::from_secs(20), "{cut_off:?}");
+    assert!(cut_off < PATIENCE, "{cut_off:?}");
 }
 
 #[tokio::test]

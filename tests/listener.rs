@@ -23,12 +23,13 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the listener reported.
 #[derive(Default)]
 struct Log {
     open: Mutex<i64>,
+    opened: Mutex<u32>,
     refused: Mutex<u32>,
     failures: Mutex<Option<mpsc::UnboundedSender<(&'static str, String)>>>,
 }
@@ -36,6 +37,7 @@ struct Log {
 impl Events for Log {
     fn connection(&self, _listener: &'static str, opened: bool) {
         *self.open.lock().unwrap() += if opened { 1 } else { -1 };
+        *self.opened.lock().unwrap() += u32::from(opened);
     }
 
     fn refused(&self, _listener: &'static str) {
@@ -229,9 +231,16 @@ async fn connections_beyond_the_limit_are_closed() {
     assert_eq!(first.read_u8().await.unwrap(), b'1');
     // The first one's handler may still be ending; hold a second one open to be sure of the place.
     let mut held = loop {
-        let mut held = TcpStream::connect(running.address).await.unwrap();
-        let refused = timeout(Duration::from_millis(100), held.read_u8()).await.is_ok();
-        if !refused {
+        let count = || (*running.log.opened.lock().unwrap(), *running.log.refused.lock().unwrap());
+        let before = count();
+        let held = TcpStream::connect(running.address).await.unwrap();
+        let taken = async {
+            while count() == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            count().0 > before.0
+        };
+        if timeout(PATIENCE, taken).await.unwrap() {
             break held;
         }
     };

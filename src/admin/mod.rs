@@ -154,6 +154,7 @@ mod tests {
             generation: 1,
             generic_secret_bytes_max: 0,
             simulated: true,
+            software: true,
         }
     }
 

@@ -80,7 +80,7 @@ const AUDIT_KEY: &str = "audit-head";
 /// For one signature over the audit trail's head.
 const SIGN_LIMIT: Duration = Duration::from_secs(10);
 /// After `limits.drain_seconds`, at most 7, this is left of the ten seconds after SIGTERM: for the last checkpoint, and for
-/// leaving the tokens, whose idle workers look up once a second.
+/// leaving the tokens.
 const LAST_CHECKPOINT: Duration = Duration::from_millis(700);
 const LEAVE_TOKENS: Duration = Duration::from_millis(1_500);
 
@@ -552,7 +552,7 @@ fn settings(config: &Config, pool: &Pool) -> Settings {
         strict_wrapping: config.kmip.wrapping == Wrapping::Strict,
         lease_seconds: limits.lease_seconds.small(),
         random_bytes_max: limits.random_bytes_max.small(),
-        simulated_hsm: pool.status().iter().any(|token| token.simulated),
+        simulated_hsm: pool.status().iter().any(|token| token.software),
         generator: config.kmip.rng.parameters(),
     }
 }

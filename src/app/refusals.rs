@@ -57,6 +57,15 @@ pub(super) fn serve(config: &Config) -> Result<(), Problem> {
 /// What `serve` refuses once the tokens are known.
 pub(super) fn tokens(config: &Config, status: &[TokenStatus]) -> Result<(), Problem> {
     let allowed = |name: &str| config.hsm.get(name).is_some_and(|hsm| hsm.allow_simulated_hsm);
+    for token in status.iter().filter(|token| token.software && !token.simulated && !allowed(&token.token.0)) {
+        // The operator has installed and named it: that is no accident. But nobody shall take it for hardware.
+        tracing::warn!(
+            token = %token.token, module = token.module,
+            "this token is software: whoever reads its files and PIN has every key; hsm.{}.allow_simulated_hsm = true \
+             says that this is meant",
+            token.token,
+        );
+    }
     match status.iter().find(|token| token.simulated && !allowed(&token.token.0)) {
         Some(token) => Err(simulated(&token.token.0)),
         None => Ok(()),

@@ -118,16 +118,23 @@ fn note(retries: &mut BTreeMap<UniqueIdentifier, Retry>, id: UniqueIdentifier, r
     match result {
         Err(error) if may_be_repeated(error.kind) => {
             let pause = retries.get(&id).map_or(PAUSE_FIRST, |retry| (retry.pause * 2).min(PAUSE_MAX));
-            tracing::info!(%error, order = %id, seconds = pause.as_secs_f64(), "an order is tried again later");
+            let source = source_of(&error);
+            tracing::warn!(%error, source, order = %id, seconds = pause.as_secs_f64(), "an order is tried again later");
             retries.insert(id, Retry { at: Instant::now() + pause, pause });
         }
         Err(error) if error.kind == ErrorKind::NotFound => drop(retries.remove(&id)),
         Err(error) => {
-            tracing::info!(%error, order = %id, "an order failed");
+            // Its client sees the outcome only; which function of the HSM answered what stands in the source.
+            tracing::warn!(%error, source = source_of(&error), order = %id, "an order failed");
             retries.remove(&id);
         }
         Ok(()) => drop(retries.remove(&id)),
     }
+}
+
+/// What the engine's error was made from: for the HSM, function and code.
+fn source_of(error: &Error) -> Option<String> {
+    std::error::Error::source(error).map(ToString::to_string)
 }
 
 /// One run of one job, in the name of its creator.

@@ -434,8 +434,10 @@ pub struct TokenStatus {
     pub generation: u64,
     /// Longest value that is held as a generic secret, in bytes; longer ones become data objects.
     pub generic_secret_bytes_max: u32,
-    /// Whether the module says that it is software.
+    /// Whether it is a simulator.
     pub simulated: bool,
+    /// Whether the module says that it is software; a simulator does.
+    pub software: bool,
 }
 
 /// Keys and random bytes behind PKCS#11.

@@ -169,14 +169,21 @@ impl Turn<'_> {
         usage: UsageMask,
         extractable: bool,
     ) -> Result<Handle, HsmError> {
-        let first = self.put_key_once(name, kind, value, usage, extractable);
-        match first {
-            // Leaving out what this token may not know: the second try is the other recipe, not the same again.
-            Err(error) if recipe_refused(error.rv) && self.link.capability.bare_templates.get().is_none() => {
-                let _first = self.link.capability.bare_templates.set(());
-                self.put_key_once(name, kind, value, usage, extractable)
+        // What this request has tried decides, not what others have found out meanwhile: two that fail at the same time both
+        // have the other recipe before them.
+        let mut bare = self.link.capability.bare_templates.get().is_some();
+        loop {
+            match self.put_key_once(name, kind, value, usage, extractable, bare) {
+                // Leaving out what this token may not know: the second try is the other recipe, not the same again.
+                Err(error) if recipe_refused(error.rv) && !bare => bare = true,
+                Err(error) => return Err(error),
+                Ok(handle) => {
+                    if bare {
+                        let _known = self.link.capability.bare_templates.set(());
+                    }
+                    return Ok(handle);
+                }
             }
-            first => first,
         }
     }
 
@@ -187,9 +194,10 @@ impl Turn<'_> {
         value: &SecretValue,
         usage: UsageMask,
         extractable: bool,
+        bare: bool,
     ) -> Result<Handle, HsmError> {
         let mut common = template::named(template::key(class_of(kind), Life::Token, usage, extractable), name);
-        if self.link.capability.bare_templates.get().is_some() {
+        if bare {
             common.retain(|attribute| !template::is_optional(attribute));
         }
         let import = transfer::import(self.link, kind, value)?;

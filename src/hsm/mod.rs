@@ -316,9 +316,19 @@ impl Pool {
 /// For the gateway's own keys: making a pair may take a while.
 const SYSTEM_LIMIT: Duration = Duration::from_secs(120);
 
+/// How long a pool that is dropped without [`Pool::close`] waits for its threads.
+const LEAVE: Duration = Duration::from_secs(6);
+
 impl Drop for Pool {
+    /// Waits for the threads, because what often follows is the end of the process: that runs the destructors of the modules,
+    /// and a thread that is still inside one then ends the process by a signal.
     fn drop(&mut self) {
         self.tokens.iter().for_each(|token| token.stop());
+        let until = Instant::now() + LEAVE;
+        let keepers = self.keepers.get_mut();
+        while keepers.iter().any(|thread| !thread.is_finished()) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 }
 
@@ -364,7 +374,8 @@ fn status(token: &Shared) -> TokenStatus {
         queued: token.queued(),
         generation: token.generation.load(Ordering::Relaxed),
         generic_secret_bytes_max: token.config.generic_secret_bytes_max,
-        simulated: link.is_some_and(|link| link.quirk.simulated),
+        simulated: link.as_ref().is_some_and(|link| link.quirk.simulated),
+        software: link.is_some_and(|link| link.quirk.software),
     }
 }
 

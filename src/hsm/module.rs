@@ -18,7 +18,10 @@ use cryptoki::{
 };
 use parking_lot::{Mutex, MutexGuard};
 
-use super::raw::{self, Functions};
+use super::{
+    quirks,
+    raw::{self, Functions},
+};
 
 /// One loaded module.
 pub(super) struct Module {
@@ -26,8 +29,10 @@ pub(super) struct Module {
     identity: (u64, u64),
     pkcs11: Pkcs11,
     functions: Functions,
-    /// Taken around every call when the module cannot lock for itself.
+    /// Taken around every call when the module cannot lock for itself, or does not do it well.
     serial: Option<Mutex<()>>,
+    /// It has said that it cannot lock: one thread works with it.
+    one_thread: bool,
     reserved: Option<String>,
     users: AtomicUsize,
     initialized: Mutex<bool>,
@@ -73,13 +78,15 @@ impl Module {
             error => format!("{name} did not give its function list ({error}); ask the module's vendor"),
         })?;
         let functions = Functions::load(path).map_err(|why| format!("{name} is not a usable PKCS#11 module: {why}"))?;
-        let serial = initialize(&pkcs11, reserved).map_err(|why| format!("{name} did not initialise: {why}"))?;
+        let one_thread = initialize(&pkcs11, reserved).map_err(|why| format!("{name} did not initialise: {why}"))?;
+        let one_call = one_thread || quirks::find(&describe(&pkcs11, path)).one_call;
         let module = Self {
             path: path.to_owned(),
             identity,
             pkcs11,
             functions,
-            serial: serial.then(|| Mutex::new(())),
+            serial: one_call.then(|| Mutex::new(())),
+            one_thread,
             reserved: reserved.map(str::to_owned),
             users: AtomicUsize::new(1),
             initialized: Mutex::new(true),
@@ -122,14 +129,14 @@ impl Module {
         &self.functions
     }
 
-    /// The lock around every call of a module that cannot lock for itself.
+    /// The lock around every call of a module that needs one.
     pub(super) fn serial(&self) -> Option<MutexGuard<'_, ()>> {
         self.serial.as_ref().map(Mutex::lock)
     }
 
-    /// Whether only one call at a time may be made.
-    pub(super) const fn is_serial(&self) -> bool {
-        self.serial.is_some()
+    /// Whether only one thread may work with it.
+    pub(super) const fn is_for_one_thread(&self) -> bool {
+        self.one_thread
     }
 
     /// Where it was loaded from.
@@ -139,14 +146,18 @@ impl Module {
 
     /// Manufacturer and description of the library, for the quirk table.
     pub(super) fn description(&self) -> String {
-        self.pkcs11.get_library_info().map_or_else(
-            |error| {
-                tracing::warn!(module = %self.path.display(), %error, "C_GetInfo");
-                String::new()
-            },
-            |info| format!("{} {}", info.manufacturer_id(), info.library_description()),
-        )
+        describe(&self.pkcs11, &self.path)
     }
+}
+
+fn describe(pkcs11: &Pkcs11, path: &Path) -> String {
+    pkcs11.get_library_info().map_or_else(
+        |error| {
+            tracing::warn!(module = %path.display(), %error, "C_GetInfo");
+            String::new()
+        },
+        |info| format!("{} {}", info.manufacturer_id(), info.library_description()),
+    )
 }
 
 /// `C_Initialize`; whether the module can only be called by one thread at a time.

@@ -107,7 +107,8 @@ pub(super) struct Shared {
     pub(super) memory: Arc<dyn Memory>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) jobs: flume::Receiver<Job>,
-    queue: flume::Sender<Job>,
+    /// Gone when the pool is being closed: that wakes the workers that wait for work.
+    queue: ArcSwapOption<flume::Sender<Job>>,
     wake: flume::Sender<()>,
     pub(super) link: ArcSwapOption<Link>,
     pub(super) generation: AtomicU64,
@@ -119,6 +120,8 @@ pub(super) struct Shared {
     /// Workers with a higher number rest, because the token gave no more sessions.
     pub(super) ceiling: AtomicUsize,
     pub(super) stuck: AtomicUsize,
+    /// Held while one of the gateway's own keys is looked for and made: two workers must not both find none.
+    pub(super) making_system_keys: Mutex<()>,
     faults: AtomicU32,
     stopping: AtomicBool,
 }
@@ -142,7 +145,7 @@ impl Shared {
             memory,
             observer,
             jobs,
-            queue,
+            queue: ArcSwapOption::from_pointee(queue),
             wake,
             link: ArcSwapOption::empty(),
             generation: AtomicU64::new(0),
@@ -151,6 +154,7 @@ impl Shared {
             sessions: AtomicUsize::new(0),
             ceiling: AtomicUsize::new(usize::MAX),
             stuck: AtomicUsize::new(0),
+            making_system_keys: Mutex::new(()),
             faults: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
             config,
@@ -172,13 +176,15 @@ impl Shared {
         let now = Instant::now();
         let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_secs(86_400));
         let job = Job { work, deadline, queued: now, started: Arc::clone(&started), reply };
-        self.queue.try_send(job).map_err(|_full| refused(HsmErrorKind::Busy, "queue"))?;
+        let queue = self.queue.load();
+        let queue = queue.as_ref().ok_or_else(|| refused(HsmErrorKind::Unavailable, "closing"))?;
+        queue.try_send(job).map_err(|_full| refused(HsmErrorKind::Busy, "queue"))?;
         Ok(Pending { answer, started })
     }
 
     /// Requests waiting.
     pub(super) fn queued(&self) -> usize {
-        self.queue.len()
+        self.jobs.len()
     }
 
     /// Whether the pool is being closed.
@@ -189,6 +195,7 @@ impl Shared {
     /// Ends all threads at their next step.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
+        self.queue.store(None);
         self.wake_keeper();
     }
 
@@ -232,7 +239,8 @@ impl Shared {
     /// Below six sessions there is no reserve, and a token with a single one lets the anchor work (decision "sessions").
     fn worker_count(&self, quirk: &Quirk, sessions_max: Option<u64>) -> (usize, bool) {
         const RESERVE: usize = 2;
-        let wanted = if self.module.is_serial() { 1 } else { self.config.workers.unwrap_or(quirk.workers).max(1) };
+        let wanted =
+            if self.module.is_for_one_thread() { 1 } else { self.config.workers.unwrap_or(quirk.workers).max(1) };
         match sessions_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)) {
             None => (wanted, false),
             Some(0 | 1) => (1, true),

@@ -10,25 +10,44 @@ use cryptoki_sys::{CK_RV, CKR_DEVICE_ERROR};
 pub(super) struct Quirk {
     /// A part of "manufacturer description" of the module or "manufacturer model" of the token; empty matches all.
     part: &'static str,
-    /// It says that it is software: no place for production keys.
+    /// It is a simulator: no place for production keys.
     pub(super) simulated: bool,
+    /// It says that it is software: whoever reads its files and PIN has every key.
+    pub(super) software: bool,
     /// `CK_GCM_PARAMS` without `ulIvBits`.
     pub(super) short_gcm: bool,
     /// What `C_Decrypt` answers to data that do not decrypt, where it looks like a fault of the device.
     pub(super) decrypt_failure: Option<CK_RV>,
+    /// Its own locking does not hold: it is called by one thread at a time.
+    pub(super) one_call: bool,
     /// Worker sessions when the configuration names none.
     pub(super) workers: usize,
 }
 
+/// What holds where no row says otherwise.
+const USUAL: Quirk = Quirk {
+    part: "",
+    simulated: false,
+    software: false,
+    short_gcm: false,
+    decrypt_failure: None,
+    one_call: false,
+    workers: 16,
+};
+
 /// The first row that matches wins; the last one matches everything.
+///
+/// SoftHSM2 says that it locks. Up to 2.6.1, as Debian ships it, a search or a look at one object re-reads the folder while
+/// another thread writes a new object there, and throws away what that thread has set: creations then fail with
+/// `CKR_TEMPLATE_INCONSISTENT` or `CKR_GENERAL_ERROR`, objects show up twice, and the process may crash.
 static QUIRKS: &[Quirk] = &[
-    Quirk { part: "hsm-sim", simulated: true, short_gcm: false, decrypt_failure: None, workers: 32 },
-    Quirk { part: "SoftHSM", simulated: true, short_gcm: false, decrypt_failure: None, workers: 8 },
-    Quirk { part: "Kryoptic", simulated: true, short_gcm: false, decrypt_failure: Some(CKR_DEVICE_ERROR), workers: 8 },
-    Quirk { part: "SmartCard-HSM", simulated: false, short_gcm: false, decrypt_failure: None, workers: 1 },
-    Quirk { part: "Nitrokey", simulated: false, short_gcm: false, decrypt_failure: None, workers: 1 },
-    Quirk { part: "YubiHSM", simulated: false, short_gcm: false, decrypt_failure: None, workers: 8 },
-    Quirk { part: "", simulated: false, short_gcm: false, decrypt_failure: None, workers: 16 },
+    Quirk { part: "hsm-sim", simulated: true, software: true, workers: 32, ..USUAL },
+    Quirk { part: "SoftHSM", software: true, one_call: true, workers: 8, ..USUAL },
+    Quirk { part: "Kryoptic", software: true, decrypt_failure: Some(CKR_DEVICE_ERROR), workers: 8, ..USUAL },
+    Quirk { part: "SmartCard-HSM", workers: 1, ..USUAL },
+    Quirk { part: "Nitrokey", workers: 1, ..USUAL },
+    Quirk { part: "YubiHSM", workers: 8, ..USUAL },
+    USUAL,
 ];
 
 /// What applies to a module and token of that description.
@@ -45,9 +64,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_software_is_simulated_and_the_unknown_is_not() {
-        assert!(find("SoftHSM project SoftHSM v2").simulated);
-        assert!(find("hsm-sim generic").simulated);
-        assert!(!find("Acme Vault").simulated);
+    fn known_software_is_software_and_the_unknown_is_not() {
+        let softhsm = find("SoftHSM project SoftHSM v2");
+        assert!(softhsm.software && !softhsm.simulated);
+        assert!(find("hsm-sim generic").simulated && find("hsm-sim generic").software);
+        assert!(!find("Acme Vault").software && !find("Acme Vault").simulated);
+        assert!(find("SoftHSM Implementation of PKCS11").one_call && !find("Acme Vault").one_call);
     }
 }

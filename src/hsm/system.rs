@@ -35,6 +35,7 @@ pub(super) fn system_name(purpose: &str) -> Name {
 impl Turn<'_> {
     /// The gateway's own key of that purpose, made when it is wanted for the first time; it cannot leave the token.
     fn system_key(&mut self, name: &Name) -> Result<Handle, HsmError> {
+        let _alone = self.shared.making_system_keys.lock();
         match self.lookup(name, Class::Secret) {
             Err(HsmError { kind: HsmErrorKind::ObjectMissing, .. }) => {}
             known => return known,
@@ -61,6 +62,7 @@ impl Turn<'_> {
 
     pub(super) fn system_signer(&mut self, purpose: &str) -> Result<HsmAnswer, HsmError> {
         let name = system_name(purpose);
+        let _alone = self.shared.making_system_keys.lock();
         if self.search(&name, Class::Private)?.is_none() {
             let public = template::key(Class::Public, Life::Token, UsageMask::VERIFY, false);
             let private = template::key(Class::Private, Life::Token, UsageMask::SIGN, false);

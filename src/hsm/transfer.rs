@@ -15,10 +15,10 @@ use parking_lot::Mutex;
 
 use super::{
     capability::KeyWrap,
-    error::refused,
+    error::{Retry, classify, refused},
     layout::{Attribute, Mechanism, Parameter},
     pool::{Class, Link, Seat},
-    raw::Handle,
+    raw::{Fault, Handle, Session},
     template::{self, Life},
 };
 use crate::{
@@ -127,8 +127,8 @@ fn exposed(value: &SecretValue) -> &[u8] {
 /// The value as the token wrapped it, and whether it may end in zeros that are not its own.
 fn unwrapped(link: &Link, seat: &mut Seat, object: Handle) -> Result<(SecretValue, bool), HsmError> {
     let KeyWrap { mechanism, fills } = kwp(link, seat)?;
-    let handle = transport(seat)?.handle;
-    let blob = seat.session.wrap(&Mechanism::plain(mechanism), handle, object, BLOB_GUESS).map_err(|fault| {
+    let (session, transport) = transport(seat)?;
+    let blob = session.wrap(&Mechanism::plain(mechanism), transport.handle, object, BLOB_GUESS).map_err(|fault| {
         let error = HsmError::from(fault);
         match error.kind {
             // The transport key may wrap, so it is the other key that may not be wrapped: so kryoptic answers for private keys.
@@ -136,7 +136,7 @@ fn unwrapped(link: &Link, seat: &mut Seat, object: Handle) -> Result<(SecretValu
             _ => error,
         }
     })?;
-    let value = kwp::unwrap(&transport(seat)?.key, &blob).map_err(|error| ours("C_WrapKey", &error))?;
+    let value = kwp::unwrap(&transport.key, &blob).map_err(|error| ours("C_WrapKey", &error))?;
     Ok((value, fills))
 }
 
@@ -211,15 +211,17 @@ fn ec_point(attribute: &[u8], length: usize) -> &[u8] {
     }
 }
 
-/// The transport key of this session, made when there is none.
-fn transport(seat: &mut Seat) -> Result<&Transport, HsmError> {
+/// The session and its transport key, made when there is none. Both at once: who wraps under it opens under the same one, even
+/// when its hour ends between the two.
+fn transport(seat: &mut Seat) -> Result<(&mut Session, &Transport), HsmError> {
     if seat.transport.as_ref().is_none_or(|transport| transport.born.elapsed() >= LIFETIME) {
         if let Some(old) = seat.transport.take() {
             seat.session.destroy(old.handle)?;
         }
         seat.transport = Some(establish(seat)?);
     }
-    seat.transport.as_ref().ok_or_else(|| refused(HsmErrorKind::Internal, "transport"))
+    let Seat { session, transport } = seat;
+    Ok((session, transport.as_ref().ok_or_else(|| refused(HsmErrorKind::Internal, "transport"))?))
 }
 
 fn establish(seat: &mut Seat) -> Result<Transport, HsmError> {
@@ -288,21 +290,32 @@ fn probe_wrap(
     let mut probe = template::key(Class::Secret, Life::Session, UsageMask(0), true);
     probe.push(Attribute::number(CKA_KEY_TYPE, key_type));
     probe.push(Attribute::number(CKA_VALUE_LEN, bytes));
-    let wrapping = transport(seat)?.handle;
-    let probe = seat.session.generate(&Mechanism::plain(generate), &probe)?;
-    let wrapped = seat.session.wrap(&Mechanism::plain(wrap), wrapping, probe, 64);
-    seat.session.destroy(probe)?;
-    match wrapped {
-        Ok(blob) => Ok(kwp::unwrap(&transport(seat)?.key, &blob).ok().map(|value| value.len())),
-        Err(fault) => match HsmError::from(fault) {
-            error @ HsmError { kind: HsmErrorKind::Unavailable | HsmErrorKind::Busy | HsmErrorKind::Full, .. } => {
+    let (session, transport) = transport(seat)?;
+    let probe = session.generate(&Mechanism::plain(generate), &probe)?;
+    let wrapped = believed(|| session.wrap(&Mechanism::plain(wrap), transport.handle, probe, 64));
+    session.destroy(probe)?;
+    match wrapped? {
+        Ok(blob) => Ok(kwp::unwrap(&transport.key, &blob).ok().map(|value| value.len())),
+        Err(error) => {
+            tracing::debug!(mechanism = wrap, rv = error.rv, "probe of key wrap");
+            Ok(None)
+        }
+    }
+}
+
+/// The answer to a probe, to be remembered for as long as the token stays. What says nothing of the token's abilities is no
+/// answer but the outer error; what may be a passing fault is asked once more.
+fn believed<T>(mut probe: impl FnMut() -> Result<T, Fault>) -> Result<Result<T, HsmError>, HsmError> {
+    let passing = |fault: &Fault| classify(fault.function, fault.rv).retry != Retry::Never;
+    let answer = probe().or_else(|fault| if passing(&fault) { probe() } else { Err(fault) });
+    match answer.map_err(HsmError::from) {
+        Err(error) => match error.kind {
+            HsmErrorKind::Unavailable | HsmErrorKind::Busy | HsmErrorKind::Full | HsmErrorKind::ObjectMissing => {
                 Err(error)
             }
-            error => {
-                tracing::debug!(mechanism = wrap, rv = error.rv, "probe of key wrap");
-                Ok(None)
-            }
+            _ => Ok(Err(error)),
         },
+        Ok(value) => Ok(Ok(value)),
     }
 }
 
@@ -435,11 +448,10 @@ pub(super) fn put(
         return Ok(seat.session.create(&common)?);
     }
     let mechanism = kwp(link, seat)?.mechanism;
-    let transport = transport(seat)?;
-    let (handle, blob) =
-        (transport.handle, kwp::wrap(&transport.key, value).map_err(|error| ours("key wrap", &error))?);
+    let (session, transport) = transport(seat)?;
+    let blob = kwp::wrap(&transport.key, value).map_err(|error| ours("key wrap", &error))?;
     common.extend(import.wrapped);
-    Ok(seat.session.unwrap(&Mechanism::plain(mechanism), handle, &blob, &common)?)
+    Ok(session.unwrap(&Mechanism::plain(mechanism), transport.handle, &blob, &common)?)
 }
 
 /// Whether `C_CreateObject` takes secret keys; tried once with a throw-away key, since modules in an approved mode refuse with
@@ -451,16 +463,12 @@ fn takes_clear(link: &Link, seat: &mut Seat) -> Result<bool, HsmError> {
     let mut template = template::key(Class::Secret, Life::Session, UsageMask::ENCRYPT, false);
     template.push(Attribute::number(CKA_KEY_TYPE, CKK_AES));
     template.push(Attribute::bytes(CKA_VALUE, seat.session.random(32)?.as_slice()));
-    let taken = match seat.session.create(&template) {
+    let taken = match believed(|| seat.session.create(&template))? {
         Ok(handle) => {
             seat.session.destroy(handle)?;
             true
         }
-        Err(fault) => {
-            let error = HsmError::from(fault);
-            if matches!(error.kind, HsmErrorKind::Unavailable | HsmErrorKind::Busy | HsmErrorKind::Full) {
-                return Err(error);
-            }
+        Err(error) => {
             tracing::info!(rv = error.rv, "the token takes no keys in clear; they are imported wrapped");
             false
         }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::engine::ports::{HsmAnswer, HsmError, HsmErrorKind};
 
-/// How often an idle worker looks whether anything has changed.
+/// How often an idle worker looks whether its link has changed.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// What the keeper sees of a worker.

@@ -363,7 +363,7 @@ async fn the_runner_works_by_itself() {
         paths.push(ordered(&api, key("aes", 256)).await);
     }
     for path in paths {
-        for _ in 0..500 {
+        for _ in 0..6000 {
             if api.get(&path).await.json()["status"] != "PENDING" {
                 break;
             }

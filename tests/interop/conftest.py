@@ -17,6 +17,18 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("token_kind", kinds, scope="module", indirect=True)
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A test that failed shows what its gateways wrote last."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for name, value in getattr(item, "funcargs", {}).items():
+            gateway = getattr(value, "gateway", value)
+            if isinstance(gateway, portcullis.Gateway):
+                report.sections.append((f"log of `{name}`", gateway.errors()))
+
+
 @pytest.fixture(scope="module")
 def token_kind(request):
     """Which kind of token the gateway of this module works on."""

@@ -112,7 +112,7 @@ class Server:
             auth["scope"] = {"domain": {"name": domain}}
         else:
             auth["scope"] = "unscoped"
-        answer = requests.post(f"{self.auth_url}/auth/tokens", json={"auth": auth}, timeout=30)
+        answer = requests.post(f"{self.auth_url}/auth/tokens", json={"auth": auth}, timeout=120)
         assert answer.status_code == 201, answer.text
         return answer.headers["X-Subject-Token"]
 
@@ -188,7 +188,7 @@ class Keystone(Server):
 
     def call(self, method: str, path: str, **body) -> dict:
         """One request of the administrator."""
-        answer = self.session.request(method, f"{self.auth_url}/{path}", json=body or None, timeout=30)
+        answer = self.session.request(method, f"{self.auth_url}/{path}", json=body or None, timeout=120)
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else {}
 
@@ -228,7 +228,7 @@ class Keystone(Server):
 
     def revoke(self, token: str) -> None:
         """Revokes it."""
-        answer = self.session.delete(f"{self.auth_url}/auth/tokens", headers={"X-Subject-Token": token}, timeout=30)
+        answer = self.session.delete(f"{self.auth_url}/auth/tokens", headers={"X-Subject-Token": token}, timeout=120)
         assert answer.status_code == 204, answer.text
 
     def short_lived(self, seconds: int) -> Server:

@@ -160,10 +160,10 @@ def test_consumers(manager, context):
 
 
 def test_expired_key_is_gone(manager, context):
-    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3))
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 7))
     uid = manager.store(context, OpaqueData(b"brief"), expiration=soon)
     assert manager.get(context, uid).get_encoded() == b"brief"
-    time.sleep(3.5)
+    time.sleep(7.5)
     with pytest.raises(ManagedObjectNotFoundError):
         manager.get(context, uid)
 

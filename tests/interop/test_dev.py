@@ -21,7 +21,7 @@ from material import unique
 
 def bash(command: str) -> subprocess.CompletedProcess:
     """What a person would have pasted into a terminal."""
-    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30, cwd="/")
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, cwd="/")
 
 
 def printed_commands(gateway) -> list[str]:
@@ -42,10 +42,10 @@ def test_the_three_commands_work_as_pasted(tmp_path):
         rest, kmip, metrics = (result.stdout for result in results)
         reference = json.loads(rest)["secret_ref"]
         assert reference.startswith(gateway.rest)
-        found = requests.get(reference + "/payload", headers={"X-Project-Id": "demo"}, timeout=10)
+        found = requests.get(reference + "/payload", headers={"X-Project-Id": "demo"}, timeout=60)
         assert found.text == "hello"
         # The identifier of the new key is somewhere in what the KMIP command says.
-        listed = requests.get(f"{gateway.rest}/v1/secrets", headers={"X-Project-Id": "demo"}, timeout=10).json()
+        listed = requests.get(f"{gateway.rest}/v1/secrets", headers={"X-Project-Id": "demo"}, timeout=60).json()
         identifiers = {each["secret_ref"].rsplit("/", 1)[1] for each in listed["secrets"]}
         assert any(identifier in kmip for identifier in identifiers - {reference.rsplit("/", 1)[1]}), (
             kmip,
@@ -58,9 +58,9 @@ def test_addresses_are_written(tmp_path):
     folder = tmp_path / "dev"
     with portcullis.running(portcullis.dev_command(folder), folder) as gateway:
         addresses = gateway.addresses
-        assert requests.get(addresses["rest"], timeout=10).status_code == 300
-        assert requests.get(f"{addresses['ops']}/healthz", timeout=10).status_code == 200
-        assert requests.get(f"{addresses['ops']}/readyz", timeout=10).status_code == 200
+        assert requests.get(addresses["rest"], timeout=60).status_code == 300
+        assert requests.get(f"{addresses['ops']}/healthz", timeout=60).status_code == 200
+        assert requests.get(f"{addresses['ops']}/readyz", timeout=60).status_code == 200
         assert not addresses["kmip"].endswith(":0")
 
 
@@ -75,13 +75,13 @@ def test_nobody_else_may_read_the_folder(tmp_path):
 def test_second_one_on_the_same_folder_is_refused(tmp_path):
     folder = tmp_path / "dev"
     with portcullis.running(portcullis.dev_command(folder), folder) as gateway:
-        second = subprocess.run(portcullis.dev_command(folder), capture_output=True, text=True, timeout=30)
+        second = subprocess.run(portcullis.dev_command(folder), capture_output=True, text=True, timeout=120)
         assert second.returncode != 0
         assert "ready" not in second.stdout
         assert str(folder) in second.stderr
         assert "in use" in second.stderr
         assert "--dir" in second.stderr
-        assert requests.get(gateway.rest, timeout=10).status_code == 300
+        assert requests.get(gateway.rest, timeout=60).status_code == 300
 
 
 def test_port_in_use_is_said(tmp_path):
@@ -90,7 +90,7 @@ def test_port_in_use_is_said(tmp_path):
         taken = gateway.rest.removeprefix("http://")
         other = portcullis.dev_command(tmp_path / "other", None, f"--rest={taken}")
         other.remove("--rest=127.0.0.1:0")
-        second = subprocess.run(other, capture_output=True, text=True, timeout=30)
+        second = subprocess.run(other, capture_output=True, text=True, timeout=120)
         assert second.returncode != 0
         assert taken in second.stderr
 
@@ -186,13 +186,13 @@ def test_audit_trail_of_a_run_holds(tmp_path):
         client.secrets.delete(reference)
     verify = [portcullis.binary(), "audit", "verify", folder / "audit"]
     key = folder / "audit/audit.pub"
-    held = subprocess.run([*verify, "--key", key], capture_output=True, text=True, timeout=30)
+    held = subprocess.run([*verify, "--key", key], capture_output=True, text=True, timeout=120)
     assert held.returncode == 0, held.stdout + held.stderr
     trail = folder / "audit/audit.log"
     lines = trail.read_text().splitlines(keepends=True)
     assert sum(reference.rsplit("/", 1)[1] in line for line in lines) >= 3
     trail.write_text("".join(lines[:2] + lines[3:]))
-    broken = subprocess.run([*verify, "--key", key], capture_output=True, text=True, timeout=30)
+    broken = subprocess.run([*verify, "--key", key], capture_output=True, text=True, timeout=120)
     assert broken.returncode == 1
     assert "3" in broken.stdout + broken.stderr
 
@@ -200,7 +200,7 @@ def test_audit_trail_of_a_run_holds(tmp_path):
 def test_mistakes_on_the_command_line_are_refused(tmp_path):
     for arguments in (["dev", "--kmip", "nowhere"], ["dev", "--module", "/lib/x.so"], ["fly"], ["serve"]):
         tried = subprocess.run(
-            [portcullis.binary(), *arguments], capture_output=True, text=True, timeout=30, cwd=tmp_path
+            [portcullis.binary(), *arguments], capture_output=True, text=True, timeout=120, cwd=tmp_path
         )
         assert tried.returncode == 2, arguments
         assert "--help" in tried.stderr
@@ -214,7 +214,7 @@ def test_module_that_is_no_module(tmp_path):
     for module, told in ((text, "module.so"), (tmp_path / "absent.so", "absent.so")):
         token = portcullis.Token(module, "label", tmp_path / "pin")
         folder = tmp_path / f"dev-{module.name}"
-        tried = subprocess.run(portcullis.dev_command(folder, token), capture_output=True, text=True, timeout=60)
+        tried = subprocess.run(portcullis.dev_command(folder, token), capture_output=True, text=True, timeout=120)
         assert tried.returncode == 1, tried.stderr
         assert told in tried.stderr
         assert "panicked" not in tried.stderr
@@ -234,7 +234,7 @@ def test_wrong_pin_is_tried_once_and_said(tmp_path, kind):
             env=os.environ | token.env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         assert tried.returncode == 1
         assert "PIN" in tried.stderr

@@ -128,7 +128,7 @@ class Result:
 class Connection:
     """A TLS connection to the KMIP port; without a certificate where none is given."""
 
-    def __init__(self, address, ca: str, certificate: str | None = None, key: str | None = None, timeout: float = 20):
+    def __init__(self, address, ca: str, certificate: str | None = None, key: str | None = None, timeout: float = 60):
         context = ssl.create_default_context(cafile=ca)
         if certificate:
             context.load_cert_chain(certificate, key)

@@ -1,5 +1,6 @@
 //! The cases. A case that finds its module unable prints "skipped, because …" and returns; it never passes silently.
 
+mod crowds;
 mod faults;
 mod objects;
 mod operations;
@@ -46,6 +47,7 @@ cases! {
     start::a_full_queue_and_a_passed_deadline_are_busy 1 false;
     start::system_keys_last 1 false;
     start::many_callers_share_few_sessions 1 false;
+    crowds::the_first_uses_may_all_come_at_once 1 false;
     objects::generated_secret_keys_come_out_as_digested 1 false;
     objects::held_bytes_come_back_exactly 1 false;
     objects::bytes_beside_a_key_are_told_apart 1 false;
