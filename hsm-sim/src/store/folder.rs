@@ -143,7 +143,7 @@ impl StoreFolder {
         };
         let token = TokenStore::open(&folder.join(&serial), &serial, &self.device, config)?;
         if !is_blank && !token.meta()?.is_initialised {
-            token.initialise(&original.meta()?.label, seal::random_key()?.as_slice())?;
+            token.initialise(&original.meta()?.label, seal::random_key()?.as_slice(), None)?;
         }
         Ok(token)
     }
