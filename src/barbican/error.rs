@@ -142,7 +142,7 @@ const fn row(kind: ErrorKind) -> (StatusCode, Text) {
     use ErrorKind as K;
     use StatusCode as S;
     match kind {
-        K::NotFound | K::Destroyed | K::Archived => (S::NOT_FOUND, Text::Missing),
+        K::NotFound | K::Destroyed | K::Obliterated | K::Archived => (S::NOT_FOUND, Text::Missing),
         K::ValueMissing => (S::NOT_FOUND, Text::Plain("Not Found. Sorry but your secret has no payload.")),
         K::ValuePresent => (S::CONFLICT, Text::Plain("Secret already has data, cannot modify it.")),
         K::Foreign | K::Denied => (S::FORBIDDEN, Text::NotAllowed),

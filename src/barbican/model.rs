@@ -33,7 +33,14 @@ impl<'a> Secret<'a> {
             | ObjectType::Template
             | ObjectType::OpaqueObject
             | ObjectType::PgpKey
-            | ObjectType::CertificateRequest => SecretType::Opaque,
+            | ObjectType::CertificateRequest
+            | ObjectType::User
+            | ObjectType::Group
+            | ObjectType::PasswordCredential
+            | ObjectType::DeviceCredential
+            | ObjectType::OneTimePasswordCredential
+            | ObjectType::HashedPasswordCredential
+            | ObjectType::Obliterated => SecretType::Opaque,
         })
     }
 

@@ -227,6 +227,16 @@ kinds! {
     SplitKeyPolynomial: One Server Never No;
     PrimeFieldSize: One Server Never No;
     KeyWrappingData: One Server Never No;
+    ObjectClass: One Server Never No;
+    CredentialType: One Server Never No;
+    DeactivationReason: One Server Never No;
+    NistSecurityCategory: One Client Anytime Yes;
+    CertificateRequestLink: Many Client Anytime Yes;
+    CredentialLink: Many Client Anytime Yes;
+    GroupLink: Many Client Anytime Yes;
+    JoinedSplitKeyPartsLink: Many Client Anytime Yes;
+    PasswordLink: Many Client Anytime Yes;
+    SplitKeyBaseLink: Many Client Anytime Yes;
 }
 
 impl AttributeKind {
@@ -240,11 +250,13 @@ impl AttributeKind {
                 | Self::CertificateType
                 | Self::CompromiseDate
                 | Self::CompromiseOccurrenceDate
+                | Self::CredentialType
                 | Self::DeactivationDate
                 | Self::DestroyDate
                 | Self::InitialDate
                 | Self::KeyFormatType
                 | Self::LastChangeDate
+                | Self::ObjectClass
                 | Self::ObjectType
                 | Self::OpaqueDataType
                 | Self::OriginalCreationDate

@@ -91,11 +91,25 @@ pub enum ObjectType {
     PgpKey,
     /// Certificate Request.
     CertificateRequest,
+    /// User, KMIP 3.0: a name with credentials.
+    User,
+    /// Group, KMIP 3.0: what Group Links of objects and users point to.
+    Group,
+    /// Password Credential, KMIP 3.0.
+    PasswordCredential,
+    /// Device Credential, KMIP 3.0.
+    DeviceCredential,
+    /// One Time Password Credential, KMIP 3.0.
+    OneTimePasswordCredential,
+    /// Hashed Password Credential, KMIP 3.0.
+    HashedPasswordCredential,
+    /// What an obliterated object leaves behind: an identifier that is answered *Item Not Found*. No client names it.
+    Obliterated,
 }
 
 impl ObjectType {
     /// Every type, in the order of the standard.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 16] = [
         Self::Certificate,
         Self::SymmetricKey,
         Self::PublicKey,
@@ -106,6 +120,12 @@ impl ObjectType {
         Self::OpaqueObject,
         Self::PgpKey,
         Self::CertificateRequest,
+        Self::User,
+        Self::Group,
+        Self::PasswordCredential,
+        Self::DeviceCredential,
+        Self::OneTimePasswordCredential,
+        Self::HashedPasswordCredential,
     ];
 
     /// KMIP's number.
@@ -122,6 +142,13 @@ impl ObjectType {
             Self::OpaqueObject => 8,
             Self::PgpKey => 9,
             Self::CertificateRequest => 10,
+            Self::User => 11,
+            Self::Group => 12,
+            Self::PasswordCredential => 13,
+            Self::DeviceCredential => 14,
+            Self::OneTimePasswordCredential => 15,
+            Self::HashedPasswordCredential => 16,
+            Self::Obliterated => 0,
         }
     }
 
@@ -145,7 +172,38 @@ impl ObjectType {
             Self::OpaqueObject => "opaque-object",
             Self::PgpKey => "pgp-key",
             Self::CertificateRequest => "certificate-request",
+            Self::User => "user",
+            Self::Group => "group",
+            Self::PasswordCredential => "password-credential",
+            Self::DeviceCredential => "device-credential",
+            Self::OneTimePasswordCredential => "one-time-password-credential",
+            Self::HashedPasswordCredential => "hashed-password-credential",
+            Self::Obliterated => "obliterated",
         }
+    }
+
+    /// Whether objects of this type may have a value; the others are attributes and nothing else.
+    #[must_use]
+    pub const fn holds_value(self) -> bool {
+        !matches!(self, Self::Template | Self::User | Self::Group | Self::Obliterated)
+    }
+
+    /// KMIP's Credential Type of a credential object.
+    #[must_use]
+    pub const fn credential_type(self) -> Option<u32> {
+        match self {
+            Self::DeviceCredential => Some(2),
+            Self::OneTimePasswordCredential => Some(4),
+            Self::HashedPasswordCredential => Some(5),
+            Self::PasswordCredential => Some(7),
+            _ => None,
+        }
+    }
+
+    /// Whether it belongs to KMIP's own accounts, which no other protocol knows.
+    #[must_use]
+    pub const fn is_of_accounts(self) -> bool {
+        matches!(self, Self::User | Self::Group | Self::Obliterated) || self.credential_type().is_some()
     }
 
     /// Whether it is one of the three kinds of key that cryptographic operations use.
@@ -294,6 +352,11 @@ impl ManagedObject {
         let mut add = |kind: K, value: V| all.push(Attribute { kind, index: 0, value });
         add(K::UniqueIdentifier, V::Text(self.identifier.to_string()));
         add(K::ObjectType, V::Enumeration(self.object_type.number()));
+        // Users' objects all: the gateway's own keys are no managed objects.
+        add(K::ObjectClass, V::Enumeration(1));
+        if let Some(number) = self.object_type.credential_type() {
+            add(K::CredentialType, V::Enumeration(number));
+        }
         add(K::State, V::Enumeration(self.state(now).number()));
         add(K::InitialDate, V::Date(self.lifecycle.initial));
         add(K::LastChangeDate, V::Date(self.lifecycle.last_change));

@@ -29,6 +29,8 @@ kinds! {
     Foreign = "foreign";
     /// The object has been destroyed.
     Destroyed = "destroyed";
+    /// The object was obliterated: not even its attributes are left.
+    Obliterated = "obliterated";
     /// The object is archived.
     Archived = "archived";
     /// The object has no value yet, or none at all.

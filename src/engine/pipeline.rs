@@ -12,7 +12,7 @@ use super::{
 use crate::{
     authz::{Authorizer, Denied, Permitted, Resource},
     domain::{
-        ManagedObject, OperationKind, Origin, Principal, Timestamp, UniqueIdentifier,
+        ManagedObject, ObjectType, OperationKind, Origin, Principal, Timestamp, UniqueIdentifier,
         audit::{AuditEvent, Outcome, Protocol},
         group::Group,
         operation::Effect,
@@ -302,7 +302,12 @@ impl Engine {
         let object = found.ok_or_else(Error::not_found)?;
         // Barbican's identifiers end with the secret: a destroyed or expired one is looked up in vain (contract §2.1.4).
         let gone = object.record.is_expired(now)
-            || (caller.protocol == Protocol::Barbican && object.record.state(now).is_destroyed());
+            || (caller.protocol == Protocol::Barbican
+                && (object.record.state(now).is_destroyed() || object.record.object_type.is_of_accounts()));
+        if object.record.object_type == ObjectType::Obliterated {
+            let own = object.record.project == caller.principal.project && caller.protocol == Protocol::Kmip;
+            return Err(if own { Error::new(ErrorKind::Obliterated, "the object is gone") } else { Error::not_found() });
+        }
         if gone { Err(Error::not_found()) } else { Ok(object) }
     }
 }

@@ -7,9 +7,9 @@ use kmip_codec::{
     Limits, ProtocolVersion, Tag, UniqueIdentifier,
     attribute::{self as wire, AttributeKind as WireKind, AttributeValue as WireValue},
     codec::{Codec, DateTime, Interval},
-    spec::enums,
+    spec::{attributes::link_type, enums},
     ttlv::{self, Context, Writer},
-    version::{V1_4, V2_0, V2_1},
+    version::{V1_4, V2_0, V2_1, V3_0},
 };
 
 use super::error::Refusal;
@@ -110,6 +110,16 @@ const KINDS: &[(K, Tag)] = &[
     (K::CertificateIssuerTitle, Tag::CERTIFICATE_ISSUER_TITLE),
     (K::CertificateIssuerDc, Tag::CERTIFICATE_ISSUER_DC),
     (K::CertificateIssuerDnQualifier, Tag::CERTIFICATE_ISSUER_DN_QUALIFIER),
+    (K::ObjectClass, Tag::OBJECT_CLASS),
+    (K::CredentialType, Tag::CREDENTIAL_TYPE),
+    (K::DeactivationReason, Tag::DEACTIVATION_REASON),
+    (K::NistSecurityCategory, Tag::NIST_SECURITY_CATEGORY),
+    (K::CertificateRequestLink, Tag::CERTIFICATE_REQUEST_LINK),
+    (K::CredentialLink, Tag::CREDENTIAL_LINK),
+    (K::GroupLink, Tag::GROUP_LINK),
+    (K::JoinedSplitKeyPartsLink, Tag::JOINED_SPLIT_KEY_PARTS_LINK),
+    (K::PasswordLink, Tag::PASSWORD_LINK),
+    (K::SplitKeyBaseLink, Tag::SPLIT_KEY_BASE_LINK),
 ];
 
 /// The domain's word for an attribute.
@@ -119,6 +129,8 @@ const KINDS: &[(K, Tag)] = &[
 /// *Invalid Field* (1.x) or *Invalid Attribute* for one that this server does not keep.
 pub(super) fn kind(of: &WireKind, version: ProtocolVersion) -> Result<K, Refusal> {
     let found = match of {
+        // In 3.0 each type of link is an attribute of its own.
+        WireKind::Standard(tag) if link_type(*tag).is_some() => Some(K::Link),
         WireKind::Standard(tag) => KINDS.iter().find(|(_, known)| known == tag).map(|(kind, _)| kind.clone()),
         WireKind::Vendor { vendor, name } => Some(K::Vendor { vendor: vendor.clone(), name: name.clone() }),
         WireKind::Unknown(_) => None,
@@ -159,7 +171,11 @@ pub(super) fn all(from: wire::Attributes, version: ProtocolVersion) -> Result<Ve
 ///
 /// As [`all`].
 pub(super) fn one(from: wire::Attribute, version: ProtocolVersion) -> Result<Attribute, Refusal> {
-    let kind = kind(&from.kind, version)?;
+    // Before 3.0 a group was a name and nothing else, so a 3.0 link by name and an Object Group are the same thing.
+    let kind = match (&from.kind, &from.value) {
+        (WireKind::Standard(Tag::GROUP_LINK), Some(WireValue::Reference(UniqueIdentifier::Name(_)))) => K::ObjectGroup,
+        _ => kind(&from.kind, version)?,
+    };
     let index = from.index.unwrap_or(0);
     let index = u32::try_from(index)
         .map_err(|_negative| Refusal::new(enums::ResultReason::INVALID_FIELD, "an attribute index is not negative"))?;
@@ -198,6 +214,9 @@ fn value_in(kind: &K, value: WireValue, version: ProtocolVersion) -> Result<V, R
             V::UsageLimits { total: limits.total, count: limits.count, unit: limits.unit.number() }
         }
         WireValue::RevocationReason(reason) => {
+            V::RevocationReason { code: reason.code.number(), message: reason.message }
+        }
+        WireValue::DeactivationReason(reason) => {
             V::RevocationReason { code: reason.code.number(), message: reason.message }
         }
         WireValue::ApplicationSpecificInformation(it) => V::Application { namespace: it.namespace, data: it.data },
@@ -246,6 +265,17 @@ pub(super) fn for_client<'a>(
     version: ProtocolVersion,
 ) -> wire::Attributes {
     let mut list: wire::Attributes = attributes.into_iter().filter_map(out).collect();
+    if version >= V3_0 {
+        for attribute in &mut list.items {
+            if let (WireKind::Standard(Tag::OBJECT_GROUP), Some(WireValue::Text(name))) =
+                (&attribute.kind, &mut attribute.value)
+            {
+                let name = UniqueIdentifier::Name(std::mem::take(name));
+                attribute.kind = WireKind::Standard(Tag::GROUP_LINK);
+                attribute.value = Some(WireValue::Reference(name));
+            }
+        }
+    }
     list.retain_defined(version);
     list
 }
@@ -266,7 +296,7 @@ fn value_out(value: &V, kind: &WireKind, shape: Option<kmip_codec::spec::attribu
     Some(match (value, shape) {
         (V::Integer(bits), Some(Shape::Mask(_))) => WireValue::Mask(bits.cast_unsigned()),
         (V::Text(text), Some(Shape::Identifier)) => WireValue::Identifier(UniqueIdentifier::Text(text.clone())),
-        (V::Text(text), Some(Shape::Reference)) => WireValue::Reference(UniqueIdentifier::Text(text.clone())),
+        (V::Text(text), Some(Shape::Reference)) => WireValue::Reference(reference(text)),
         (V::Integer(number), _) if custom => WireValue::Other(ttlv::Value::Integer(*number)),
         (V::Long(number), _) if custom => WireValue::Other(ttlv::Value::LongInteger(*number)),
         (V::Boolean(flag), _) if custom => WireValue::Other(ttlv::Value::Boolean(*flag)),
@@ -310,6 +340,12 @@ fn value_out(value: &V, kind: &WireKind, shape: Option<kmip_codec::spec::attribu
             count: *count,
             unit: enums::UsageLimitsUnit::from_number(*unit),
         }),
+        (V::RevocationReason { code, message }, Some(Shape::DeactivationReason)) => {
+            WireValue::DeactivationReason(wire::DeactivationReason {
+                code: enums::DeactivationReasonCode::from_number(*code),
+                message: message.clone(),
+            })
+        }
         (V::RevocationReason { code, message }, _) => WireValue::RevocationReason(wire::RevocationReason {
             code: enums::RevocationReasonCode::from_number(*code),
             message: message.clone(),
@@ -368,6 +404,12 @@ pub(super) const fn timestamp(at: DateTime) -> Timestamp {
 #[must_use]
 pub(super) const fn date_time(at: Timestamp) -> DateTime {
     DateTime(at.seconds())
+}
+
+/// A reference to another object: by its identifier, and what is none of ours is a name.
+fn reference(text: &str) -> UniqueIdentifier {
+    let is_ours = text.parse::<crate::domain::UniqueIdentifier>().is_ok();
+    if is_ours { UniqueIdentifier::Text(text.to_owned()) } else { UniqueIdentifier::Name(text.to_owned()) }
 }
 
 /// The text of an identifier in an attribute; placeholders have none.

@@ -104,6 +104,9 @@ impl<'a> Exchange<'a> {
             Earlier::CREATE_KEY_PAIR_PUBLIC_KEY => (Operation::CREATE_KEY_PAIR, 1),
             Earlier::LOCATE => (Operation::LOCATE, 0),
             Earlier::REGISTER => (Operation::REGISTER, 0),
+            Earlier::CREATE_USER => (Operation::CREATE_USER, 0),
+            Earlier::CREATE_GROUP => (Operation::CREATE_GROUP, 0),
+            Earlier::CREATE_CREDENTIAL => (Operation::CREATE_CREDENTIAL, 0),
             _ => return None,
         };
         let results = self.results.iter().rev().find(|(of, _)| *of == operation);

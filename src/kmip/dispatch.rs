@@ -82,6 +82,11 @@ routes! {
     SetAttribute SET_ATTRIBUTE => ops::attributes::set_attribute;
     Interop INTEROP => ops::query::interop, if |settings| settings.interop;
     Ping PING => ops::query::ping;
+    CreateGroup CREATE_GROUP => ops::accounts::create_group;
+    Obliterate OBLITERATE => ops::accounts::obliterate;
+    CreateUser CREATE_USER => ops::accounts::create_user;
+    CreateCredential CREATE_CREDENTIAL => ops::accounts::create_credential;
+    Deactivate DEACTIVATE => ops::accounts::deactivate;
 }
 
 /// The operations that a version offers.

@@ -64,6 +64,7 @@ const fn row(kind: ErrorKind) -> Row {
     }
     match kind {
         E::NotFound | E::Foreign => split(R::ITEM_NOT_FOUND, R::OBJECT_NOT_FOUND),
+        E::Obliterated => same(R::ITEM_NOT_FOUND),
         E::Destroyed => split(R::ITEM_NOT_FOUND, R::OBJECT_DESTROYED),
         E::Archived => same(R::OBJECT_ARCHIVED),
         E::ValueMissing => (

@@ -50,6 +50,11 @@ pub(super) struct Incoming {
     pub derived: Vec<Attribute>,
 }
 
+/// An object that is its attributes and nothing else.
+pub(super) const fn attributes_only(object_type: ObjectType) -> Incoming {
+    Incoming { object_type, subtype: None, format: None, value: None, derived: Vec::new() }
+}
+
 /// Takes an object of a Register request apart. `algorithm` and `bits` are those of its attributes, for key blocks that
 /// leave them out.
 ///
@@ -84,13 +89,29 @@ pub(super) fn incoming(
         WireObject::PublicKey(key) => key_block(key.key_block, ObjectType::PublicKey, version, algorithm, bits),
         WireObject::PrivateKey(key) => key_block(key.key_block, ObjectType::PrivateKey, version, algorithm, bits),
         WireObject::Template(_) => Ok(plain(ObjectType::Template, None, None)),
-        WireObject::SplitKey(_)
-        | WireObject::PgpKey(_)
-        | WireObject::CertificateRequest(_)
-        | WireObject::PasswordCredential(_) => {
+        WireObject::PasswordCredential(_) => credential(&object, ObjectType::PasswordCredential, version),
+        WireObject::DeviceCredential(_) => credential(&object, ObjectType::DeviceCredential, version),
+        WireObject::OneTimePasswordCredential(_) => credential(&object, ObjectType::OneTimePasswordCredential, version),
+        WireObject::HashedPasswordCredential(_) => credential(&object, ObjectType::HashedPasswordCredential, version),
+        WireObject::SplitKey(_) | WireObject::PgpKey(_) | WireObject::CertificateRequest(_) => {
             Err(Refusal::new(ResultReason::FEATURE_NOT_SUPPORTED, "objects of this type are not kept yet"))
         }
     }
+}
+
+/// A credential is held whole, in KMIP's own encoding, and does not leave again: it is there to be compared with.
+fn credential(object: &WireObject, object_type: ObjectType, version: ProtocolVersion) -> Result<Incoming, Refusal> {
+    if let WireObject::PasswordCredential(it) = object
+        && it.password.is_none()
+        && it.salted_password.is_none()
+    {
+        return Err(Refusal::new(ResultReason::INVALID_FIELD, "the credential holds no password"));
+    }
+    let mut writer = Writer::new(version);
+    kmip_codec::codec::FieldGroup::put(object, &mut writer);
+    let bytes = writer.finish().map_err(|error| Refusal::new(ResultReason::INVALID_FIELD, error.to_string()))?;
+    let value = NewValue { key: None, bytes: Some(SecretValue::new(bytes.to_vec())) };
+    Ok(Incoming { object_type, subtype: None, format: None, value: Some(value), derived: Vec::new() })
 }
 
 fn key_block(

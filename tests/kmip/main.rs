@@ -6,3 +6,4 @@ mod https;
 mod lifecycle;
 mod malformed;
 mod support;
+mod v3;

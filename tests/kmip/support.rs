@@ -9,6 +9,7 @@ use kmip_codec::{
     payload::{CreateRequest, Request, Response},
     spec::enums::{CryptographicAlgorithm, ObjectType, Operation, ResultReason},
     ttlv::Item,
+    version::SUPPORTED,
 };
 use portcullis::{
     authz::Authorizer,
@@ -42,8 +43,17 @@ pub(crate) fn peer(name: &str, project: &str, role: &str) -> Peer {
 
 impl Gateway {
     pub(crate) fn start() -> Self {
+        Self::with(Settings::default())
+    }
+
+    /// One that speaks every version, 3.0 too.
+    pub(crate) fn of_all_versions() -> Self {
+        Self::with(Settings { versions: SUPPORTED.to_vec(), ..Settings::default() })
+    }
+
+    fn with(settings: Settings) -> Self {
         let bench = Bench::new(Authorizer::default());
-        let settings = Settings { interop: true, ..Settings::default() };
+        let settings = Settings { interop: true, ..settings };
         let service = Arc::new(Service { engine: Arc::clone(&bench.engine), settings });
         Self { bench, service, peer: peer("client", "demo", "member") }
     }

@@ -16,13 +16,13 @@ pub use key_material::{
 pub use wrapping::{EncryptionKeyInformation, KeyWrappingData, KeyWrappingSpecification, MacSignatureKeyInformation};
 
 use crate::attribute::AttributeList;
-use crate::codec::{Codec, FieldGroup, decode_within, fields};
+use crate::codec::{Codec, FieldGroup, Interval, decode_within, fields};
 use crate::error::DecodeError;
 use crate::fuzzing::{Sample, Seeds};
 use crate::secret::{BigInteger, SecretBytes, SecretText};
 use crate::spec::enums::{
-    CertificateRequestType, CertificateType, ObjectType, OpaqueDataType, SecretDataType, SplitKeyMethod,
-    SplitKeyPolynomial,
+    CertificateRequestType, CertificateType, HashingAlgorithm, ObjectType, OpaqueDataType, OtpAlgorithm, SecretDataType,
+    SplitKeyMethod, SplitKeyPolynomial,
 };
 use crate::spec::tags::Tag;
 use crate::ttlv::{Reader, Writer};
@@ -90,9 +90,40 @@ fields! {
         certificate_request_value: required Vec<u8>, [CERTIFICATE_REQUEST_VALUE V2_0..];
     }
 
-    /// A password that users log in with (KMIP 3.0).
+    /// A password that users log in with, plain or salted and hashed (KMIP 3.0).
     pub struct PasswordCredential {
-        password: required SecretText, [PASSWORD V3_0..];
+        password: optional SecretText, [PASSWORD V3_0..];
+        password_salt: optional SecretBytes, [PASSWORD_SALT V3_0..];
+        password_salt_algorithm: optional HashingAlgorithm, [PASSWORD_SALT_ALGORITHM V3_0..];
+        salted_password: optional SecretBytes, [SALTED_PASSWORD V3_0..];
+    }
+
+    /// A device that users log in with (KMIP 3.0).
+    pub struct DeviceCredential {
+        device_serial_number: optional String, [DEVICE_SERIAL_NUMBER V3_0..];
+        password: optional SecretText, [PASSWORD V3_0..];
+        device_identifier: optional String, [DEVICE_IDENTIFIER V3_0..];
+        network_identifier: optional String, [NETWORK_IDENTIFIER V3_0..];
+        machine_identifier: optional String, [MACHINE_IDENTIFIER V3_0..];
+        media_identifier: optional String, [MEDIA_IDENTIFIER V3_0..];
+    }
+
+    /// The seed of one-time passwords (KMIP 3.0).
+    pub struct OneTimePasswordCredential {
+        algorithm: optional OtpAlgorithm, [OTP_ALGORITHM V3_0..];
+        digest: optional HashingAlgorithm, [OTP_DIGEST V3_0..];
+        serial: optional String, [OTP_SERIAL V3_0..];
+        seed: required SecretBytes, [OTP_SEED V3_0..];
+        interval: optional Interval, [OTP_INTERVAL V3_0..];
+        digits: optional i32, [OTP_DIGITS V3_0..];
+        counter: optional i64, [OTP_COUNTER V3_0..];
+    }
+
+    /// The two hashes by which a hashed password is recognised (KMIP 3.0).
+    pub struct HashedPasswordCredential {
+        hashing_algorithm: optional HashingAlgorithm, [HASHING_ALGORITHM V3_0..];
+        hashed_username_password: required SecretBytes, [HASHED_USERNAME_PASSWORD V3_0..];
+        hashed_password_username: required SecretBytes, [HASHED_PASSWORD_USERNAME V3_0..];
     }
 }
 
@@ -178,6 +209,9 @@ objects! {
     PgpKey             PGP_KEY             PGP_KEY             [V1_2..];
     CertificateRequest CERTIFICATE_REQUEST CERTIFICATE_REQUEST [V2_0..];
     PasswordCredential PASSWORD_CREDENTIAL PASSWORD_CREDENTIAL [V3_0..];
+    DeviceCredential   DEVICE_CREDENTIAL   DEVICE_CREDENTIAL   [V3_0..];
+    OneTimePasswordCredential OTP_CREDENTIAL ONE_TIME_PASSWORD_CREDENTIAL [V3_0..];
+    HashedPasswordCredential HASHED_PASSWORD_CREDENTIAL HASHED_PASSWORD_CREDENTIAL [V3_0..];
 }
 
 impl Sample for Option<ManagedObject> {

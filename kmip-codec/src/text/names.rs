@@ -25,6 +25,8 @@ pub(super) enum Meaning {
 /// Fields whose enumeration is called otherwise than the field.
 const OTHERWISE: &[(Tag, &[EnumRow])] = &[
     (Tag::MASK_GENERATOR_HASHING_ALGORITHM, HashingAlgorithm::ROWS),
+    (Tag::PASSWORD_SALT_ALGORITHM, HashingAlgorithm::ROWS),
+    (Tag::OTP_DIGEST, HashingAlgorithm::ROWS),
     (Tag::EXTENSION_TYPE, ItemTypeEnumeration::ROWS),
     (Tag::LINKED_OBJECT_IDENTIFIER, UniqueIdentifierEnumeration::ROWS),
 ];

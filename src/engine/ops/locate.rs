@@ -6,7 +6,7 @@
 
 use crate::{
     authz::Permitted,
-    domain::{Attribute, AttributeKind, AttributeValue, ManagedObject, OperationKind, Timestamp},
+    domain::{Attribute, AttributeKind, AttributeValue, ManagedObject, ObjectType, OperationKind, Timestamp},
     engine::{
         Error, Operation, Target, Targets, Tools,
         ports::{Order, Scope},
@@ -83,6 +83,9 @@ impl Operation for Locate {
 
 impl Locate {
     fn matches(&self, object: &ManagedObject, now: Timestamp) -> bool {
+        if object.object_type == ObjectType::Obliterated {
+            return false;
+        }
         let status = self.storage_status.unwrap_or(1);
         let stored = if object.state(now).is_destroyed() {
             4

@@ -16,6 +16,7 @@ pub mod lifecycle;
 pub mod list_secrets;
 pub mod locate;
 pub mod metadata;
+pub mod obliterate;
 pub mod payload;
 pub mod quotas;
 pub mod register;

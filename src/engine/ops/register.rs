@@ -92,7 +92,7 @@ impl Operation for Register {
             }
         }
         template::apply(&mut object, self.attributes)?;
-        if object.object_type != ObjectType::Template {
+        if object.object_type.holds_value() {
             template::server_attributes(&mut object, tools.settings(), false);
         }
         keep(tools, object, self.value, Vec::new()).await
@@ -108,7 +108,9 @@ pub(super) async fn keep(
 ) -> Result<ManagedObject, Error> {
     let mut writes = also;
     let Some(mut value) = value else {
-        object.attributes.set(AttributeKind::KeyValuePresent, AttributeValue::Boolean(false));
+        if object.object_type.holds_value() || object.object_type == ObjectType::Template {
+            object.attributes.set(AttributeKind::KeyValuePresent, AttributeValue::Boolean(false));
+        }
         writes.push(Write::PutObject(Box::new(object.clone()), Guard::Absent));
         tools.commit(writes).await?;
         return Ok(object);

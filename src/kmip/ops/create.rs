@@ -68,6 +68,7 @@ pub(in crate::kmip) async fn create(on: &mut Exchange<'_>, request: CreateReques
 /// The domain's word for an object type.
 pub(super) fn object_type(of: enums::ObjectType) -> Result<ObjectType, Refusal> {
     ObjectType::from_number(of.number())
+        .filter(|it| !matches!(it, ObjectType::User | ObjectType::Group))
         .ok_or_else(|| Refusal::new(ResultReason::INVALID_FIELD, "objects of this type are not kept"))
 }
 

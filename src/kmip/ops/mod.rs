@@ -1,5 +1,6 @@
 //! The adapters: a payload becomes a use case, its result a payload.
 
+pub(super) mod accounts;
 pub(super) mod attributes;
 pub(super) mod create;
 pub(super) mod crypt;

@@ -21,6 +21,12 @@ const OBJECTS: &[ObjectType] = &[
     ObjectType::TEMPLATE,
     ObjectType::SECRET_DATA,
     ObjectType::OPAQUE_OBJECT,
+    ObjectType::USER,
+    ObjectType::GROUP,
+    ObjectType::PASSWORD_CREDENTIAL,
+    ObjectType::DEVICE_CREDENTIAL,
+    ObjectType::ONE_TIME_PASSWORD_CREDENTIAL,
+    ObjectType::HASHED_PASSWORD_CREDENTIAL,
 ];
 
 pub(in crate::kmip) async fn query(on: &mut Exchange<'_>, request: QueryRequest) -> Result<QueryResponse, Refusal> {

@@ -33,6 +33,11 @@ pub(in crate::kmip) async fn register(
     if incoming.object_type != object_type {
         return Err(Refusal::new(ResultReason::INVALID_FIELD, "the object is of another type than the request says"));
     }
+    if object_type.credential_type().is_some() {
+        // As Create Credential: it is there to be compared with and never leaves again.
+        attributes.retain(|it| it.kind != AttributeKind::Extractable);
+        attributes.push(Attribute::new(AttributeKind::Extractable, AttributeValue::Boolean(false)));
+    }
     for (kind, value) in [
         (AttributeKind::CryptographicAlgorithm, algorithm.map(|it| AttributeValue::Enumeration(it.0))),
         (AttributeKind::CryptographicLength, bits.map(|bits| AttributeValue::Integer(bits.cast_signed()))),
