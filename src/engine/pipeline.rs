@@ -306,7 +306,11 @@ impl Engine {
                 && (object.record.state(now).is_destroyed() || object.record.object_type.is_of_accounts()));
         if object.record.object_type == ObjectType::Obliterated {
             let own = object.record.project == caller.principal.project && caller.protocol == Protocol::Kmip;
-            return Err(if own { Error::new(ErrorKind::Obliterated, "the object is gone") } else { Error::not_found() });
+            return Err(if own {
+                Error::new(ErrorKind::Obliterated, "the object is gone")
+            } else {
+                Error::not_found()
+            });
         }
         if gone { Err(Error::not_found()) } else { Ok(object) }
     }

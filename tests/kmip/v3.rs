@@ -2,9 +2,7 @@
 
 use kmip_codec::{
     Tag, UniqueIdentifier,
-    attribute::{
-        AttributeKind, AttributeList, AttributeValue, Attributes, DeactivationReason, Link, Name,
-    },
+    attribute::{AttributeKind, AttributeList, AttributeValue, Attributes, DeactivationReason, Link, Name},
     object::{HashedPasswordCredential, ManagedObject, PasswordCredential},
     payload::{
         ActivateRequest, AddAttributeRequest, CreateCredentialRequest, CreateGroupRequest, CreateUserRequest,
@@ -61,7 +59,11 @@ async fn attributes(gateway: &Gateway, id: &UniqueIdentifier, of: &[Tag]) -> Res
     }
 }
 
-async fn locate(gateway: &Gateway, version: kmip_codec::ProtocolVersion, conditions: Attributes) -> Vec<UniqueIdentifier> {
+async fn locate(
+    gateway: &Gateway,
+    version: kmip_codec::ProtocolVersion,
+    conditions: Attributes,
+) -> Vec<UniqueIdentifier> {
     let request = LocateRequest { attributes: AttributeList(conditions), ..LocateRequest::default() };
     let answer = gateway.one(version, Operation::LOCATE, request.into()).await;
     match answer.payload {
@@ -78,7 +80,8 @@ async fn a_user_has_credentials_that_never_leave_again() {
     let user = CreateUserRequest { attributes: named("ada").with(Tag::CREDENTIAL_LINK, link.clone()) };
     let user = made(ask(&gateway, user).await);
 
-    let answer = ask(&gateway, GetRequest { unique_identifier: Some(credential.clone()), ..GetRequest::default() }).await;
+    let answer =
+        ask(&gateway, GetRequest { unique_identifier: Some(credential.clone()), ..GetRequest::default() }).await;
     assert_eq!(reason(&answer), ResultReason::NOT_EXTRACTABLE);
     let of_user = attributes(&gateway, &user, &[]).await.unwrap();
     assert_eq!(of_user.get(Tag::CREDENTIAL_LINK), Some(&link));
@@ -212,7 +215,10 @@ async fn each_type_of_link_is_asked_for_by_itself() {
     }
     let found = attributes(&gateway, &first, &[Tag::NEXT_LINK]).await.unwrap();
     assert_eq!(found.items.len(), 1);
-    assert_eq!(found.get(Tag::LINK), Some(&AttributeValue::Link(Link { link_type: LinkType::NEXT_LINK, target: second })));
+    assert_eq!(
+        found.get(Tag::LINK),
+        Some(&AttributeValue::Link(Link { link_type: LinkType::NEXT_LINK, target: second }))
+    );
 }
 
 #[tokio::test]

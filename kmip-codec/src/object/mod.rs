@@ -21,8 +21,8 @@ use crate::error::DecodeError;
 use crate::fuzzing::{Sample, Seeds};
 use crate::secret::{BigInteger, SecretBytes, SecretText};
 use crate::spec::enums::{
-    CertificateRequestType, CertificateType, HashingAlgorithm, ObjectType, OpaqueDataType, OtpAlgorithm, SecretDataType,
-    SplitKeyMethod, SplitKeyPolynomial,
+    CertificateRequestType, CertificateType, HashingAlgorithm, ObjectType, OpaqueDataType, OtpAlgorithm,
+    SecretDataType, SplitKeyMethod, SplitKeyPolynomial,
 };
 use crate::spec::tags::Tag;
 use crate::ttlv::{Reader, Writer};

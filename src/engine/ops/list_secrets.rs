@@ -89,9 +89,8 @@ impl Operation for ListSecrets {
             let step = tools.store().objects(scope.clone(), Order::OldestFirst, after, STEP).await?;
             seen = seen.saturating_add(step.records.len());
             for object in step.records.into_iter().map(|it| it.record) {
-                let gone = object.state(now).is_destroyed()
-                    || object.is_expired(now)
-                    || object.object_type.is_of_accounts();
+                let gone =
+                    object.state(now).is_destroyed() || object.is_expired(now) || object.object_type.is_of_accounts();
                 if gone || self.filter.as_ref().is_some_and(|keep| !keep(&object)) {
                     continue;
                 }

@@ -118,7 +118,9 @@ impl Operation for Deactivate {
         }
         object.lifecycle.apply(Trigger::Deactivate, tools.now())?;
         if let Some(RevocationReason { code, message }) = self.reason {
-            object.attributes.set(AttributeKind::DeactivationReason, AttributeValue::RevocationReason { code, message });
+            object
+                .attributes
+                .set(AttributeKind::DeactivationReason, AttributeValue::RevocationReason { code, message });
         }
         tools.commit(vec![Write::PutObject(Box::new(object.clone()), Guard::At(revision))]).await?;
         Ok(object)

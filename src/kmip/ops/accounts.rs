@@ -71,7 +71,10 @@ pub(in crate::kmip) async fn create_credential(
             | (CredentialType::HASHED_PASSWORD, WireObject::HashedPasswordCredential(_))
     );
     if !fits {
-        return Err(Refusal::new(ResultReason::INVALID_FIELD, "the credential is of another type than the request says"));
+        return Err(Refusal::new(
+            ResultReason::INVALID_FIELD,
+            "the credential is of another type than the request says",
+        ));
     }
     let incoming = values::incoming(credential, on.version, None, None)?;
     let object = keep(on, incoming, attributes).await?;
