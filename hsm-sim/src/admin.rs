@@ -3,6 +3,10 @@
 //! Do not use a token here while the same process has it open through the loaded module: two copies of SQLite in one
 //! process undo each other's file locks. Initialise first, load afterwards.
 
+mod backup;
+mod fill;
+mod fsck;
+
 use std::path::Path;
 
 use serde::Serialize;
@@ -11,6 +15,13 @@ use crate::{
     config::Config,
     store::{StoreError, StoreFolder},
 };
+
+pub use backup::{Backup, backup, wipe};
+pub use fill::fill;
+pub use fsck::{Problem, Report, fsck};
+
+/// Is told how much of long work is done, and of how much.
+pub type Progress<'p> = &'p mut dyn FnMut(u64, u64);
 
 /// What identifies a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,6 +71,9 @@ pub fn init_token_with(
     }
     if [so_pin, user_pin].into_iter().any(|pin| !(config.min_pin..=config.max_pin).contains(&pin.len())) {
         return Err(StoreError::Refused("a PIN is shorter or longer than the options allow"));
+    }
+    if config.check_pin_form(user_pin).is_err() {
+        return Err(StoreError::Refused("the user PIN is not of the form that the profile wants"));
     }
     let folder = StoreFolder::open(store)?;
     let lock = folder.lock()?;

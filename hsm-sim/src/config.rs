@@ -5,13 +5,16 @@
 //! module on two stores. Unknown keys are refused: a misspelt fault plan that silently does nothing is worse than an error.
 
 use std::{
+    collections::BTreeMap,
     env,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
 
-use crate::fault::FaultsConfig;
+use crate::fault::{FaultsConfig, parse_duration};
+pub use crate::profile::Model;
 
 /// The folder used when nothing names one.
 pub const DEFAULT_STORE: &str = "/var/lib/hsm-sim";
@@ -20,6 +23,18 @@ pub const DEFAULT_STORE: &str = "/var/lib/hsm-sim";
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// The model to behave like.
+    pub profile: Model,
+    /// Whether calls take as long as the profile's.
+    pub simulate_latency: bool,
+    /// Refuses keys that wrap and decrypt, or unwrap and encrypt, also where the profile allows them.
+    pub strict_roles: bool,
+    /// Refuses what a device in its FIPS mode refuses, also where the profile allows it.
+    pub fips_mode: bool,
+    /// A module that all calls are handed to, with the fault plan in front; the store then only holds the plan.
+    pub forward: Option<PathBuf>,
+    /// Allows a store on a network file system, where locks between processes may not hold.
+    pub allow_network_store: bool,
     /// How far a commit gets before the call returns.
     pub durability: Durability,
     /// The work of turning a PIN into a key.
@@ -58,6 +73,29 @@ pub struct Limits {
     pub max_objects: u64,
     /// Session objects of one process.
     pub max_session_objects: u64,
+    /// Bytes of token objects, sealed.
+    pub max_bytes: u64,
+    /// How long `C_Initialize` and `C_Login` wait, as `5s`.
+    pub slow_start: Pause,
+    /// Operations at the same time; more wait inside the module.
+    pub concurrency: u32,
+    /// Operations a second by mechanism name, `*` standing for any text.
+    pub throughput: BTreeMap<String, f64>,
+    /// One operation at a time.
+    pub op_serial: bool,
+}
+
+/// A time, as `5s` or `200ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Pause(pub Duration);
+
+impl TryFrom<String> for Pause {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        parse_duration(&text).map(Self).ok_or_else(|| format!("{text:?} is not a duration such as 5s or 200ms"))
+    }
 }
 
 /// How far a commit gets before the call returns.
@@ -124,6 +162,12 @@ pub enum InterfaceMax {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            profile: Model::default(),
+            simulate_latency: true,
+            strict_roles: false,
+            fips_mode: false,
+            forward: None,
+            allow_network_store: false,
             durability: Durability::default(),
             kdf_cost: KdfCost::default(),
             usage_defaults: UsageDefaults::default(),
@@ -186,6 +230,7 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_path_buf(), source })?;
         toml::from_str(&text)
+            .map(Self::settled)
             .map_err(|source| ConfigError::Malformed { origin: path.display().to_string(), source: Box::new(source) })
     }
 }

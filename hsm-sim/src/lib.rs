@@ -13,4 +13,5 @@ mod core;
 #[expect(unsafe_code, reason = "calls into the crypto library")]
 pub mod crypto;
 pub mod fault;
+mod profile;
 mod store;

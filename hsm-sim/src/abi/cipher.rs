@@ -2,7 +2,7 @@
 
 use cryptoki_sys::*;
 
-use super::{Entry, entry_call, mechanism, pointer::Sink, session_call};
+use super::{Entry, entry_call, mechanism, pointer::Sink, session_call, special};
 use crate::core::{names::Function, operation::Way};
 
 /// # Safety
@@ -22,7 +22,10 @@ pub(super) unsafe extern "C" fn C_EncryptInit(
             return Ok(());
         }
         // SAFETY: as the caller promises.
-        let mechanism = unsafe { mechanism::read(mechanism) }?;
+        let mechanism = unsafe {
+            special::write_iv(&session.token().config, mechanism)?;
+            mechanism::read(mechanism)
+        }?;
         session.encrypt_init(mechanism.number, &mechanism.params, key)
     })
 }

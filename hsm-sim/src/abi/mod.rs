@@ -40,11 +40,12 @@ struct Entry {
     session: Option<CK_SESSION_HANDLE>,
     mechanism: Option<CK_MECHANISM_TYPE>,
     object: Option<CK_OBJECT_HANDLE>,
+    has_parameter: bool,
 }
 
 impl Entry {
     const fn new(function: Function) -> Self {
-        Self { function, slot: None, session: None, mechanism: None, object: None }
+        Self { function, slot: None, session: None, mechanism: None, object: None, has_parameter: false }
     }
 
     const fn slot(function: Function, slot: CK_SLOT_ID) -> Self {
@@ -69,7 +70,9 @@ impl Entry {
     unsafe fn with_mechanism(mut self, mechanism: *const CK_MECHANISM) -> Self {
         if !mechanism.is_null() {
             // SAFETY: not null, and readable as the caller promises.
-            self.mechanism = Some(unsafe { (&raw const (*mechanism).mechanism).read_unaligned() });
+            let mechanism = unsafe { mechanism.read_unaligned() };
+            self.mechanism = Some(mechanism.mechanism);
+            self.has_parameter = mechanism.ulParameterLen > 0;
         }
         self
     }
@@ -81,7 +84,7 @@ fn call(entry: Entry, work: impl FnOnce(&'static Library) -> Result<()>) -> CK_R
         let module = module::current().ok_or(Rv(CKR_CRYPTOKI_NOT_INITIALIZED))?;
         let _serial = module.serial();
         let library = &module.library;
-        if library.faults.is_calm(&library.store) {
+        if library.is_plain && library.faults.is_calm(&library.store) {
             return run(library, &entry, work);
         }
         special::call(library, &entry, work)

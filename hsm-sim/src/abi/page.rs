@@ -31,7 +31,11 @@ impl SharedPage {
     pub(crate) fn map(file: &File) -> io::Result<Self> {
         let bytes = u64::try_from(PAGE_BYTES).map_err(io::Error::other)?;
         if file.metadata()?.len() < bytes {
-            file.set_len(bytes)?;
+            // With blocks of its own: writing to a mapped page that the disk has no room for would end the process.
+            match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+                Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(bytes)?,
+                allocated => allocated?,
+            }
         }
         // SAFETY: the address is chosen by the kernel and the length is one page, which the file covers.
         let address = unsafe {

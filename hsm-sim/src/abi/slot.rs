@@ -69,7 +69,7 @@ pub(super) unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_T
         let mut value = CK_TOKEN_INFO {
             label: pointer::padded(&meta.label),
             manufacturerID: pointer::padded(MANUFACTURER),
-            model: pointer::padded("default"),
+            model: pointer::padded(library.config.profile.name()),
             serialNumber: pointer::padded(token.store.serial()),
             flags: token_flags(&meta),
             // Zero is CK_EFFECTIVELY_INFINITE, and no limit in the options.
@@ -128,7 +128,8 @@ pub(super) unsafe extern "C" fn C_GetMechanismList(
 ) -> CK_RV {
     call(Entry::slot(Function::GetMechanismList, slot), |library| {
         library.token(slot)?;
-        let mechanisms: Vec<_> = crypto::mechanisms().iter().map(|info| info.mechanism).collect();
+        let offered = crypto::mechanisms().iter().filter(|info| library.config.flags(info) != 0);
+        let mechanisms: Vec<_> = offered.map(|info| info.mechanism).collect();
         // SAFETY: as the caller promises.
         unsafe { pointer::put_list(list, count, &mechanisms) }
     })
@@ -147,7 +148,11 @@ pub(super) unsafe extern "C" fn C_GetMechanismInfo(
     call(entry, |library| {
         library.token(slot)?;
         let known = crypto::mechanism(mechanism).ok_or(Rv(CKR_MECHANISM_INVALID))?;
-        let value = CK_MECHANISM_INFO { ulMinKeySize: known.min, ulMaxKeySize: known.max, flags: known.flags };
+        let flags = library.config.flags(known);
+        if flags == 0 {
+            return Err(Rv(CKR_MECHANISM_INVALID));
+        }
+        let value = CK_MECHANISM_INFO { ulMinKeySize: known.min, ulMaxKeySize: known.max, flags };
         // SAFETY: as the caller promises.
         unsafe { pointer::put(info, value) }
     })

@@ -1,12 +1,15 @@
-//! Calls that do not simply run: a fault plan is active.
+//! Calls that do not simply run: a fault plan is active, or a profile or a limit shapes what the module does.
 //!
 //! Everything that goes wrong on command goes wrong here, around the entry point's own work, so that entry points know
 //! nothing of it.
+
+use std::sync::atomic::Ordering;
 
 use cryptoki_sys::*;
 
 use super::{Entry, end_operation, run};
 use crate::{
+    config::Config,
     core::{
         clock,
         library::Library,
@@ -14,22 +17,99 @@ use crate::{
         rv::{Result, Rv},
         session::Session,
     },
+    crypto,
     fault::{Action, Call, DropSessions, Engine, Facts, Injection, Phase, Replacement, Verdict},
+    profile::GcmIv,
 };
 
-/// Runs an entry point while a fault plan is active.
+/// Runs an entry point of a module that does not simply run.
 pub(super) fn call(
     library: &'static Library,
     entry: &Entry,
     work: impl FnOnce(&'static Library) -> Result<()>,
 ) -> Result<()> {
-    let outcome = faulty(library, entry, work);
+    let outcome = if library.faults.is_calm(&library.store) {
+        shaped(library, entry, work)
+    } else {
+        faulty(library, entry, work)
+    };
+    let outcome = outcome.map_err(|rv| link(library, rv));
     library.faults.answered(&library.store, outcome.map_or_else(|rv| rv.0, |()| CKR_OK));
     outcome
 }
 
+/// Runs an entry point as the profile has it: without mechanisms that are missing, on a device that takes its time.
+fn shaped(library: &'static Library, entry: &Entry, work: impl FnOnce(&'static Library) -> Result<()>) -> Result<()> {
+    if library.is_plain {
+        return run(library, entry, work);
+    }
+    if entry.function == Function::Finalize && library.is_link_lost.load(Ordering::Acquire) {
+        return Err(Rv(CKR_GENERAL_ERROR));
+    }
+    let session = entry.session.and_then(|session| library.sessions.get(session).ok());
+    if let (Some(mechanism), Some(_)) = (entry.mechanism, &session)
+        && !library.config.offers(entry.function, mechanism, entry.has_parameter)
+    {
+        return Err(Rv(CKR_MECHANISM_INVALID));
+    }
+    let running =
+        session.and_then(|session| session.operations().start_of(entry.function).map(|start| start.mechanism));
+    let _engine = library.device.work(entry.function, entry.mechanism.or(running));
+    if entry.function == Function::Login {
+        std::thread::sleep(library.config.slow_start());
+    }
+    run(library, entry, work)
+}
+
+/// A model whose link to the device does not come back says so in its own way.
+fn link(library: &Library, rv: Rv) -> Rv {
+    match library.config.model().lost_link {
+        Some(code) if matches!(rv.0, CKR_DEVICE_REMOVED | CKR_TOKEN_NOT_PRESENT) => {
+            library.is_link_lost.store(true, Ordering::Release);
+            Rv(code)
+        }
+        _ => rv,
+    }
+}
+
+/// For models that make the IV of AES-GCM themselves: writes it where the caller's is.
+///
+/// # Safety
+///
+/// `mechanism` is null or points to a readable `CK_MECHANISM` whose parameter is null or readable for its length, and holds
+/// the structure of that mechanism, whose IV is null or writable for its length.
+pub(super) unsafe fn write_iv(config: &Config, mechanism: *const CK_MECHANISM) -> Result<()> {
+    if mechanism.is_null() || config.gcm_iv() != GcmIv::WrittenBack {
+        return Ok(());
+    }
+    // SAFETY: not null, and readable as the caller promises.
+    let mechanism = unsafe { mechanism.read_unaligned() };
+    if mechanism.mechanism != CKM_AES_GCM
+        || mechanism.pParameter.is_null()
+        || mechanism.ulParameterLen != size_of::<CK_GCM_PARAMS>() as CK_ULONG
+    {
+        return Ok(());
+    }
+    // SAFETY: not null, of the right length, and that structure as the caller promises.
+    let params = unsafe { mechanism.pParameter.cast::<CK_GCM_PARAMS>().read_unaligned() };
+    let bytes = usize::try_from(params.ulIvLen).map_err(|_too_long| Rv(CKR_MECHANISM_PARAM_INVALID))?;
+    if params.pIv.is_null() || bytes > GCM_IV_BYTES_MAX {
+        return Ok(());
+    }
+    let mut iv = [0; GCM_IV_BYTES_MAX];
+    let iv = iv.get_mut(..bytes).unwrap_or_default();
+    crypto::random(iv)?;
+    // SAFETY: not null, and writable for the length as the caller promises; `iv` is a local copy.
+    unsafe { params.pIv.copy_from_nonoverlapping(iv.as_ptr(), bytes) };
+    Ok(())
+}
+
+/// PKCS#11 3.1 §6.13.8.
+const GCM_IV_BYTES_MAX: usize = 256;
+
 /// Faults of `C_Initialize` itself: a code instead of the work, a delay, or the end of the process.
 pub(super) fn start(library: &Library) -> Result<()> {
+    std::thread::sleep(library.config.slow_start());
     let call = Call { function: Function::Initialize, slot: None, session: None, mechanism: None, object: None };
     let Some(verdict) = library.faults.ask(&library.store, &call) else { return Ok(()) };
     match &verdict.action {
@@ -77,7 +157,7 @@ fn faulty(library: &'static Library, entry: &Entry, work: impl FnOnce(&'static L
     let lost = library.faults.lost(&library.store);
     let Some(verdict) = verdict else {
         let _losing = lost.map(|lost| Injection::new(None, Some(lost)));
-        return run(library, entry, work);
+        return shaped(library, entry, work);
     };
     let tamper = match &verdict.action {
         Action::Tamper(tamper) => Some((*tamper, verdict.random[0])),
@@ -88,7 +168,7 @@ fn faulty(library: &'static Library, entry: &Entry, work: impl FnOnce(&'static L
         Action::Return { code, phase, ends_operation } => {
             match phase {
                 // The answer is lost on purpose, whatever it is.
-                Phase::After => drop(run(library, entry, work)),
+                Phase::After => drop(shaped(library, entry, work)),
                 Phase::Before if *ends_operation => end_operation(library, entry),
                 Phase::Before => {}
             }
@@ -96,26 +176,26 @@ fn faulty(library: &'static Library, entry: &Entry, work: impl FnOnce(&'static L
         }
         Action::Delay(delay) => {
             std::thread::sleep(delay.draw(verdict.random, verdict.turn));
-            run(library, entry, work)
+            shaped(library, entry, work)
         }
         Action::Hang(time) => {
             Engine::hang(&library.store, *time);
-            run(library, entry, work)
+            shaped(library, entry, work)
         }
         Action::Tamper(_) => {
-            let outcome = run(library, entry, work);
+            let outcome = shaped(library, entry, work);
             if !injection.was_applied() {
                 library.faults.take_back(&library.store, entry.function, &verdict);
             }
             outcome
         }
-        Action::LoseObject(_) => run(library, entry, work),
+        Action::LoseObject(_) => shaped(library, entry, work),
         Action::Abort => std::process::abort(),
         Action::Segv => segv(),
         _ => lose(library, entry, seen.slot, &verdict).unwrap_or_else(|| {
             // There is no session and no token in the call to take away.
             library.faults.take_back(&library.store, entry.function, &verdict);
-            run(library, entry, work)
+            shaped(library, entry, work)
         }),
     }
 }

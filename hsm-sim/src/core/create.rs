@@ -64,7 +64,8 @@ pub(super) fn key_defaults(
     key_type: CK_KEY_TYPE,
     generated_by: Option<CK_MECHANISM_TYPE>,
 ) {
-    if session.token().config.usage_defaults == UsageDefaults::Permissive {
+    let config = &session.token().config;
+    if config.usage_defaults == UsageDefaults::Permissive || config.model().is_permissive {
         for usage in usages(class, key_type) {
             attributes.default_bool(*usage, true);
         }
@@ -98,7 +99,7 @@ const fn usages(class: CK_OBJECT_CLASS, key_type: CK_KEY_TYPE) -> &'static [CK_A
 }
 
 /// Gives the object its identity, and checks a check value that the template brought.
-pub(super) fn finish(mut attributes: Attributes) -> Result<Object> {
+pub(crate) fn finish(mut attributes: Attributes) -> Result<Object> {
     let mut random = [0; 16];
     crypto::random(&mut random)?;
     let uid = uuid::Builder::from_random_bytes(random).into_uuid();
@@ -124,6 +125,9 @@ pub(super) fn add(session: &Session, object: Object) -> Result<CK_OBJECT_HANDLE>
 pub(super) fn add_all<const N: usize>(session: &Session, objects: [Object; N]) -> Result<[CK_OBJECT_HANDLE; N]> {
     if objects.iter().any(|object| !object.is_token()) {
         session.note_objects();
+    }
+    for object in &objects {
+        session.token().config.check_object(&object.attributes)?;
     }
     let handles = session.token().add(session.handle, Vec::from(objects))?;
     handles.try_into().map_err(|_other_number| Rv(CKR_GENERAL_ERROR))
@@ -155,6 +159,7 @@ pub(super) fn settle_secret(attributes: &mut Attributes, key_type: CK_KEY_TYPE) 
 impl Session {
     /// `C_CreateObject`
     pub(crate) fn create_object(&self, template: Attributes) -> Result<CK_OBJECT_HANDLE> {
+        self.token().config.check_import(&template)?;
         let class = class(&template)?;
         let is_key = matches!(class, CKO_PUBLIC_KEY | CKO_PRIVATE_KEY | CKO_SECRET_KEY);
         let key_type =
@@ -220,7 +225,9 @@ impl Session {
                 return Err(Rv(CKR_ACTION_PROHIBITED));
             }
             check_given(self, template, given::SET, object.class, object.key_type)?;
-            merge(object, template)
+            let merged = merge(object, template)?;
+            self.token().config.check_object(&merged)?;
+            Ok(merged)
         })
     }
 

@@ -1,6 +1,10 @@
 //! The initialised module: its store, slots and sessions.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use cryptoki_sys::*;
 use parking_lot::{Mutex, RwLock};
@@ -13,6 +17,7 @@ use super::{
 use crate::{
     config::{Config, Settings},
     fault::{Engine, socket},
+    profile::Device,
     store::{StoreError, StoreFolder},
 };
 
@@ -22,6 +27,12 @@ pub(crate) struct Library {
     pub(crate) config: Arc<Config>,
     pub(crate) sessions: Sessions,
     pub(crate) faults: Engine,
+    /// The device that a profile or limits simulate.
+    pub(crate) device: Device,
+    /// Whether calls need not be looked at for a profile's or a limit's sake.
+    pub(crate) is_plain: bool,
+    /// A profile's link to its device is lost for good.
+    pub(crate) is_link_lost: AtomicBool,
     slots: RwLock<Vec<Slot>>,
     events: Mutex<Vec<CK_SLOT_ID>>,
     /// Tokens that faults have put in the slots of others, with the fault's turn.
@@ -44,12 +55,18 @@ impl Library {
     pub(crate) fn open(settings: Settings) -> Result<Self, String> {
         let config = Arc::new(settings.config);
         let store = StoreFolder::open(&settings.store).map_err(|error| error.to_string())?;
+        if !config.allow_network_store {
+            store.check_is_local().map_err(|error| error.to_string())?;
+        }
         let faults = Engine::new(config.faults.clone(), &store).map_err(|error| error.to_string())?;
         let library = Self {
             store,
-            config,
             sessions: Sessions::default(),
             faults,
+            device: Device::new(&config),
+            is_plain: config.is_plain(),
+            is_link_lost: AtomicBool::new(false),
+            config,
             slots: RwLock::default(),
             events: Mutex::default(),
             replacements: Mutex::default(),
@@ -244,6 +261,9 @@ impl Library {
     /// `C_OpenSession`
     pub(crate) fn open_session(&self, slot: CK_SLOT_ID, read_write: bool) -> Result<CK_SESSION_HANDLE> {
         let token = self.token(slot)?;
+        if !read_write && !self.config.model().has_read_only_sessions {
+            return Err(Rv(CKR_SESSION_READ_ONLY));
+        }
         if !read_write && token.role() == Some(crate::store::Role::So) {
             return Err(Rv(CKR_SESSION_READ_WRITE_SO_EXISTS));
         }

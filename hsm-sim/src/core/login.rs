@@ -55,7 +55,7 @@ impl Token {
     }
 
     /// Logs in.
-    fn log_in(&self, role: Role, pin: &[u8]) -> Result<()> {
+    pub(crate) fn log_in(&self, role: Role, pin: &[u8]) -> Result<()> {
         let _turn = self.login_turn.lock();
         match self.role() {
             Some(current) if current == role => return Err(Rv(CKR_USER_ALREADY_LOGGED_IN)),
@@ -64,6 +64,9 @@ impl Token {
         }
         if role == Role::So && self.session_counts().1 > 0 {
             return Err(Rv(CKR_SESSION_READ_ONLY_EXISTS));
+        }
+        if role == Role::User {
+            self.config.check_pin_form(pin)?;
         }
         let key = self.store.try_pin(role, pin)?;
         self.login.write().current = Some((role, key));
@@ -137,6 +140,7 @@ impl Library {
             _ => return Err(Rv(CKR_USER_NOT_LOGGED_IN)),
         };
         token.check_pin_length(pin)?;
+        token.config.check_pin_form(pin).map_err(|_form| Rv(CKR_PIN_INVALID))?;
         Ok(token.store.set_pin(Role::User, pin, &key)?)
     }
 
@@ -148,6 +152,9 @@ impl Library {
         let token = session.token();
         token.check_pin_length(new)?;
         let role = token.role().unwrap_or(Role::User);
+        if role == Role::User {
+            token.config.check_pin_form(new).map_err(|_form| Rv(CKR_PIN_INVALID))?;
+        }
         let _turn = token.login_turn.lock();
         let key = token.store.try_pin(role, old).map_err(|error| match error {
             StoreError::PinNotSet => Rv(CKR_PIN_INCORRECT),

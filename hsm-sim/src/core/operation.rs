@@ -75,6 +75,8 @@ pub(crate) struct Start {
     pub(crate) mechanism: CK_MECHANISM_TYPE,
     /// Its key; 0 where there is none.
     pub(crate) key: CK_OBJECT_HANDLE,
+    /// Longest data of one call, where a profile has a limit.
+    pub(crate) data_bytes_max: Option<usize>,
     /// Whether the mechanism takes data in parts.
     pub(crate) is_multi_part: bool,
     /// Whether the key is a private object, which a log-out takes away.
@@ -169,6 +171,14 @@ impl<T> Running<T> {
         if self.has_parts { Err(Rv(CKR_OPERATION_ACTIVE)) } else { Ok(()) }
     }
 
+    fn check_data(&self, input: &[u8]) -> Result<()> {
+        if self.start.data_bytes_max.is_some_and(|most| input.len() > most) {
+            Err(Rv(CKR_DATA_LEN_RANGE))
+        } else {
+            Ok(())
+        }
+    }
+
     fn check_part(&mut self) -> Result<()> {
         if !self.start.is_multi_part {
             return Err(Rv(CKR_FUNCTION_NOT_SUPPORTED));
@@ -235,6 +245,7 @@ impl Slot<Box<dyn CipherOperation>> {
     pub(crate) fn single(&mut self, way: Way, input: &[u8], output: Output<'_>) -> Result<Written> {
         self.step(|running| {
             running.check_single()?;
+            running.check_data(input)?;
             let bound = running.operation.output_bound(input.len());
             let work = |operation: &mut Box<dyn CipherOperation>, room: &mut [u8]| {
                 operation.process(input, room).map_err(refused)
@@ -250,6 +261,7 @@ impl Slot<Box<dyn CipherOperation>> {
     pub(crate) fn update(&mut self, input: &[u8], mut output: Output<'_>) -> Result<Written> {
         self.step(|running| {
             running.check_part()?;
+            running.check_data(input)?;
             let bytes = running.operation.update_bound(input.len());
             let written = match output.room(bytes) {
                 Ok(room) => Written::Done(running.operation.update(input, room)?),

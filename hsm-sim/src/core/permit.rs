@@ -10,7 +10,10 @@ use super::{
     rv::{Result, Rv},
     session::Session,
 };
-use crate::crypto::{self, Key, MechanismInfo, Params};
+use crate::{
+    crypto::{self, Key, MechanismInfo, Params},
+    profile,
+};
 
 /// A mechanism's row, if the mechanism is for this use.
 pub(super) fn mechanism(number: CK_MECHANISM_TYPE, flag: CK_FLAGS) -> Result<&'static MechanismInfo> {
@@ -42,6 +45,7 @@ fn permitted(
     let start = Start {
         mechanism: number,
         key,
+        data_bytes_max: session.token().config.data_bytes_max(number),
         is_multi_part: info.is_multi_part,
         is_private: object.is_private,
         wants_login: object.flag(CKA_ALWAYS_AUTHENTICATE),
@@ -55,7 +59,7 @@ impl Session {
         let mut operations = self.operations();
         operations.encrypt.check_free()?;
         let (object, start) = permitted(self, number, key, CKF_ENCRYPT, CKA_ENCRYPT)?;
-        operations.encrypt.start(crypto::encryptor(number, params, object.key()?)?, start);
+        operations.encrypt.start(profile::encryptor(&self.token().config, number, params, object.key()?)?, start);
         Ok(())
     }
 
@@ -64,7 +68,7 @@ impl Session {
         let mut operations = self.operations();
         operations.decrypt.check_free()?;
         let (object, start) = permitted(self, number, key, CKF_DECRYPT, CKA_DECRYPT)?;
-        operations.decrypt.start(crypto::decryptor(number, params, object.key()?)?, start);
+        operations.decrypt.start(profile::decryptor(&self.token().config, number, params, object.key()?)?, start);
         Ok(())
     }
 
@@ -108,7 +112,14 @@ impl Session {
         let mut operations = self.operations();
         operations.digest.check_free()?;
         mechanism(number, CKF_DIGEST)?;
-        let start = Start { mechanism: number, key: 0, is_multi_part: true, is_private: false, wants_login: false };
+        let start = Start {
+            mechanism: number,
+            key: 0,
+            data_bytes_max: None,
+            is_multi_part: true,
+            is_private: false,
+            wants_login: false,
+        };
         operations.digest.start(crypto::digester(number)?, start);
         Ok(())
     }

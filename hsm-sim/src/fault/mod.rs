@@ -18,7 +18,7 @@ mod plan;
 pub use config::{ActionConfig, DelayConfig, Distribution, FaultsConfig, MatchConfig, Names, RuleConfig, Which};
 pub use plan::PlanError;
 
-pub(crate) use action::{Action, DropSessions, Phase, Replacement};
+pub(crate) use action::{Action, Delay, DropSessions, Phase, Replacement, parse_duration};
 pub(crate) use engine::{Engine, Verdict};
 pub(crate) use inject::{Injection, is_armed, is_lost, needed, token_info, written};
-pub(crate) use plan::{Call, Facts};
+pub(crate) use plan::{Call, Facts, is_match, random};

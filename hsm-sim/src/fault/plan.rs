@@ -197,7 +197,7 @@ impl Rule {
 }
 
 /// The random word of a seed and a place in the stream (SplitMix64).
-pub(super) fn random(seed: u64, place: u64) -> u64 {
+pub(crate) fn random(seed: u64, place: u64) -> u64 {
     let mut word = seed.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

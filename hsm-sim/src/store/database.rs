@@ -108,7 +108,11 @@ pub(super) fn create(connection: &Connection) -> Result<()> {
 
 /// Refuses a database that a newer version wrote.
 pub(super) fn check_format(connection: &Connection) -> Result<()> {
-    let format = meta(connection, "format")?.ok_or(StoreError::Corrupt("a token database without a format"))?;
+    let format = meta(connection, "format").map_err(|error| match error {
+        StoreError::Database(_) => StoreError::Corrupt("a token database without its tables"),
+        error => error,
+    })?;
+    let format = format.ok_or(StoreError::Corrupt("a token database without a format"))?;
     let found = format.parse().map_err(|_not_a_number| StoreError::Corrupt("a token database of no known format"))?;
     if found > FORMAT {
         return Err(StoreError::NewerVersion { found, known: FORMAT });
@@ -210,5 +214,11 @@ pub(super) fn handles(connection: &Connection, query: &Query, with_private: bool
 /// How many rows there are.
 pub(super) fn count(connection: &Connection) -> Result<u64> {
     let mut statement = connection.prepare_cached("SELECT count(*) FROM objects")?;
+    Ok(statement.query_row([], |row| row.get::<_, i64>(0))?.cast_unsigned())
+}
+
+/// How many bytes the sealed bodies have.
+pub(super) fn bytes(connection: &Connection) -> Result<u64> {
+    let mut statement = connection.prepare_cached("SELECT coalesce(sum(length(body)), 0) FROM objects")?;
     Ok(statement.query_row([], |row| row.get::<_, i64>(0))?.cast_unsigned())
 }

@@ -81,6 +81,54 @@ impl StoreFolder {
         Ok(Self { root: root.to_path_buf(), device, page })
     }
 
+    /// Opens a store that is there; looking for one must not make one.
+    pub(crate) fn open_existing(root: &Path) -> Result<Self> {
+        if !root.join("device.key").exists() {
+            return Err(StoreError::Refused("there is no store in this folder"));
+        }
+        Self::open(root)
+    }
+
+    /// Makes an empty store in another folder that has this one's device key.
+    pub(crate) fn copy_frame(&self, to: &Path) -> Result<Self> {
+        make_folder(to)?;
+        publish(&to.join("device.key"), self.device.0.as_slice())?;
+        Self::open(to)
+    }
+
+    /// Makes the folder of a token that is about to be copied here.
+    pub(crate) fn make_token_folder(&self, serial: &str) -> Result<PathBuf> {
+        let folder = self.root.join("tokens").join(serial);
+        make_folder(&folder)?;
+        Ok(folder)
+    }
+
+    /// Refuses a network file system, on which locks between processes may not hold and mapped pages are not shared.
+    pub(crate) fn check_is_local(&self) -> Result<()> {
+        let found = rustix::fs::statfs(&self.root).map_err(StoreError::errno(&self.root))?;
+        // The kernel's magic numbers: NFS, SMB 1, CIFS, SMB 2, AFS, Coda, Ceph, GFS2, OCFS2, Lustre.
+        const NETWORK: [u32; 10] = [
+            0x6969,
+            0x517b,
+            0xff53_4d42,
+            0xfe53_4d42,
+            0x5346_414f,
+            0x7375_7245,
+            0x00c3_6400,
+            0x0116_1970,
+            0x7461_636f,
+            0x0bd0_0bd0,
+        ];
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "magic numbers have 32 bits")]
+        let kind = found.f_type as u32;
+        if NETWORK.contains(&kind) {
+            return Err(StoreError::Refused(
+                "the store is on a network file system, where its locks may not hold (allow_network_store = true if you know)",
+            ));
+        }
+        Ok(())
+    }
+
     /// The folder.
     pub(crate) fn root(&self) -> &Path {
         &self.root

@@ -195,7 +195,7 @@ impl TokenStore {
         Lease::take(&self.folder, Arc::clone(&self.page))
     }
 
-    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let idle = self.readers.lock().pop();
         let connection =
             idle.map_or_else(|| database::connect(&self.folder.join(DATABASE), self.config.durability), Ok)?;
@@ -268,8 +268,12 @@ impl TokenStore {
 
     /// Adds rows in one transaction and answers with their handles.
     pub(crate) fn insert(&self, rows: Vec<NewRow>) -> Result<Vec<u64>> {
-        let limit = self.config.limits.max_objects;
+        let (limit, limit_bytes) = (self.config.limits.max_objects, self.config.limits.max_bytes);
+        let bytes = rows.iter().map(|row| row.body.len() as u64).sum::<u64>();
         let (handles, _) = self.writer.write(Effect::Adds, move |connection| {
+            if limit_bytes > 0 && database::bytes(connection)?.saturating_add(bytes) > limit_bytes {
+                return Err(StoreError::Full);
+            }
             if limit > 0 && database::count(connection)?.saturating_add(rows.len() as u64) > limit {
                 return Err(StoreError::Full);
             }
