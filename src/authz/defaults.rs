@@ -115,6 +115,9 @@ pub(super) const BLOCKS: &[(&str, &str)] = &[
     ("kmip_member", "role:member or role:creator or role:admin"),
     ("kmip_reader", "rule:kmip_member or role:reader or role:observer or role:audit"),
     ("kmip_open", "rule:secret_project_match and (role:admin or rule:secret_owner or rule:secret_is_not_private)"),
+    // Use cases that may or may not have a stored object to go by.
+    ("kmip_open_if_any", "rule:kmip_open or not rule:secret_project_match"),
+    ("kmip_readable_if_any", "rule:kmip_readable or not rule:secret_project_match"),
     ("kmip_readable", "rule:kmip_open or rule:secret_project_match and rule:secret_acl_read"),
 ];
 
@@ -229,6 +232,8 @@ pub(super) const OURS: &[(&str, &str)] = &[
     ("kmip:hash", "rule:kmip_reader"),
     ("kmip:random", "rule:kmip_member"),
     ("kmip:create", "rule:kmip_member"),
+    ("kmip:make_from", "rule:kmip_member and rule:kmip_open_if_any"),
+    ("kmip:read_any", "rule:kmip_reader and rule:kmip_readable_if_any"),
     ("kmip:locate", "rule:kmip_reader"),
     ("kmip:read", "rule:kmip_reader and rule:kmip_readable"),
     ("kmip:get", "rule:kmip_member and rule:kmip_readable"),

@@ -111,11 +111,12 @@ pub const OPERATIONS: &[Row] = {
         row(K::Lease, Secret, &[], Some("kmip:use")),
         row(K::Rekey, Secret, &[], Some("kmip:modify")),
         row(K::Derive, Secret, &[], Some("kmip:use")),
-        row(K::Certify, Secret, &[], Some("kmip:modify")),
-        row(K::Validate, Secret, &[], Some("kmip:read")),
-        row(K::SplitKey, Secret, &[], Some("kmip:get")),
+        row(K::Certify, Secret, &[], Some("kmip:make_from")),
+        row(K::Validate, Secret, &[], Some("kmip:read_any")),
+        row(K::SplitKey, Secret, &[], Some("kmip:make_from")),
         row(K::JoinKey, Secret, &[], Some("kmip:get")),
-        row(K::Import, Secret, &[], Some("kmip:modify")),
+        row(K::Unwrap, Secret, &[], Some("kmip:use")),
+        row(K::Import, Secret, &[], Some("kmip:make_from")),
         row(K::Export, Secret, &[], Some("kmip:get")),
     ]
 };

@@ -240,6 +240,12 @@ kinds! {
 }
 
 impl AttributeKind {
+    /// Whether it is a field of a certificate's subject or issuer; they stand together in the table.
+    #[must_use]
+    pub fn is_certificate_name(&self) -> bool {
+        (Self::CertificateSubjectCn..=Self::CertificateIssuerDnQualifier).contains(self)
+    }
+
     /// Whether the value is computed from the record and never stored among [`Attributes`].
     #[must_use]
     pub const fn is_computed(&self) -> bool {

@@ -206,6 +206,12 @@ impl ObjectType {
         matches!(self, Self::User | Self::Group | Self::Obliterated) || self.credential_type().is_some()
     }
 
+    /// Whether it travels in a key block.
+    #[must_use]
+    pub const fn has_key_block(self) -> bool {
+        self.is_key() || matches!(self, Self::SplitKey | Self::SecretData | Self::PgpKey)
+    }
+
     /// Whether it is one of the three kinds of key that cryptographic operations use.
     #[must_use]
     pub const fn is_key(self) -> bool {
@@ -379,9 +385,7 @@ impl ManagedObject {
         if let Some(reason) = &self.lifecycle.revocation {
             add(K::RevocationReason, V::RevocationReason { code: reason.code, message: reason.message.clone() });
         }
-        if let Some(format) =
-            self.format.filter(|_| self.object_type.is_key() || self.object_type == ObjectType::SecretData)
-        {
+        if let Some(format) = self.format.filter(|_| self.object_type.has_key_block()) {
             add(K::KeyFormatType, V::Enumeration(format.0));
         } else if self.object_type == ObjectType::Certificate {
             add(K::KeyFormatType, V::Enumeration(KeyFormatType::RAW.0));

@@ -146,6 +146,8 @@ operations! {
     SplitKey = "split-key", Change;
     /// Joins the parts of a key.
     JoinKey = "join-split-key", Change;
+    /// Unwraps a client's key under a key that is here.
+    Unwrap = "unwrap", Use;
     /// Takes an object in with its identifier and every attribute.
     Import = "import", Change;
     /// Lets an object out with every attribute.

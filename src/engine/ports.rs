@@ -223,6 +223,16 @@ pub enum HsmRequest {
         /// How.
         mode: WrapMode,
     },
+    /// Unwraps bytes under a key: a session generic secret of them is made, let out and destroyed. Answer:
+    /// [`HsmAnswer::Value`].
+    UnwrapBytes {
+        /// The wrapping key.
+        wrapping: TokenReference,
+        /// What was wrapped.
+        blob: Vec<u8>,
+        /// How.
+        mode: WrapMode,
+    },
     /// Encrypts. Answer: [`HsmAnswer::Encrypted`].
     Encrypt {
         /// With which key (secret or public).

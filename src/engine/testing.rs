@@ -318,6 +318,7 @@ impl MemoryHsm {
             HsmRequest::Digest { .. }
             | HsmRequest::WrapKey { .. }
             | HsmRequest::WrapBytes { .. }
+            | HsmRequest::UnwrapBytes { .. }
             | HsmRequest::Encrypt { .. }
             | HsmRequest::Decrypt { .. }
             | HsmRequest::Sign { .. }
@@ -477,6 +478,7 @@ const fn name_of(request: &HsmRequest) -> &'static str {
         HsmRequest::Digest { .. } => "digest",
         HsmRequest::WrapKey { .. } => "wrap-key",
         HsmRequest::WrapBytes { .. } => "wrap-bytes",
+        HsmRequest::UnwrapBytes { .. } => "unwrap-bytes",
         HsmRequest::Encrypt { .. } => "encrypt",
         HsmRequest::Decrypt { .. } => "decrypt",
         HsmRequest::Sign { .. } => "sign",

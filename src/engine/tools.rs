@@ -256,6 +256,38 @@ impl Tools {
         }
     }
 
+    /// As [`Self::conclude`], and destroys the value that the new one replaces: under an intent that the same batch
+    /// carries, so that a crash leaves the old value neither named nor forgotten.
+    ///
+    /// # Errors
+    ///
+    /// The store's own; then the old value stands.
+    pub async fn conclude_clearing(
+        &self,
+        announced: Option<Announced>,
+        mut writes: Vec<Write>,
+        old: Placement,
+    ) -> Result<(), Error> {
+        let mut id = [0; 16];
+        self.ports.chance.fill(&mut id);
+        // No object has this identifier: settling the intent destroys what stands at the place, and nothing else.
+        let kind = IntentKind::Destroy { object: self.identifier() };
+        let clearing = Intent { id, kind, places: vec![old.clone()], event: self.expected() };
+        writes.push(Write::PutIntent(Box::new(clearing)));
+        match announced {
+            Some(announced) => self.conclude(announced, writes).await?,
+            None => self.commit(writes).await?,
+        }
+        if let Err(error) = self.hsm(HsmRequest::Destroy { at: old }).await {
+            tracing::warn!(%error, "a value that was replaced is left to the reconciler");
+            return Ok(());
+        }
+        if let Err(error) = self.commit(vec![Write::RemoveIntent(id)]).await {
+            tracing::warn!(%error, "an intent stays until it is reconciled");
+        }
+        Ok(())
+    }
+
     /// As [`Self::conclude`], but nothing is undone when the batch is refused: for acts that cannot be undone.
     ///
     /// # Errors

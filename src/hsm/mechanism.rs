@@ -231,6 +231,8 @@ fn rsa_cipher(parameters: &CryptographicParameters) -> Result<Cipher, HsmError> 
 pub(super) enum Scheme {
     /// RSA over DigestInfo.
     RsaPkcs1(&'static Hash),
+    /// RSA with PKCS#1 v1.5 padding over bytes as they are.
+    RsaBare,
     /// RSA-PSS over the digest.
     RsaPss(&'static Hash, Parameter),
     /// ECDSA over the digest, cut to the curve's width.
@@ -263,7 +265,7 @@ static COMBINED: &[(DigitalSignatureAlgorithm, Option<HashingAlgorithm>, Option<
 };
 
 /// The signature scheme that a request asks for.
-pub(super) fn scheme(kind: KeyKind, parameters: &CryptographicParameters) -> Result<Scheme, HsmError> {
+pub(super) fn scheme(kind: KeyKind, parameters: &CryptographicParameters, digested: bool) -> Result<Scheme, HsmError> {
     let (combined_hash, combined_padding) = match parameters.digital_signature_algorithm {
         None => (None, None),
         Some(algorithm) => {
@@ -275,6 +277,11 @@ pub(super) fn scheme(kind: KeyKind, parameters: &CryptographicParameters) -> Res
     let of = || hash(combined_hash.or(parameters.hashing_algorithm).ok_or_else(bad)?);
     match kind {
         KeyKind::RsaPrivate | KeyKind::RsaPublic => match combined_padding.or(parameters.padding_method) {
+            None | Some(PaddingMethod::PKCS1_V1_5)
+                if digested && combined_hash.or(parameters.hashing_algorithm).is_none() =>
+            {
+                Ok(Scheme::RsaBare)
+            }
             None | Some(PaddingMethod::PKCS1_V1_5) => Ok(Scheme::RsaPkcs1(of()?)),
             Some(PaddingMethod::PSS) => {
                 let of = of()?;
@@ -295,14 +302,14 @@ impl Scheme {
     pub(super) const fn hash(&self) -> Option<&'static Hash> {
         match self {
             Self::RsaPkcs1(hash) | Self::RsaPss(hash, _) | Self::Ecdsa(hash, _) => Some(hash),
-            Self::EdDsa => None,
+            Self::RsaBare | Self::EdDsa => None,
         }
     }
 
     /// The mechanism over what is hashed already.
     pub(super) fn bare(&self) -> Mechanism {
         match self {
-            Self::RsaPkcs1(_) => Mechanism::plain(CKM_RSA_PKCS),
+            Self::RsaPkcs1(_) | Self::RsaBare => Mechanism::plain(CKM_RSA_PKCS),
             Self::RsaPss(_, parameter) => Mechanism { code: CKM_RSA_PKCS_PSS, parameter: parameter.clone() },
             Self::Ecdsa(..) => Mechanism::plain(CKM_ECDSA),
             Self::EdDsa => Mechanism::plain(CKM_EDDSA),
@@ -314,7 +321,7 @@ impl Scheme {
         match self {
             Self::RsaPkcs1(hash) => Some(Mechanism::plain(hash.rsa)),
             Self::Ecdsa(hash, _) => Some(Mechanism::plain(hash.ecdsa)),
-            Self::RsaPss(..) | Self::EdDsa => None,
+            Self::RsaPss(..) | Self::RsaBare | Self::EdDsa => None,
         }
     }
 }
@@ -388,7 +395,7 @@ mod tests {
             hashing_algorithm: Some(HashingAlgorithm::SHA_256),
             ..CryptographicParameters::default()
         };
-        let scheme = scheme(KeyKind::RsaPrivate, &parameters).unwrap();
+        let scheme = scheme(KeyKind::RsaPrivate, &parameters, false).unwrap();
         assert_eq!(scheme.hash().unwrap().algorithm, HashingAlgorithm::SHA_384);
         assert!(matches!(scheme, Scheme::RsaPkcs1(_)));
     }
@@ -396,12 +403,12 @@ mod tests {
     #[test]
     fn what_is_absent_is_a_parameter_error_and_what_is_unknown_is_unsupported() {
         let none = CryptographicParameters::default();
-        assert_eq!(scheme(KeyKind::RsaPrivate, &none).unwrap_err().kind, HsmErrorKind::BadParameters);
+        assert_eq!(scheme(KeyKind::RsaPrivate, &none, false).unwrap_err().kind, HsmErrorKind::BadParameters);
         assert_eq!(mac(KeyKind::Generic, &none).unwrap_err().kind, HsmErrorKind::BadParameters);
         let md5 = CryptographicParameters {
             hashing_algorithm: Some(HashingAlgorithm::MD5),
             ..CryptographicParameters::default()
         };
-        assert_eq!(scheme(KeyKind::RsaPrivate, &md5).unwrap_err().kind, HsmErrorKind::Unsupported);
+        assert_eq!(scheme(KeyKind::RsaPrivate, &md5, false).unwrap_err().kind, HsmErrorKind::Unsupported);
     }
 }

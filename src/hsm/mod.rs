@@ -286,6 +286,7 @@ impl Pool {
                 &wrapping.token
             }
             HsmRequest::WrapBytes { wrapping: key, .. }
+            | HsmRequest::UnwrapBytes { wrapping: key, .. }
             | HsmRequest::Encrypt { key, .. }
             | HsmRequest::Decrypt { key, .. }
             | HsmRequest::Sign { key, .. }

@@ -3,12 +3,12 @@
 //! Hashing without a key is ours (one path, one crossing, no size limit), so a signature is made over a digest. Signatures of
 //! elliptic curves are DER outside and r‖s on the token.
 
-use cryptoki_sys::{CKM_AES_ECB, CKM_AES_KEY_WRAP, CKR_ARGUMENTS_BAD};
+use cryptoki_sys::{CKA_KEY_TYPE, CKK_GENERIC_SECRET, CKM_AES_ECB, CKM_AES_KEY_WRAP, CKR_ARGUMENTS_BAD};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{
     error::refused,
-    layout::{Mechanism, Parameter},
+    layout::{Attribute, Mechanism, Parameter},
     mechanism::{self, Cipher, Feedback, Scheme},
     pool::Class,
     raw::{Fault, Handle},
@@ -189,6 +189,9 @@ impl Turn<'_> {
             return match input {
                 #[expect(clippy::disallowed_methods, reason = "the token signs the data")]
                 SignInput::Data(data) => Ok((bare, Zeroizing::new(data.expose_secret().to_vec()))),
+                SignInput::Digest(bytes) if matches!(scheme, Scheme::RsaBare) => {
+                    Ok((bare, Zeroizing::new(bytes.clone())))
+                }
                 SignInput::Digest(_) => Err(refused(HsmErrorKind::Unsupported, "a signature over a digest")),
             };
         };
@@ -209,7 +212,7 @@ impl Turn<'_> {
             Scheme::RsaPkcs1(hashing) => hash::digest_info(hashing.algorithm, &digest).map_err(bad)?,
             // FIPS 186-5 §6.4.1: the leftmost bits, as many as the curve's order has; whole bytes for every pair we know.
             Scheme::Ecdsa(_, curve) => digest.get(..curve.bytes().min(digest.len())).unwrap_or_default().to_vec(),
-            Scheme::RsaPss(..) | Scheme::EdDsa => digest,
+            Scheme::RsaPss(..) | Scheme::RsaBare | Scheme::EdDsa => digest,
         };
         Ok((bare, Zeroizing::new(form)))
     }
@@ -221,7 +224,7 @@ impl Turn<'_> {
         input: &SignInput,
     ) -> Result<HsmAnswer, HsmError> {
         let (kind, handle) = self.key(key)?;
-        let scheme = mechanism::scheme(kind, parameters)?;
+        let scheme = mechanism::scheme(kind, parameters, matches!(input, SignInput::Digest(_)))?;
         let (mechanism, form) = self.signed_form(&scheme, input)?;
         let signature = self.sign_form(&scheme, &mechanism, handle, &form)?;
         Ok(HsmAnswer::Bytes(signature))
@@ -241,7 +244,7 @@ impl Turn<'_> {
                 tracing::error!(%error, "the token's ECDSA signature");
                 refused(HsmErrorKind::Internal, "C_Sign")
             }),
-            Scheme::RsaPkcs1(_) | Scheme::RsaPss(..) | Scheme::EdDsa => Ok(signature),
+            Scheme::RsaPkcs1(_) | Scheme::RsaBare | Scheme::RsaPss(..) | Scheme::EdDsa => Ok(signature),
         }
     }
 
@@ -253,7 +256,7 @@ impl Turn<'_> {
         signature: &[u8],
     ) -> Result<HsmAnswer, HsmError> {
         let (kind, handle) = self.key(key)?;
-        let scheme = mechanism::scheme(kind, parameters)?;
+        let scheme = mechanism::scheme(kind, parameters, matches!(input, SignInput::Digest(_)))?;
         let (mechanism, form) = self.signed_form(&scheme, input)?;
         let fixed;
         let signature = match &scheme {
@@ -267,7 +270,7 @@ impl Turn<'_> {
                 Err(_not_der) if signature.len() == 2 * curve.bytes() => signature,
                 Err(_not_der) => return Ok(HsmAnswer::Verified(false)),
             },
-            Scheme::RsaPkcs1(_) | Scheme::RsaPss(..) | Scheme::EdDsa => signature,
+            Scheme::RsaPkcs1(_) | Scheme::RsaBare | Scheme::RsaPss(..) | Scheme::EdDsa => signature,
         };
         self.seat
             .session
@@ -328,6 +331,30 @@ impl Turn<'_> {
         .and_then(|()| self.wrap_object(&mechanism, wrapping, target));
         self.seat.session.destroy(target)?;
         wrapped
+    }
+
+    /// What was wrapped by [`Self::wrap_bytes`], or by a client in the same way.
+    pub(super) fn unwrap_bytes(
+        &mut self,
+        wrapping: &TokenReference,
+        blob: &[u8],
+        mode: WrapMode,
+    ) -> Result<HsmAnswer, HsmError> {
+        let (mechanism, wrapping) = self.wrapping(wrapping, mode)?;
+        let mut common = template::key(Class::Secret, Life::Session, UsageMask(0), true);
+        common.push(Attribute::number(CKA_KEY_TYPE, CKK_GENERIC_SECRET));
+        let object = self.seat.session.unwrap(&mechanism, wrapping, blob, &common).map_err(|fault| {
+            let error = HsmError::from(fault);
+            match error.kind {
+                HsmErrorKind::BadData | HsmErrorKind::BadParameters => {
+                    HsmError { kind: HsmErrorKind::DecryptionFailed, ..error }
+                }
+                _ => error,
+            }
+        })?;
+        let value = transfer::reveal(self.link, self.seat, object, KeyKind::Generic);
+        self.seat.session.destroy(object)?;
+        value.map(HsmAnswer::Value)
     }
 
     /// The mechanism of a mode and the handle of its key.

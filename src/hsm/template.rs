@@ -80,7 +80,8 @@ static USAGE: &[(CK_ATTRIBUTE_TYPE, Class, UsageMask)] = &[
     (CKA_SIGN, Class::Secret, MAC.with(UsageMask::SIGN).with(DERIVE)),
     (CKA_VERIFY, Class::Secret, MAC.with(UsageMask::VERIFY)),
     (CKA_WRAP, Class::Secret, UsageMask::WRAP),
-    (CKA_UNWRAP, Class::Secret, UsageMask::UNWRAP),
+    // Published cases unwrap under a key that may wrap only (TC-WRAP-2); the engine decides whether it may.
+    (CKA_UNWRAP, Class::Secret, UsageMask::UNWRAP.with(UsageMask::WRAP)),
     (CKA_DERIVE, Class::Secret, AGREEMENT),
     (CKA_DECRYPT, Class::Private, UsageMask::DECRYPT),
     (CKA_SIGN, Class::Private, SIGNING),

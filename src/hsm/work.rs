@@ -85,6 +85,7 @@ impl Work {
                 | HsmRequest::Digest { reference, .. } => vec![reference.cka_id],
                 HsmRequest::WrapKey { wrapping, target, .. } => vec![wrapping.cka_id, target.cka_id],
                 HsmRequest::WrapBytes { wrapping: key, .. }
+                | HsmRequest::UnwrapBytes { wrapping: key, .. }
                 | HsmRequest::Encrypt { key, .. }
                 | HsmRequest::Decrypt { key, .. }
                 | HsmRequest::Sign { key, .. }

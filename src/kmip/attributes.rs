@@ -80,6 +80,11 @@ const KINDS: &[(K, Tag)] = &[
     (K::RotateOffset, Tag::ROTATE_OFFSET),
     (K::Sensitive, Tag::SENSITIVE),
     (K::ShortUniqueIdentifier, Tag::SHORT_UNIQUE_IDENTIFIER),
+    (K::SplitKeyParts, Tag::SPLIT_KEY_PARTS),
+    (K::SplitKeyThreshold, Tag::SPLIT_KEY_THRESHOLD),
+    (K::SplitKeyMethod, Tag::SPLIT_KEY_METHOD),
+    (K::KeyPartIdentifier, Tag::KEY_PART_IDENTIFIER),
+    (K::SplitKeyPolynomial, Tag::SPLIT_KEY_POLYNOMIAL),
     (K::State, Tag::STATE),
     (K::UniqueIdentifier, Tag::UNIQUE_IDENTIFIER),
     (K::UsageLimits, Tag::USAGE_LIMITS),
@@ -284,6 +289,10 @@ pub(super) fn for_client<'a>(
 #[must_use]
 pub(super) fn out(attribute: &Attribute) -> Option<wire::Attribute> {
     let kind = wire_kind(&attribute.kind);
+    if matches!(kind, WireKind::Unknown(_)) {
+        // What a record keeps for the server alone.
+        return None;
+    }
     let shape = kind.row().map(|row| row.shape);
     let value = value_out(&attribute.value, &kind, shape)?;
     let index = (attribute.index > 0).then(|| i32::try_from(attribute.index).unwrap_or(i32::MAX));

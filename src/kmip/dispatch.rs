@@ -77,6 +77,10 @@ routes! {
     MacVerify MAC_VERIFY => ops::crypt::mac_verify;
     RngRetrieve RNG_RETRIEVE => ops::crypt::rng_retrieve;
     RngSeed RNG_SEED => ops::crypt::rng_seed;
+    CreateSplitKey CREATE_SPLIT_KEY => ops::split::create_split_key;
+    JoinSplitKey JOIN_SPLIT_KEY => ops::split::join_split_key;
+    Import IMPORT => ops::transfer::import;
+    Export EXPORT => ops::transfer::export;
     Hash HASH => ops::crypt::hash;
     Log LOG => ops::query::log;
     SetAttribute SET_ATTRIBUTE => ops::attributes::set_attribute;

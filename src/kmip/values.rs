@@ -4,12 +4,14 @@
 //! encoded key value) are held beside the usable key. Other formats are made from the key's canonical form.
 
 use kmip_codec::{
-    Limits, ProtocolVersion, Tag,
+    Limits, ProtocolVersion, Tag, UniqueIdentifier,
     attribute::OptionalAttributeList,
+    codec::Codec,
     object::{
-        Certificate, KeyBlock, KeyMaterial, KeyValue, ManagedObject as WireObject, OpaqueObject, PrivateKey, PublicKey,
-        SecretData, SymmetricKey, TransparentEcPrivateKey, TransparentEcPublicKey, TransparentRsaPrivateKey,
-        TransparentRsaPublicKey, TransparentSymmetricKey,
+        Certificate, CertificateRequest, EncryptionKeyInformation, KeyBlock, KeyMaterial, KeyValue, KeyWrappingData,
+        ManagedObject as WireObject, OpaqueObject, PgpKey, PrivateKey, PublicKey, SecretData, SplitKey, SymmetricKey,
+        TransparentEcPrivateKey, TransparentEcPublicKey, TransparentRsaPrivateKey, TransparentRsaPublicKey,
+        TransparentSymmetricKey,
     },
     secret::{BigInteger, SecretBytes},
     spec::enums::{self, ResultReason},
@@ -24,6 +26,7 @@ use crate::{
         Attribute, AttributeKind as K, AttributeValue as V, CryptographicAlgorithm as A, ManagedObject, ObjectType,
         Origin, SecretValue,
         algorithm::{Curve, KeyFormatType as F, RecommendedCurve},
+        attributes::link,
         reference::KeyKind,
     },
     engine::{
@@ -32,6 +35,7 @@ use crate::{
             KeyShape,
             register::{ImportedKey, NewValue},
             reveal::Form,
+            split::Scheme,
         },
     },
 };
@@ -93,8 +97,31 @@ pub(super) fn incoming(
         WireObject::DeviceCredential(_) => credential(&object, ObjectType::DeviceCredential, version),
         WireObject::OneTimePasswordCredential(_) => credential(&object, ObjectType::OneTimePasswordCredential, version),
         WireObject::HashedPasswordCredential(_) => credential(&object, ObjectType::HashedPasswordCredential, version),
-        WireObject::SplitKey(_) | WireObject::PgpKey(_) | WireObject::CertificateRequest(_) => {
-            Err(Refusal::new(ResultReason::FEATURE_NOT_SUPPORTED, "objects of this type are not kept yet"))
+        WireObject::SplitKey(part) => {
+            let positive = |number: i32| {
+                u32::try_from(number)
+                    .map_err(|_negative| Refusal::new(ResultReason::INVALID_FIELD, "a number of parts is not negative"))
+            };
+            let scheme = Scheme {
+                parts: positive(part.split_key_parts)?,
+                threshold: positive(part.split_key_threshold)?,
+                method: part.split_key_method.number(),
+                polynomial: part.split_key_polynomial.map(|it| it.number()),
+                prime: part.prime_field_size.as_ref().and_then(big_integer),
+            };
+            let id = positive(part.key_part_identifier)?;
+            let mut block = key_block(part.key_block, ObjectType::SplitKey, version, algorithm, bits)?;
+            block.derived.extend(scheme.attributes(id));
+            Ok(block)
+        }
+        WireObject::PgpKey(key) => {
+            let block = key_block(key.key_block, ObjectType::PgpKey, version, algorithm, bits)?;
+            Ok(Incoming { subtype: u32::try_from(key.pgp_key_version).ok(), ..block })
+        }
+        WireObject::CertificateRequest(request) => {
+            let value = held(SecretValue::new(request.certificate_request_value));
+            let subtype = Some(request.certificate_request_type.number());
+            Ok(plain(ObjectType::CertificateRequest, subtype, Some(value)))
         }
     }
 }
@@ -124,9 +151,6 @@ fn key_block(
     if block.key_compression_type.is_some() {
         return Err(Refusal::new(ResultReason::KEY_COMPRESSION_TYPE_NOT_SUPPORTED, "compressed keys are not taken"));
     }
-    if block.key_wrapping_data.is_some() {
-        return Err(Refusal::new(ResultReason::FEATURE_NOT_SUPPORTED, "wrapped keys are not taken yet"));
-    }
     let stated = block.cryptographic_algorithm.map(|it| A(it.number()));
     let stated_bits = block.cryptographic_length.and_then(|length| u32::try_from(length).ok());
     contradiction(stated, algorithm)?;
@@ -146,13 +170,13 @@ fn key_block(
     };
     let read = match object_type {
         ObjectType::SymmetricKey => symmetric(material, format, algorithm, bits)?,
-        ObjectType::SecretData => {
+        ObjectType::SecretData | ObjectType::SplitKey | ObjectType::PgpKey => {
             Read { canonical: None, as_given: as_given(material, &value, version)?, algorithm, bits }
         }
         _ => asymmetric(material, &value, object_type, format, version)?,
     };
     contradiction(read.algorithm.filter(|_| !same_family(read.algorithm, algorithm)), algorithm)?;
-    contradiction(read.bits, bits.filter(|_| object_type != ObjectType::SecretData))?;
+    contradiction(read.bits, bits.filter(|_| object_type.is_key()))?;
     incoming.derived = facts(algorithm.or(read.algorithm), bits.or(read.bits));
     if let Some(curve) = read.canonical.as_ref().and_then(|key| curve_of(key.kind)) {
         let parameters = V::DomainParameters { q_length: None, recommended_curve: Some(curve.0) };
@@ -160,6 +184,150 @@ fn key_block(
     }
     incoming.value = Some(NewValue { key: read.canonical, bytes: read.as_given });
     Ok(incoming)
+}
+
+/// A value that came wrapped.
+pub(super) struct WrappedValue {
+    /// The wrapped bytes.
+    pub blob: Vec<u8>,
+    /// How they were wrapped.
+    pub data: KeyWrappingData,
+    /// Whether they stood as key material in a structure, rather than in the place of the whole key value.
+    bare: bool,
+}
+
+fn block_of(object: &mut WireObject) -> Option<&mut KeyBlock> {
+    match object {
+        WireObject::SymmetricKey(key) => Some(&mut key.key_block),
+        WireObject::PublicKey(key) => Some(&mut key.key_block),
+        WireObject::PrivateKey(key) => Some(&mut key.key_block),
+        WireObject::SecretData(data) => Some(&mut data.key_block),
+        WireObject::SplitKey(part) => Some(&mut part.key_block),
+        WireObject::PgpKey(key) => Some(&mut key.key_block),
+        _ => None,
+    }
+}
+
+/// Takes the wrapped value out of an object's key block, and how it was wrapped.
+///
+/// # Errors
+///
+/// *Invalid Field* for wrapping data without wrapped bytes.
+pub(super) fn take_wrapping(object: &mut WireObject) -> Result<Option<WrappedValue>, Refusal> {
+    let Some(block) = block_of(object) else { return Ok(None) };
+    let Some(data) = block.key_wrapping_data.take() else { return Ok(None) };
+    let (bytes, bare) = match block.key_value.take() {
+        Some(KeyValue::Wrapped(bytes)) => (bytes, false),
+        Some(KeyValue::Plain { material: KeyMaterial::Bytes(bytes), .. }) => (bytes, true),
+        _ => return Err(Refusal::new(ResultReason::INVALID_FIELD, "the key block holds no wrapped bytes")),
+    };
+    Ok(Some(WrappedValue { blob: bytes.expose_secret().to_vec(), data, bare }))
+}
+
+/// Puts what was unwrapped into the key block: the material itself, or the encoded key value.
+///
+/// # Errors
+///
+/// *Cryptographic Failure* when what was unwrapped is no encoded key value.
+pub(super) fn put_unwrapped(
+    object: &mut WireObject,
+    wrapped: &WrappedValue,
+    value: SecretValue,
+    version: ProtocolVersion,
+) -> Result<(), Refusal> {
+    let Some(block) = block_of(object) else { return Ok(()) };
+    let plain = if wrapped.bare || wrapped.data.encoding_option == Some(enums::EncodingOption::NO_ENCODING) {
+        Some(KeyValue::bytes(exposed(&value)))
+    } else {
+        decoded(&value, block.key_format_type, version)
+    };
+    let plain = plain.ok_or_else(|| {
+        Refusal::new(ResultReason::CRYPTOGRAPHIC_FAILURE, "what was unwrapped is no encoded key value")
+    })?;
+    block.key_value = Some(plain);
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "an unwrapped key value is decoded before it is taken in")]
+fn decoded(value: &SecretValue, format: enums::KeyFormatType, version: ProtocolVersion) -> Option<KeyValue> {
+    let item = ttlv::parse(value.expose_secret(), &Limits::default()).ok()?;
+    KeyValue::decode(format, &item, Context::new(version).ok()?).ok()
+}
+
+/// Keeps the wrapped bytes beside the key, or instead of it where it could not be unwrapped.
+///
+/// # Errors
+///
+/// Those of the encoder.
+pub(super) fn hold_wrapped(
+    incoming: &mut Incoming,
+    wrapped: WrappedValue,
+    version: ProtocolVersion,
+) -> Result<(), Refusal> {
+    let mut writer = Writer::new(if version < V2_0 { V1_4 } else { V2_1 });
+    wrapped.data.encode(Tag::KEY_WRAPPING_DATA, &mut writer);
+    let encoded = writer.finish().map_err(|error| Refusal::new(ResultReason::INVALID_FIELD, error.to_string()))?;
+    let mut stored = vec![u8::from(wrapped.bare)];
+    stored.extend_from_slice(&encoded);
+    incoming.derived.push(Attribute::new(K::KeyWrappingData, V::Structure(stored)));
+    if let Some(EncryptionKeyInformation { unique_identifier: UniqueIdentifier::Text(id), .. }) =
+        &wrapped.data.encryption_key_information
+        && version >= V2_0
+    {
+        let link = V::Link { kind: link::WRAPPING_KEY, target: id.clone() };
+        incoming.derived.push(Attribute::new(K::Link, link));
+    }
+    let key = incoming.value.take().and_then(|value| value.key);
+    incoming.value = Some(NewValue { key, bytes: Some(SecretValue::new(wrapped.blob)) });
+    Ok(())
+}
+
+/// Forgets that a value came wrapped: what is kept is the key itself.
+///
+/// # Errors
+///
+/// `WrapTypeUnsupported` when it could not be unwrapped.
+pub(super) fn forget_wrapping(incoming: &mut Incoming) -> Result<(), Error> {
+    let wrapped = incoming.derived.iter().any(|it| it.kind == K::KeyWrappingData);
+    if !wrapped {
+        return Ok(());
+    }
+    let Some(NewValue { key: Some(_), bytes }) = &mut incoming.value else {
+        return Err(Error::new(ErrorKind::WrapTypeUnsupported, "the value cannot be unwrapped here"));
+    };
+    *bytes = None;
+    incoming.derived.retain(|it| it.kind != K::KeyWrappingData);
+    Ok(())
+}
+
+/// Whether the object's value came wrapped.
+pub(super) fn came_wrapped(object: &ManagedObject) -> bool {
+    object.attributes.value(&K::KeyWrappingData).is_some()
+}
+
+fn wrapping_of(object: &ManagedObject) -> Option<(KeyWrappingData, bool)> {
+    let Some(V::Structure(stored)) = object.attributes.value(&K::KeyWrappingData) else { return None };
+    let (bare, encoded) = stored.split_first()?;
+    let item = ttlv::parse(encoded, &Limits::default()).ok()?;
+    let data = KeyWrappingData::decode(&item, Context::new(V2_1).ok()?).ok()?;
+    Some((data, *bare != 0))
+}
+
+fn wrapped_block(
+    object: &ManagedObject,
+    format: F,
+    value: &SecretValue,
+    data: KeyWrappingData,
+    bare: bool,
+) -> KeyBlock {
+    let bytes = SecretBytes::from(exposed(value));
+    let key_value = if bare { KeyValue::bytes(bytes) } else { KeyValue::Wrapped(bytes) };
+    KeyBlock { key_value: Some(key_value), key_wrapping_data: Some(data), ..plain_block(object, format, None, V2_1) }
+}
+
+/// A big integer that is no secret, as sent.
+pub(super) fn big_integer(number: &BigInteger) -> Option<Vec<u8>> {
+    number.expose_magnitude().map(<[u8]>::to_vec)
 }
 
 /// What a key value turned out to be.
@@ -511,12 +679,21 @@ pub(super) fn outgoing(
                 _ => exposed(&value),
             },
         })),
+        ObjectType::CertificateRequest => Ok(WireObject::CertificateRequest(CertificateRequest {
+            certificate_request_type: enums::CertificateRequestType::from_number(object.subtype.unwrap_or(2)),
+            certificate_request_value: exposed(&value),
+        })),
         ObjectType::OpaqueObject => Ok(WireObject::OpaqueObject(OpaqueObject {
             opaque_data_type: enums::OpaqueDataType::from_number(object.subtype.unwrap_or(OPAQUE_OF_BARBICAN)),
             opaque_data_value: SecretBytes::from(exposed(&value)),
         })),
         _ => {
             let format = wanted.unwrap_or_else(|| default_format(object));
+            if form == Form::AsGiven
+                && let Some((data, bare)) = wrapping_of(object)
+            {
+                return block_object(object, wrapped_block(object, format, &value, data, bare));
+            }
             let value = material(object, &value, form, format, version)?;
             block_object(object, plain_block(object, format, Some(value), version))
         }
@@ -551,6 +728,22 @@ pub(super) fn block_object(object: &ManagedObject, key_block: KeyBlock) -> Resul
             secret_data_type: enums::SecretDataType::from_number(object.subtype.unwrap_or(1)),
             key_block,
         }),
+        ObjectType::SplitKey => {
+            let (scheme, part) = Scheme::of(object)
+                .ok_or_else(|| Error::new(ErrorKind::Internal, "the record does not say which part it is"))?;
+            WireObject::SplitKey(SplitKey {
+                split_key_parts: scheme.parts.cast_signed(),
+                key_part_identifier: part.cast_signed(),
+                split_key_threshold: scheme.threshold.cast_signed(),
+                split_key_method: enums::SplitKeyMethod::from_number(scheme.method),
+                split_key_polynomial: scheme.polynomial.map(enums::SplitKeyPolynomial::from_number),
+                prime_field_size: scheme.prime.as_deref().map(BigInteger::from_magnitude),
+                key_block,
+            })
+        }
+        ObjectType::PgpKey => {
+            WireObject::PgpKey(PgpKey { pgp_key_version: object.subtype.unwrap_or(4).cast_signed(), key_block })
+        }
         _ => return Err(Error::new(ErrorKind::FormatUnsupported, "objects of this type have no key block")),
     })
 }
@@ -598,7 +791,7 @@ pub(super) fn material(
         };
     }
     match object.object_type {
-        ObjectType::SymmetricKey | ObjectType::SecretData => match format {
+        ObjectType::SymmetricKey | ObjectType::SecretData | ObjectType::SplitKey => match format {
             F::RAW | F::OPAQUE => Ok(bytes(value)),
             F::TRANSPARENT_SYMMETRIC_KEY => {
                 Ok(KeyMaterial::Symmetric(TransparentSymmetricKey { key: SecretBytes::from(exposed(value)) }))

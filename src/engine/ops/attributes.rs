@@ -43,22 +43,28 @@ impl Operation for ReadAttributes {
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<AttributeSet, Error> {
         let object = on.into_object()?.record;
-        let mut attributes = object.all_attributes(tools.now());
-        if self.digest
-            && object.attributes.value(&AttributeKind::Digest).is_none()
-            && let Some(reference) = object.value.clone()
-            && !object.state(tools.now()).is_destroyed()
-            && object.flag(&AttributeKind::Extractable, true)
-        {
-            // Digests of values that a client chose are never stored: a low-entropy value could be guessed from one.
-            let format = object.format.unwrap_or(KeyFormatType::RAW);
-            let raw = matches!(object.object_type, ObjectType::SymmetricKey | ObjectType::SecretData);
-            let format = if reference.bytes.is_some() || raw { format } else { canonical(&object) };
-            let value = tools.hsm_bytes(HsmRequest::Digest { reference, hash: HashingAlgorithm::SHA_256 }).await?;
-            attributes.push(Attribute::new(AttributeKind::Digest, super::template::digest(value, format.0)));
-        }
+        let attributes = all(tools, &object, self.digest).await?;
         Ok(AttributeSet { object, attributes })
     }
+}
+
+/// Stored and computed attributes, with *Digest* where it is wanted and may be had.
+pub(super) async fn all(tools: &Tools, object: &ManagedObject, digest: bool) -> Result<Vec<Attribute>, Error> {
+    let mut attributes = object.all_attributes(tools.now());
+    if digest
+        && object.attributes.value(&AttributeKind::Digest).is_none()
+        && let Some(reference) = object.value.clone()
+        && !object.state(tools.now()).is_destroyed()
+        && object.flag(&AttributeKind::Extractable, true)
+    {
+        // Digests of values that a client chose are never stored: a low-entropy value could be guessed from one.
+        let format = object.format.unwrap_or(KeyFormatType::RAW);
+        let raw = matches!(object.object_type, ObjectType::SymmetricKey | ObjectType::SecretData);
+        let format = if reference.bytes.is_some() || raw { format } else { canonical(object) };
+        let value = tools.hsm_bytes(HsmRequest::Digest { reference, hash: HashingAlgorithm::SHA_256 }).await?;
+        attributes.push(Attribute::new(AttributeKind::Digest, super::template::digest(value, format.0)));
+    }
+    Ok(attributes)
 }
 
 const fn canonical(object: &ManagedObject) -> KeyFormatType {

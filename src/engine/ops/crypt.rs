@@ -174,7 +174,7 @@ impl Operation for Sign {
         let found = on.into_object()?;
         let key =
             usage::usable(tools, &found.record, &[ObjectType::PrivateKey], Side::Protect, UsageMask::SIGN)?.clone();
-        let parameters = signature_parameters(&found.record, self.parameters)?;
+        let parameters = signature_parameters(&found.record, self.parameters, matches!(self.input, Signed::Digest(_)))?;
         usage::charge(tools, found, self.input.len()).await?;
         tools.hsm_bytes(HsmRequest::Sign { key, parameters, input: self.input.into() }).await
     }
@@ -205,7 +205,7 @@ impl Operation for SignatureVerify {
         let found = on.into_object()?;
         let key =
             usage::usable(tools, &found.record, &[ObjectType::PublicKey], Side::Process, UsageMask::VERIFY)?.clone();
-        let parameters = signature_parameters(&found.record, self.parameters)?;
+        let parameters = signature_parameters(&found.record, self.parameters, matches!(self.input, Signed::Digest(_)))?;
         for parameters in salts(&found.record, parameters) {
             let (key, signature) = (key.clone(), self.signature.clone());
             let request = HsmRequest::Verify { key, parameters, input: self.input.duplicate().into(), signature };
@@ -407,6 +407,7 @@ const SIGNATURES: &[(DigitalSignatureAlgorithm, Option<PaddingMethod>, Option<Ha
 fn signature_parameters(
     object: &ManagedObject,
     request: Option<CryptographicParameters>,
+    digested: bool,
 ) -> Result<CryptographicParameters, Error> {
     let mut parameters = merged(object, request);
     if let Some(asked) = parameters.digital_signature_algorithm {
@@ -419,7 +420,10 @@ fn signature_parameters(
         parameters.padding_method = padding.or(parameters.padding_method);
         parameters.hashing_algorithm = hash.or(parameters.hashing_algorithm);
     }
-    if parameters.hashing_algorithm.is_none() && object.algorithm() != Some(CryptographicAlgorithm::ED25519) {
+    // A digest of a hash that nobody names is signed as it is (TC-RSA-SIGN-DIGESTEDDATA).
+    let bare = digested && object.algorithm() == Some(CryptographicAlgorithm::RSA);
+    let hashes = !bare && object.algorithm() != Some(CryptographicAlgorithm::ED25519);
+    if parameters.hashing_algorithm.is_none() && hashes {
         parameters.hashing_algorithm = Some(HashingAlgorithm::SHA_256);
     }
     if object.algorithm() == Some(CryptographicAlgorithm::RSA) {

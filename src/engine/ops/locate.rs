@@ -4,9 +4,17 @@
 //! that the attribute is absent. A mask matches when all asked bits are set; text is compared exactly; of a structure only
 //! the given fields compare. The newest object comes first.
 
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
 use crate::{
     authz::Permitted,
-    domain::{Attribute, AttributeKind, AttributeValue, ManagedObject, ObjectType, OperationKind, Timestamp},
+    domain::{
+        Attribute, AttributeKind, AttributeValue, ManagedObject, ObjectType, OperationKind, ProjectId, Timestamp,
+        UniqueIdentifier,
+    },
     engine::{
         Error, Operation, Target, Targets, Tools,
         ports::{Order, Scope},
@@ -25,7 +33,7 @@ pub struct Locate {
     pub conditions: Vec<Attribute>,
     /// Storage Status Mask: 1 on-line, 2 archival, 4 destroyed; on-line when absent.
     pub storage_status: Option<u32>,
-    /// Object Group Member: 1 asks for fresh members.
+    /// Object Group Member: 1 asks for fresh members, 2 for the one whose turn it is.
     pub group_member: Option<u32>,
     /// At most this many identifiers.
     pub maximum_items: Option<usize>,
@@ -59,29 +67,73 @@ impl Operation for Locate {
         });
         let scope = name.map_or_else(|| Scope::Project(project.clone()), |name| Scope::Name(project.clone(), name));
         let now = tools.now();
+        // Members of a group are given out in the order in which they came.
+        let order = if self.group_member.is_some() { Order::OldestFirst } else { Order::NewestFirst };
+        let in_turn = self.group_member == Some(GROUP_MEMBER_DEFAULT);
         let limit = self.maximum_items.unwrap_or(usize::MAX);
+        let kept = if in_turn { TURN_MAX } else { limit };
+        let offset = if in_turn { 0 } else { self.offset_items };
         let mut located = Located::default();
         let mut after = None;
         loop {
-            let page = tools.store().objects(scope.clone(), Order::NewestFirst, after, PAGE).await?;
+            let page = tools.store().objects(scope.clone(), order, after, PAGE).await?;
             for object in page.records.into_iter().map(|found| found.record) {
                 if object.is_expired(now) || !self.matches(&object, now) {
                     continue;
                 }
                 located.total += 1;
-                if located.total > self.offset_items && located.objects.len() < limit {
+                if located.total > offset && located.objects.len() < kept {
                     located.objects.push(object);
                 }
             }
             match page.next {
                 Some(next) => after = Some(next),
-                None => return Ok(located),
+                None => break,
             }
         }
+        if in_turn {
+            self.take_turns(&project, &mut located, limit);
+        }
+        Ok(located)
     }
 }
 
+/// KMIP *Object Group Member* (KMIP 2.1 §11.34).
+const GROUP_MEMBER_FRESH: u32 = 1;
+const GROUP_MEMBER_DEFAULT: u32 = 2;
+/// Members of a group among which turns are taken.
+const TURN_MAX: usize = 4096;
+/// Groups whose turn is remembered.
+const GROUPS_MAX: usize = 4096;
+
+/// Which member of a group had its turn last, by project and group. The default member is a matter of the server's
+/// policy (KMIP 2.1 §4.34): the next one in turn, beginning anew when the gateway starts.
+static TURNS: LazyLock<Mutex<HashMap<(ProjectId, String), UniqueIdentifier>>> = LazyLock::new(Mutex::default);
+
 impl Locate {
+    /// Puts the members in the order of their turns, begins after the one that was asked for last, and remembers this one.
+    fn take_turns(&self, project: &ProjectId, located: &mut Located, limit: usize) {
+        let group = self.conditions.iter().find_map(|condition| match (&condition.kind, &condition.value) {
+            (AttributeKind::ObjectGroup, AttributeValue::Text(group)) => Some(group.clone()),
+            _ => None,
+        });
+        let key = (project.clone(), group.unwrap_or_default());
+        let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = turns.get(&key);
+        let next =
+            last.and_then(|last| located.objects.iter().position(|it| it.identifier == *last)).map_or(0, |at| at + 1);
+        let members = located.objects.len().max(1);
+        located.objects.rotate_left(next % members);
+        if let Some(first) = located.objects.first() {
+            if turns.len() >= GROUPS_MAX {
+                turns.clear();
+            }
+            turns.insert(key, first.identifier);
+        }
+        let chosen = std::mem::take(&mut located.objects);
+        located.objects = chosen.into_iter().skip(self.offset_items).take(limit).collect();
+    }
+
     fn matches(&self, object: &ManagedObject, now: Timestamp) -> bool {
         if object.object_type == ObjectType::Obliterated {
             return false;
@@ -97,7 +149,7 @@ impl Locate {
         if status & stored == 0 {
             return false;
         }
-        if self.group_member == Some(1) && !object.flag(&AttributeKind::Fresh, false) {
+        if self.group_member == Some(GROUP_MEMBER_FRESH) && !object.flag(&AttributeKind::Fresh, false) {
             return false;
         }
         let have = object.all_attributes(now);

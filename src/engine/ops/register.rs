@@ -115,7 +115,8 @@ pub(super) async fn keep(
         tools.commit(writes).await?;
         return Ok(object);
     };
-    let raw = matches!(object.format, Some(KeyFormatType::RAW | KeyFormatType::OPAQUE));
+    let wrapped = object.attributes.value(&AttributeKind::KeyWrappingData).is_some();
+    let raw = !wrapped && matches!(object.format, Some(KeyFormatType::RAW | KeyFormatType::OPAQUE));
     if object.object_type == ObjectType::SecretData && raw && template::secret_is_key(object.usage()) {
         let key = value.bytes.take().map(|value| ImportedKey { kind: KeyKind::Generic, value });
         value.key = value.key.or(key);
@@ -126,7 +127,12 @@ pub(super) async fn keep(
     let extractable = object.flag(&AttributeKind::Extractable, true);
     let at = tools.place(object.identifier, object.object_type)?;
     let intent = tools.announce(IntentKind::Make, vec![at.clone()]).await?;
-    match take_in(tools, at, value, object.usage(), extractable).await {
+    let mut usage = object.usage();
+    if wrapped {
+        // What is held beside the key is the wrapped form: no twin can stand for it.
+        usage = UsageMask(usage.0 & !template::TWIN.0);
+    }
+    match take_in(tools, at, value, usage, extractable).await {
         Ok(reference) => object.value = Some(reference),
         Err(error) => {
             tools.withdraw(intent).await;

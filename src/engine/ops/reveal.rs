@@ -2,12 +2,12 @@
 //!
 //! These are the only use cases through which a value leaves the HSM, one audit record each (design decision 5).
 
-use super::usage;
+use super::usage::{self, Side};
 use crate::{
     authz::Permitted,
     domain::{
-        AttributeKind, AttributeValue, ManagedObject, OperationKind, Origin, SecretValue, TokenReference,
-        UniqueIdentifier, UsageMask, reference::KeyKind,
+        Attribute, AttributeKind, AttributeValue, ManagedObject, ObjectType, OperationKind, Origin, SecretValue,
+        TokenReference, UniqueIdentifier, UsageMask, reference::KeyKind,
     },
     engine::{
         Error, ErrorKind, Operation, Target, Targets, Tools,
@@ -34,6 +34,8 @@ pub enum Prefer {
     Canonical,
     /// The bytes as given, whatever their encoding, else canonical.
     Exact,
+    /// As given; wrapped, if it came wrapped. A value that came wrapped leaves wrapped, so that it may be sensitive.
+    AsRegistered,
 }
 
 /// Lets a value out, plain.
@@ -66,14 +68,68 @@ impl Operation for Reveal {
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<Revealed, Error> {
         let found = on.into_object()?;
-        let reference = tools.reference(&found.record)?.clone();
-        if found.record.flag(&AttributeKind::Sensitive, false) {
-            return Err(Error::new(ErrorKind::Sensitive, "the object is sensitive and leaves wrapped only"));
-        }
-        extractable(&found.record)?;
-        let (value, form) = read(tools, &found.record, reference, self.prefer).await?;
+        let (value, form) = plain(tools, &found.record, self.prefer).await?;
         let object = no_longer_fresh(tools, found).await;
         Ok(Revealed { object, value, form })
+    }
+}
+
+/// The value of an object that may leave plain, or wrapped as it came.
+async fn plain(tools: &Tools, object: &ManagedObject, prefer: Prefer) -> Result<(SecretValue, Form), Error> {
+    let reference = tools.reference(object)?.clone();
+    let came_wrapped = object.attributes.value(&AttributeKind::KeyWrappingData).is_some();
+    let leaves_wrapped = came_wrapped && prefer == Prefer::AsRegistered && reference.bytes.is_some();
+    if !leaves_wrapped && object.flag(&AttributeKind::Sensitive, false) {
+        return Err(Error::new(ErrorKind::Sensitive, "the object is sensitive and leaves wrapped only"));
+    }
+    extractable(object)?;
+    if came_wrapped && !leaves_wrapped && reference.key.is_none() {
+        return Err(Error::new(
+            ErrorKind::WrapTypeUnsupported,
+            "the value came wrapped, and its wrapping key is not here",
+        ));
+    }
+    let prefer = if came_wrapped && !leaves_wrapped { Prefer::Canonical } else { prefer };
+    read(tools, object, reference, prefer).await
+}
+
+/// Lets an object out with every attribute, and changes nothing.
+#[derive(Debug)]
+pub struct Export {
+    /// Which object.
+    pub object: UniqueIdentifier,
+    /// In which form; `None` for the attributes alone, as they go with a value that leaves wrapped under another key.
+    pub prefer: Option<Prefer>,
+}
+
+/// An object that was let out with every attribute.
+#[derive(Debug)]
+pub struct Exported {
+    /// The object.
+    pub object: ManagedObject,
+    /// Stored and computed attributes.
+    pub attributes: Vec<Attribute>,
+    /// Its value; none when it has been destroyed, or never had one.
+    pub value: Option<(SecretValue, Form)>,
+}
+
+impl Operation for Export {
+    const KIND: OperationKind = OperationKind::Export;
+    type Output = Exported;
+
+    fn target(&self) -> Target {
+        Target::Object(self.object)
+    }
+
+    async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<Exported, Error> {
+        let object = on.into_object()?.record;
+        let gone = object.state(tools.now()).is_destroyed() || object.value.is_none();
+        let value = match self.prefer {
+            Some(prefer) if !gone => Some(plain(tools, &object, prefer).await?),
+            _ => None,
+        };
+        let attributes = super::attributes::all(tools, &object, true).await?;
+        Ok(Exported { object, attributes, value })
     }
 }
 
@@ -92,6 +148,8 @@ pub struct RevealWrapped {
     pub prefer: Prefer,
     /// The encoding; `None` wraps a secret key inside the HSM without its bytes leaving.
     pub encode: Option<Encode>,
+    /// Whether the read ends *Fresh*; Export changes nothing.
+    pub ends_fresh: bool,
 }
 
 /// A value that was let out wrapped.
@@ -141,7 +199,7 @@ impl Operation for RevealWrapped {
             }
         };
         let wrapped = tools.hsm_bytes(request).await?;
-        let object = no_longer_fresh(tools, found).await;
+        let object = if self.ends_fresh { no_longer_fresh(tools, found).await } else { found.record };
         Ok(Wrapped { object, wrapped })
     }
 }
@@ -155,7 +213,7 @@ async fn read(
     let as_given = match prefer {
         Prefer::AsGiven => reference.bytes.is_some() && (reference.key.is_none() || object.origin == Origin::Kmip),
         Prefer::Canonical => reference.key.is_none(),
-        Prefer::Exact => reference.bytes.is_some(),
+        Prefer::Exact | Prefer::AsRegistered => reference.bytes.is_some(),
     };
     if as_given {
         Ok((tools.hsm_value(HsmRequest::RevealBytes { reference }).await?, Form::AsGiven))
@@ -191,6 +249,9 @@ fn wrapping_reference<'a>(tools: &Tools, wrapping: &'a ManagedObject) -> Result<
     if state.is_destroyed() {
         return refuse(ErrorKind::WrappingKeyDestroyed, "the wrapping key has been destroyed");
     }
+    if wrapping.lifecycle.archive.is_some() {
+        return refuse(ErrorKind::WrappingKeyArchived, "the wrapping key is archived");
+    }
     if !wrapping.object_type.is_key() {
         return refuse(ErrorKind::WrappingKeyWrongType, "the wrapping object is no key");
     }
@@ -222,5 +283,38 @@ fn strong_enough(object: &ManagedObject, wrapping: &ManagedObject) -> Result<(),
         Ok(())
     } else {
         Err(Error::new(ErrorKind::Sensitive, "the wrapping key is not strong enough for a sensitive object"))
+    }
+}
+
+/// Unwraps a client's value under a key that is here, for registering it.
+#[derive(Debug)]
+pub struct Unwrap {
+    /// Under which key.
+    pub wrapping_key: UniqueIdentifier,
+    /// What was wrapped.
+    pub blob: Vec<u8>,
+    /// How.
+    pub mode: WrapMode,
+}
+
+impl Operation for Unwrap {
+    const KIND: OperationKind = OperationKind::Unwrap;
+    type Output = SecretValue;
+
+    fn target(&self) -> Target {
+        Target::Object(self.wrapping_key)
+    }
+
+    async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<SecretValue, Error> {
+        let wrapping = on.into_object()?.record;
+        // Unwrapping belongs to the side of a key's life that deactivation does not end.
+        let mask = if tools.settings().strict_wrapping || wrapping.usage().contains(UsageMask::UNWRAP) {
+            UsageMask::UNWRAP
+        } else {
+            UsageMask::WRAP
+        };
+        let types = [ObjectType::SymmetricKey, ObjectType::PrivateKey];
+        let key = usage::usable(tools, &wrapping, &types, Side::Process, mask)?.clone();
+        tools.hsm_value(HsmRequest::UnwrapBytes { wrapping: key, blob: self.blob, mode: self.mode }).await
     }
 }

@@ -103,7 +103,7 @@ pub(super) fn successor(
     }
     for attribute in old.attributes.iter() {
         let replaced = attribute.kind != AttributeKind::Link && given.iter().any(|new| new.kind == attribute.kind);
-        if replaced || OWN.contains(&attribute.kind) {
+        if replaced || OWN.contains(&attribute.kind) || attribute.kind.is_certificate_name() {
             continue;
         }
         let value = match &attribute.value {

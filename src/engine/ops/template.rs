@@ -140,10 +140,13 @@ fn set_date(object: &mut ManagedObject, kind: &AttributeKind, value: &AttributeV
 
 const MACS: UsageMask = UsageMask::MAC_GENERATE.with(UsageMask::MAC_VERIFY);
 
+/// The bits that ask for a twin.
+pub(super) const TWIN: UsageMask = MACS.with(UsageMask::DERIVE);
+
 /// The usage of the second object that a cipher key needs to make HMACs, too, or to be the key of a KDF; `None` where it
 /// needs none (CS-AC-M-4: an AES key that encrypts and makes HMACs).
 pub(super) fn twin_usage(kind: KeyKind, mask: UsageMask) -> Option<UsageMask> {
-    let wanted = UsageMask(mask.0 & MACS.with(UsageMask::DERIVE).0);
+    let wanted = UsageMask(mask.0 & TWIN.0);
     (matches!(kind, KeyKind::Aes | KeyKind::TripleDes) && wanted.0 != 0).then_some(wanted)
 }
 
@@ -241,7 +244,7 @@ pub(super) fn raw_value(
 
 /// Whether secret data is used in the HSM: as the key of a KDF or of HMAC.
 pub(crate) const fn secret_is_key(usage: UsageMask) -> bool {
-    usage.intersects(MACS.with(UsageMask::DERIVE))
+    usage.intersects(TWIN)
 }
 
 /// Refuses what *Quantum Safe* = True asks of an algorithm that is not (KMIP 2.1 §4.45).

@@ -1,7 +1,8 @@
 //! Get: a value, plain or wrapped under another key.
 
 use kmip_codec::{
-    object::{KeyMaterial, KeyValue, KeyWrappingData, KeyWrappingSpecification},
+    attribute as wire_attributes,
+    object::{KeyMaterial, KeyValue, KeyWrappingData, KeyWrappingSpecification, ManagedObject as WireObject},
     payload::{GetRequest, GetResponse},
     secret::SecretBytes,
     spec::enums::{self, BlockCipherMode, EncodingOption, KeyWrapType, ResultReason, WrappingMethod},
@@ -23,25 +24,90 @@ use crate::{
 
 pub(in crate::kmip) async fn get(on: &mut Exchange<'_>, request: GetRequest) -> Result<GetResponse, Refusal> {
     let object = on.object(request.unique_identifier.as_ref())?;
+    match form(on, object, &request).await? {
+        As::Plain(wanted, prefer) => plain(on, object, wanted, prefer).await,
+        form => {
+            let value = wrapped(on, object, form, true).await?;
+            let value = value.ok_or_else(|| on.refusal(&Error::new(ErrorKind::Internal, "nothing was wrapped")))?;
+            Ok(GetResponse { object_type: value.object_type(), unique_identifier: wire(object), object: value })
+        }
+    }
+}
+
+/// How a value is given out.
+pub(super) enum As {
+    /// Plain, or wrapped as it came: in this format, read like this.
+    Plain(Option<F>, Prefer),
+    /// Wrapped under another key.
+    Wrapped(Option<F>, Box<KeyWrappingSpecification>),
+}
+
+impl As {
+    /// How it is read when it leaves as it is.
+    pub(super) const fn plain(&self) -> Option<Prefer> {
+        match self {
+            Self::Plain(_, prefer) => Some(*prefer),
+            Self::Wrapped(..) => None,
+        }
+    }
+
+    /// The format asked for.
+    pub(super) const fn format(&self) -> Option<F> {
+        match self {
+            Self::Plain(wanted, _) | Self::Wrapped(wanted, _) => *wanted,
+        }
+    }
+}
+
+/// What a Get or Export asks for.
+pub(super) async fn form(on: &Exchange<'_>, object: UniqueIdentifier, request: &GetRequest) -> Result<As, Refusal> {
     if request.key_compression_type.is_some_and(|it| it != enums::KeyCompressionType::EC_PUBLIC_KEY_TYPE_UNCOMPRESSED) {
         return Err(Refusal::new(ResultReason::KEY_COMPRESSION_TYPE_NOT_SUPPORTED, "keys are given uncompressed"));
     }
     let wanted = request.key_format_type.map(|it| F(it.number()));
-    match request.key_wrapping_specification {
-        Some(specification) if request.key_wrap_type != Some(KeyWrapType::NOT_WRAPPED) => {
-            wrapped(on, object, wanted, specification).await
+    if let Some(specification) = request.key_wrapping_specification.clone()
+        && request.key_wrap_type.is_none()
+    {
+        return Ok(As::Wrapped(wanted, Box::new(specification)));
+    }
+    match request.key_wrap_type {
+        None | Some(KeyWrapType::AS_REGISTERED) => {}
+        Some(KeyWrapType::NOT_WRAPPED) => return Ok(As::Plain(wanted, preferred(on, object, wanted).await?)),
+        Some(_) => {
+            let error = Error::new(ErrorKind::WrapTypeUnsupported, "keys are given unwrapped or as registered");
+            return Err(on.refusal(&error));
         }
-        _ => plain(on, object, wanted).await,
+    }
+    let prefer = match wanted {
+        None => Prefer::AsRegistered,
+        Some(wanted) => {
+            // A key that came wrapped leaves wrapped, in the format that it came in.
+            let known = on.run(ReadAttributes { object, digest: false }).await?.object;
+            if values::came_wrapped(&known) && known.format == Some(wanted) {
+                Prefer::AsRegistered
+            } else {
+                prefer(&known, wanted)
+            }
+        }
+    };
+    Ok(As::Plain(wanted, prefer))
+}
+
+/// Which form is read depends on the object's own format, which is known once it is loaded: a format that differs from
+/// it needs the canonical key. Reading attributes first costs a look-up, and only where a format is named.
+async fn preferred(on: &Exchange<'_>, object: UniqueIdentifier, wanted: Option<F>) -> Result<Prefer, Refusal> {
+    match wanted {
+        None => Ok(Prefer::AsGiven),
+        Some(wanted) => Ok(prefer(&on.run(ReadAttributes { object, digest: false }).await?.object, wanted)),
     }
 }
 
-async fn plain(on: &Exchange<'_>, object: UniqueIdentifier, wanted: Option<F>) -> Result<GetResponse, Refusal> {
-    // Which form is read depends on the object's own format, which is known once it is loaded: a format that differs
-    // from it needs the canonical key. Reading attributes first costs a look-up, and only where a format is named.
-    let prefer = match wanted {
-        None => Prefer::AsGiven,
-        Some(wanted) => prefer(&on.run(ReadAttributes { object, digest: false }).await?.object, wanted),
-    };
+async fn plain(
+    on: &Exchange<'_>,
+    object: UniqueIdentifier,
+    wanted: Option<F>,
+    prefer: Prefer,
+) -> Result<GetResponse, Refusal> {
     let revealed = match on.execute(Reveal { object, prefer }).await {
         Ok(revealed) => revealed,
         Err(error) if error.kind == ErrorKind::ValueMissing => return without_value(on, object, &error).await,
@@ -74,12 +140,16 @@ fn prefer(object: &ManagedObject, wanted: F) -> Prefer {
     if object.format == Some(wanted) { Prefer::AsGiven } else { Prefer::Canonical }
 }
 
-async fn wrapped(
+/// The object wrapped under another key, or nothing where the form asks for no wrapping. `ends_fresh` is false for reads
+/// that change nothing.
+pub(super) async fn wrapped(
     on: &Exchange<'_>,
     object: UniqueIdentifier,
-    wanted: Option<F>,
-    specification: KeyWrappingSpecification,
-) -> Result<GetResponse, Refusal> {
+    form: As,
+    ends_fresh: bool,
+) -> Result<Option<WireObject>, Refusal> {
+    let As::Wrapped(wanted, specification) = form else { return Ok(None) };
+    let specification = *specification;
     let refuse = |reason, text: &'static str| Refusal::new(reason, text);
     if specification.wrapping_method != WrappingMethod::ENCRYPT || specification.mac_signature_key_information.is_some()
     {
@@ -89,22 +159,14 @@ async fn wrapped(
         .encryption_key_information
         .ok_or_else(|| refuse(ResultReason::INVALID_MESSAGE, "the wrapping key is not named"))?;
     let wrapping_key = on.object(Some(&information.unique_identifier)).map_err(|_not_ours| missing_wrapping_key(on))?;
-    let mode = information.cryptographic_parameters.as_ref().and_then(|it| it.block_cipher_mode);
-    let mode = match mode {
-        None | Some(BlockCipherMode::NIST_KEY_WRAP) => WrapMode::AesKeyWrap,
-        Some(BlockCipherMode::AES_KEY_WRAP_PADDING) => WrapMode::AesKeyWrapPadding,
-        Some(_) => {
-            let error = Error::new(ErrorKind::UnsupportedParameters, "keys are wrapped by NIST or AES key wrap");
-            return Err(on.refusal(&error));
-        }
-    };
+    let mode = wrap_mode(information.cryptographic_parameters.as_ref()).map_err(|error| on.refusal(&error))?;
     let bare = specification.encoding_option == Some(EncodingOption::NO_ENCODING);
     if bare && !specification.attribute_names.is_empty() {
         let error = Error::new(ErrorKind::WrappingEncoding, "attributes travel in an encoded key value only");
         return Err(on.refusal(&error));
     }
     let set = on.run(ReadAttributes { object, digest: false }).await?;
-    if !(set.object.object_type.is_key() || set.object.object_type == ObjectType::SecretData) {
+    if !set.object.object_type.has_key_block() {
         let error = Error::new(ErrorKind::WrongObjectType, "objects without a key block are not wrapped");
         return Err(on.refusal(&error));
     }
@@ -136,7 +198,8 @@ async fn wrapped(
             }
         })
     });
-    let operation = RevealWrapped { object, wrapping_key, mode, prefer: prefer(&set.object, format), encode };
+    let operation =
+        RevealWrapped { object, wrapping_key, mode, prefer: prefer(&set.object, format), encode, ends_fresh };
     let wrapped = match on.execute(operation).await {
         Ok(wrapped) => wrapped,
         Err(error) if error.kind == ErrorKind::NotFound => return Err(missing_wrapping_key(on)),
@@ -158,11 +221,16 @@ async fn wrapped(
     // Wrapped material is a byte string in the place of the key value, with and without its encoding (TC-141).
     block.key_value = Some(KeyValue::Wrapped(bytes));
     block.key_wrapping_data = Some(data);
-    Ok(GetResponse {
-        object_type: enums::ObjectType::from_number(wrapped.object.object_type.number()),
-        unique_identifier: wire(object),
-        object: values::block_object(&wrapped.object, block).map_err(|error| on.refusal(&error))?,
-    })
+    values::block_object(&wrapped.object, block).map(Some).map_err(|error| on.refusal(&error))
+}
+
+/// The mode that wrapping parameters name; the one of RFC 3394 when they name none.
+pub(super) fn wrap_mode(parameters: Option<&wire_attributes::CryptographicParameters>) -> Result<WrapMode, Error> {
+    match parameters.and_then(|it| it.block_cipher_mode) {
+        None | Some(BlockCipherMode::NIST_KEY_WRAP) => Ok(WrapMode::AesKeyWrap),
+        Some(BlockCipherMode::AES_KEY_WRAP_PADDING) => Ok(WrapMode::AesKeyWrapPadding),
+        Some(_) => Err(Error::new(ErrorKind::UnsupportedParameters, "keys are wrapped by NIST or AES key wrap")),
+    }
 }
 
 fn missing_wrapping_key(on: &Exchange<'_>) -> Refusal {

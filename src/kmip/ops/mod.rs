@@ -12,6 +12,8 @@ pub(super) mod locate;
 pub(super) mod query;
 pub(super) mod register;
 pub(super) mod rekey;
+pub(super) mod split;
+pub(super) mod transfer;
 
 use kmip_codec::UniqueIdentifier as WireId;
 

@@ -1,14 +1,21 @@
 //! Register.
 
 use kmip_codec::{
+    object::ManagedObject as WireObject,
     payload::{RegisterRequest, RegisterResponse},
-    spec::enums::{Operation, ResultReason},
+    spec::enums::{Operation, ResultReason, WrappingMethod},
 };
 
 use super::{create::algorithm_and_length, wire};
 use crate::{
-    domain::{Attribute, AttributeKind, AttributeValue, ObjectType, Origin, secret::SecretFacet},
-    engine::ops::register::Register,
+    domain::{
+        Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, ObjectType, Origin, SecretValue,
+        secret::SecretFacet,
+    },
+    engine::{
+        Error, ErrorKind,
+        ops::{register::Register, reveal::Unwrap},
+    },
     kmip::{attributes, batch::Exchange, error::Refusal, values},
 };
 
@@ -27,7 +34,7 @@ pub(in crate::kmip) async fn register(
             attributes.extend(inside);
             values::Incoming { object_type, subtype: None, format: None, value: None, derived: Vec::new() }
         }
-        Some(object) => values::incoming(object, on.version, algorithm, bits)?,
+        Some(object) => taken_apart(on, object, algorithm, bits).await?,
         None => values::Incoming { object_type, subtype: None, format: None, value: None, derived: Vec::new() },
     };
     if incoming.object_type != object_type {
@@ -66,4 +73,53 @@ pub(in crate::kmip) async fn register(
     tracing::debug!(object = %object.identifier, value_present, is_template = (object_type == ObjectType::Template), "registered");
     on.made(Operation::REGISTER, &[object.identifier]);
     Ok(RegisterResponse { unique_identifier: wire(object.identifier), template_attribute: None })
+}
+
+/// Takes an object apart whose attributes may say algorithm and length, for Import.
+pub(super) async fn incoming(
+    on: &Exchange<'_>,
+    object: WireObject,
+    attributes: &mut [Attribute],
+) -> Result<values::Incoming, Refusal> {
+    let mut known = attributes.to_vec();
+    let (algorithm, bits) = algorithm_and_length(&mut known)?;
+    taken_apart(on, object, algorithm, bits).await
+}
+
+/// Takes an object apart. A wrapped value is unwrapped where its key is here and may do it, so that the object can be
+/// used; it is held and given back as it came in any case.
+async fn taken_apart(
+    on: &Exchange<'_>,
+    mut object: WireObject,
+    algorithm: Option<CryptographicAlgorithm>,
+    bits: Option<u32>,
+) -> Result<values::Incoming, Refusal> {
+    let Some(wrapped) = values::take_wrapping(&mut object)? else {
+        return values::incoming(object, on.version, algorithm, bits);
+    };
+    match unwrapped(on, &wrapped).await {
+        Ok(value) => {
+            values::put_unwrapped(&mut object, &wrapped, value, on.version)?;
+            let mut incoming = values::incoming(object, on.version, algorithm, bits)?;
+            values::hold_wrapped(&mut incoming, wrapped, on.version)?;
+            Ok(incoming)
+        }
+        Err(error) => {
+            tracing::debug!(%error, "a wrapped value is held as it came");
+            let mut incoming = values::incoming(object, on.version, algorithm, bits)?;
+            values::hold_wrapped(&mut incoming, wrapped, on.version)?;
+            Ok(incoming)
+        }
+    }
+}
+
+async fn unwrapped(on: &Exchange<'_>, wrapped: &values::WrappedValue) -> Result<SecretValue, Error> {
+    let unsupported = || Error::new(ErrorKind::UnsupportedFeature, "this wrapping is not undone here");
+    if wrapped.data.wrapping_method != WrappingMethod::ENCRYPT {
+        return Err(unsupported());
+    }
+    let information = wrapped.data.encryption_key_information.as_ref().ok_or_else(unsupported)?;
+    let mode = super::get::wrap_mode(information.cryptographic_parameters.as_ref())?;
+    let wrapping_key = on.object(Some(&information.unique_identifier)).map_err(|_not_ours| Error::not_found())?;
+    on.execute(Unwrap { wrapping_key, blob: wrapped.blob.clone(), mode }).await
 }
