@@ -5,7 +5,8 @@ use std::{ffi::CStr, sync::OnceLock};
 use cryptoki_sys::*;
 
 use super::{
-    cipher::*, digest::*, general::*, guard, key::*, object::*, pointer, session::*, sign::*, slot::*, unsupported::*,
+    cipher::*, digest::*, dual::*, general::*, guard, key::*, message::*, object::*, pointer, recover::*, session::*,
+    sign::*, slot::*, unsupported::*,
 };
 use crate::{
     config::{InterfaceMax, Settings},

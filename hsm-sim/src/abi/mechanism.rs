@@ -7,8 +7,13 @@ use cryptoki_sys::*;
 
 use super::pointer;
 use crate::{
-    core::rv::{Result, Rv},
-    crypto::{self, EcKdf, Hash, HkdfSalt, Oaep, ParamKind, Params},
+    core::{
+        attributes::Attributes,
+        rv::{Result, Rv},
+    },
+    crypto::{
+        self, EcKdf, Hash, Hedge, HkdfSalt, Kbkdf, KbkdfPart, KeyRef, Number, Oaep, ParamKind, Params, Prf, SecretKey,
+    },
 };
 
 const INVALID: Rv = Rv(CKR_MECHANISM_PARAM_INVALID);
@@ -189,7 +194,7 @@ unsafe fn params(kind: ParamKind, block: &Block) -> Result<Params> {
             let salt = match hkdf.ulSaltType {
                 CKF_HKDF_SALT_NULL => HkdfSalt::None,
                 CKF_HKDF_SALT_DATA => HkdfSalt::Data(salt),
-                // A salt key would have to be looked up in the session, which is not known here.
+                CKF_HKDF_SALT_KEY => HkdfSalt::Key(KeyRef::Handle(hkdf.hSaltKey)),
                 _ => return Err(INVALID),
             };
             Params::Hkdf {
@@ -198,7 +203,233 @@ unsafe fn params(kind: ParamKind, block: &Block) -> Result<Params> {
                 expand: (hkdf.bExpand != CK_FALSE).then_some(info),
             }
         }
+        ParamKind::Data => {
+            // SAFETY: as above.
+            let data = unsafe { block.structure::<CK_KEY_DERIVATION_STRING_DATA>() }?;
+            // SAFETY: as above.
+            Params::Data(unsafe { field(data.pData, data.ulLen) }?)
+        }
+        ParamKind::IvData(8) => {
+            // SAFETY: as above.
+            let data = unsafe { block.structure::<CK_DES_CBC_ENCRYPT_DATA_PARAMS>() }?;
+            // SAFETY: as above.
+            Params::IvData { iv: data.iv.to_vec(), data: unsafe { field(data.pData, data.length) }? }
+        }
+        ParamKind::IvData(_) => {
+            // SAFETY: as above.
+            let data = unsafe { block.structure::<CK_AES_CBC_ENCRYPT_DATA_PARAMS>() }?;
+            // SAFETY: as above.
+            Params::IvData { iv: data.iv.to_vec(), data: unsafe { field(data.pData, data.length) }? }
+        }
+        // SAFETY: as above.
+        ParamKind::Extract => Params::Extract(number(unsafe { block.structure::<CK_EXTRACT_PARAMS>() }?)?),
+        ParamKind::OtherKey => {
+            // SAFETY: as above.
+            Params::OtherKey(KeyRef::Handle(unsafe { block.structure::<CK_OBJECT_HANDLE>() }?))
+        }
+        ParamKind::Kbkdf => {
+            // SAFETY: as above.
+            let kdf = unsafe { block.structure::<CK_SP800_108_KDF_PARAMS>() }?;
+            // SAFETY: as above.
+            Params::Kbkdf(unsafe { kbkdf(kdf.prfType, kdf.pDataParams, kdf.ulNumberOfDataParams, Vec::new()) }?)
+        }
+        ParamKind::KbkdfFeedback => {
+            // SAFETY: as above.
+            let kdf = unsafe { block.structure::<CK_SP800_108_FEEDBACK_KDF_PARAMS>() }?;
+            // SAFETY: as above.
+            let iv = unsafe { field(kdf.pIV, kdf.ulIVLen) }?;
+            // SAFETY: as above.
+            Params::Kbkdf(unsafe { kbkdf(kdf.prfType, kdf.pDataParams, kdf.ulNumberOfDataParams, iv) }?)
+        }
+        // SAFETY: as above.
+        ParamKind::Pbkdf2 => unsafe { pbkdf2(block) }?,
+        ParamKind::OptionalSignContext if block.is_empty() => Params::None,
+        ParamKind::OptionalSignContext => {
+            // SAFETY: as above.
+            let sign = unsafe { block.structure::<CK_SIGN_ADDITIONAL_CONTEXT>() }?;
+            // SAFETY: as above.
+            let context = unsafe { field(sign.pContext, sign.ulContextLen) }?;
+            Params::SignContext { hedge: hedge(sign.hedgeVariant)?, context, hash: None }
+        }
+        ParamKind::HashSignContext => {
+            // SAFETY: as above.
+            let sign = unsafe { block.structure::<CK_HASH_SIGN_ADDITIONAL_CONTEXT>() }?;
+            // SAFETY: as above.
+            let context = unsafe { field(sign.pContext, sign.ulContextLen) }?;
+            let hash = Hash::from_mechanism(sign.hash).ok_or(INVALID)?;
+            Params::SignContext { hedge: hedge(sign.hedgeVariant)?, context, hash: Some(hash) }
+        }
+        // Before 3.0 the parameter was the IV itself; no IV has the length of the structure by chance that matters.
+        ParamKind::Gmac if block.count == size_of::<CK_GCM_PARAMS>() as CK_ULONG => {
+            // SAFETY: as above.
+            unsafe { params(ParamKind::Gcm, block) }?
+        }
+        ParamKind::Gmac => {
+            // SAFETY: as above.
+            Params::Gcm { iv: unsafe { block.bytes() }?, aad: Vec::new(), tag_bits: 128 }
+        }
     })
+}
+
+fn hedge(variant: CK_HEDGE_TYPE) -> Result<Hedge> {
+    match variant {
+        CKH_HEDGE_PREFERRED => Ok(Hedge::Preferred),
+        CKH_HEDGE_REQUIRED => Ok(Hedge::Required),
+        CKH_DETERMINISTIC_REQUIRED => Ok(Hedge::Deterministic),
+        _ => Err(INVALID),
+    }
+}
+
+/// Parts in one derivation, and keys beside the first.
+const PARTS_MAX: CK_ULONG = 256;
+
+/// # Safety
+///
+/// `parts` is null or points to `count` readable parts, whose values are null or readable for their lengths.
+unsafe fn kbkdf(
+    prf: CK_SP800_108_PRF_TYPE,
+    parts: *const CK_PRF_DATA_PARAM,
+    count: CK_ULONG,
+    iv: Vec<u8>,
+) -> Result<Kbkdf> {
+    if parts.is_null() || count == 0 || count > PARTS_MAX {
+        return Err(INVALID);
+    }
+    let mut read = Vec::new();
+    for place in 0..number::<usize>(count)? {
+        // SAFETY: `place` is below the count that the caller promises.
+        let part = unsafe { parts.add(place).read_unaligned() };
+        let block = Block { pointer: part.pValue.cast(), count: part.ulValueLen };
+        // SAFETY (all of the blocks below): the value is readable for its length, as the caller promises.
+        read.push(match part.type_ {
+            CK_SP800_108_ITERATION_VARIABLE if part.pValue.is_null() && block.is_empty() => KbkdfPart::Iteration(None),
+            // SAFETY: as above.
+            CK_SP800_108_ITERATION_VARIABLE => KbkdfPart::Iteration(Some(unsafe { counter(&block) }?)),
+            // SAFETY: as above.
+            CK_SP800_108_COUNTER => KbkdfPart::Counter(unsafe { counter(&block) }?),
+            CK_SP800_108_DKM_LENGTH => {
+                // SAFETY: as above.
+                let length = unsafe { block.structure::<CK_SP800_108_DKM_LENGTH_FORMAT>() }?;
+                let of_segments = match length.dkmLengthMethod {
+                    CK_SP800_108_DKM_LENGTH_SUM_OF_KEYS => false,
+                    CK_SP800_108_DKM_LENGTH_SUM_OF_SEGMENTS => true,
+                    _ => return Err(INVALID),
+                };
+                KbkdfPart::Length { of_segments, format: format(length.bLittleEndian, length.ulWidthInBits, 64)? }
+            }
+            CK_SP800_108_BYTE_ARRAY if !block.is_empty() => {
+                // SAFETY: as above.
+                KbkdfPart::Bytes(unsafe { block.bytes() }?)
+            }
+            CK_SP800_108_KEY_HANDLE => {
+                // SAFETY: as above.
+                KbkdfPart::Key(KeyRef::Handle(unsafe { block.structure::<CK_OBJECT_HANDLE>() }?))
+            }
+            _ => return Err(INVALID),
+        });
+    }
+    Ok(Kbkdf { prf: Prf::from_mechanism(prf).ok_or(INVALID)?, parts: read, iv })
+}
+
+/// # Safety
+///
+/// As [`Block::structure`].
+unsafe fn counter(block: &Block) -> Result<Number> {
+    // SAFETY: as the caller promises.
+    let counter = unsafe { block.structure::<CK_SP800_108_COUNTER_FORMAT>() }?;
+    format(counter.bLittleEndian, counter.ulWidthInBits, 32)
+}
+
+fn format(little_endian: CK_BBOOL, bits: CK_ULONG, bits_max: CK_ULONG) -> Result<Number> {
+    if bits == 0 || bits > bits_max || !bits.is_multiple_of(8) || little_endian > CK_TRUE {
+        return Err(INVALID);
+    }
+    Ok(Number { little_endian: little_endian != CK_FALSE, bytes: number(bits / 8)? })
+}
+
+/// # Safety
+///
+/// The block's pointer is null or readable for its count, and holds one of the two structures for passwords.
+unsafe fn pbkdf2(block: &Block) -> Result<Params> {
+    // Both structures have the same size. The older one has a pointer to the password's length where the newer one has
+    // the length; what is larger than any password is such a pointer.
+    // SAFETY: as the caller promises.
+    let pbkdf2 = unsafe { block.structure::<CK_PKCS5_PBKD2_PARAMS2>() }?;
+    let mut length = pbkdf2.ulPasswordLen;
+    if length > PASSWORD_BYTES_MAX {
+        let place = std::ptr::with_exposed_provenance::<CK_ULONG>(number(length)?);
+        // SAFETY: as the caller promises, it is the structure of the older standard.
+        length = unsafe { place.read_unaligned() };
+    }
+    if pbkdf2.saltSource != CKZ_SALT_SPECIFIED || length > PASSWORD_BYTES_MAX || pbkdf2.ulPrfDataLen != 0 {
+        return Err(INVALID);
+    }
+    let hash = match pbkdf2.prf {
+        CKP_PKCS5_PBKD2_HMAC_SHA1 => Hash::Sha1,
+        CKP_PKCS5_PBKD2_HMAC_SHA224 => Hash::Sha224,
+        CKP_PKCS5_PBKD2_HMAC_SHA256 => Hash::Sha256,
+        CKP_PKCS5_PBKD2_HMAC_SHA384 => Hash::Sha384,
+        CKP_PKCS5_PBKD2_HMAC_SHA512 => Hash::Sha512,
+        CKP_PKCS5_PBKD2_HMAC_SHA512_224 => Hash::Sha512_224,
+        CKP_PKCS5_PBKD2_HMAC_SHA512_256 => Hash::Sha512_256,
+        _ => return Err(INVALID),
+    };
+    // SAFETY: as the caller promises.
+    let (salt, password) = unsafe {
+        (
+            field(pbkdf2.pSaltSourceData.cast(), pbkdf2.ulSaltSourceDataLen)?,
+            field(pbkdf2.pPassword, length)?,
+        )
+    };
+    Ok(Params::Pbkdf2 { hash, salt, iterations: number(pbkdf2.iterations)?, password: SecretKey::new(password.into()) })
+}
+
+/// Longer than any password, below any address.
+const PASSWORD_BYTES_MAX: CK_ULONG = 65_536;
+
+/// A key to be derived beside the first: its template, and where its handle goes.
+pub(super) struct Additional {
+    pub(super) template: Result<Attributes>,
+    pub(super) place: *mut CK_OBJECT_HANDLE,
+}
+
+/// The further keys that a derivation is to make (PKCS#11 3.1 §6.42.6).
+///
+/// # Safety
+///
+/// As [`read`], which has accepted the mechanism; the templates are as `pointer::template` wants them, and the places null
+/// or writable.
+pub(super) unsafe fn additional(mechanism: *const CK_MECHANISM) -> Result<Vec<Additional>> {
+    pointer::check(mechanism)?;
+    // SAFETY: not null, and readable as the caller promises.
+    let raw = unsafe { mechanism.read_unaligned() };
+    let block = Block { pointer: raw.pParameter.cast(), count: raw.ulParameterLen };
+    let (keys, count) = match raw.mechanism {
+        CKM_SP800_108_COUNTER_KDF | CKM_SP800_108_DOUBLE_PIPELINE_KDF => {
+            // SAFETY: as the caller promises.
+            let kdf = unsafe { block.structure::<CK_SP800_108_KDF_PARAMS>() }?;
+            (kdf.pAdditionalDerivedKeys, kdf.ulAdditionalDerivedKeys)
+        }
+        CKM_SP800_108_FEEDBACK_KDF => {
+            // SAFETY: as the caller promises.
+            let kdf = unsafe { block.structure::<CK_SP800_108_FEEDBACK_KDF_PARAMS>() }?;
+            (kdf.pAdditionalDerivedKeys, kdf.ulAdditionalDerivedKeys)
+        }
+        _ => return Ok(Vec::new()),
+    };
+    if (keys.is_null() && count > 0) || count >= PARTS_MAX {
+        return Err(INVALID);
+    }
+    let mut read = Vec::new();
+    for place in 0..number::<usize>(count)? {
+        // SAFETY: `place` is below the count that the caller promises.
+        let key = unsafe { keys.add(place).read_unaligned() };
+        pointer::check(key.phKey)?;
+        // SAFETY: as the caller promises.
+        let template = unsafe { pointer::template(key.pTemplate, key.ulAttributeCount) };
+        read.push(Additional { template, place: key.phKey });
+    }
+    Ok(read)
 }
 
 /// # Safety

@@ -6,14 +6,17 @@
 
 mod cipher;
 mod digest;
+mod dual;
 mod general;
 mod interface;
 mod key;
 mod mechanism;
+mod message;
 mod module;
 mod object;
 mod page;
 mod pointer;
+mod recover;
 mod session;
 mod sign;
 mod slot;

@@ -79,6 +79,61 @@ pub(super) unsafe extern "C" fn C_Login(
     })
 }
 
+/// # Safety
+///
+/// `pin` and `name` are null or readable for their lengths.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn C_LoginUser(
+    session: CK_SESSION_HANDLE,
+    user: CK_USER_TYPE,
+    pin: *mut CK_UTF8CHAR,
+    pin_length: CK_ULONG,
+    name: *mut CK_UTF8CHAR,
+    name_length: CK_ULONG,
+) -> CK_RV {
+    session_call(Function::LoginUser, session, |library, session| {
+        // SAFETY: as the caller promises.
+        let (pin, name) = unsafe { (pin_bytes(pin, pin_length)?, pointer::bytes(name, name_length)?) };
+        library.log_in_user(session, user, pin, name)
+    })
+}
+
+/// # Safety
+///
+/// `state` and `length` are a buffer as [`pointer::Sink::new`] wants it.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn C_GetOperationState(
+    session: CK_SESSION_HANDLE,
+    state: *mut CK_BYTE,
+    length: *mut CK_ULONG,
+) -> CK_RV {
+    session_call(Function::GetOperationState, session, |_, session| {
+        // SAFETY: as the caller promises.
+        let sink = unsafe { pointer::Sink::new(state, length) }?;
+        let saved = session.operations().save()?;
+        sink.fill(|output| Ok(output.put(&saved)))
+    })
+}
+
+/// # Safety
+///
+/// `state` is null or readable for its length.
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn C_SetOperationState(
+    session: CK_SESSION_HANDLE,
+    state: *mut CK_BYTE,
+    length: CK_ULONG,
+    encryption_key: CK_OBJECT_HANDLE,
+    authentication_key: CK_OBJECT_HANDLE,
+) -> CK_RV {
+    session_call(Function::SetOperationState, session, |_, session| {
+        pointer::check(state)?;
+        // SAFETY: as the caller promises.
+        let saved = unsafe { pointer::bytes(state, length) }?;
+        session.restore(saved, [encryption_key, authentication_key])
+    })
+}
+
 /// Logs out of the token of a session.
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn C_Logout(session: CK_SESSION_HANDLE) -> CK_RV {

@@ -152,7 +152,9 @@ pub(super) unsafe extern "C" fn C_GetMechanismInfo(
         if flags == 0 {
             return Err(Rv(CKR_MECHANISM_INVALID));
         }
-        let value = CK_MECHANISM_INFO { ulMinKeySize: known.min, ulMaxKeySize: known.max, flags };
+        let is_old = mechanism == CKM_RSA_PKCS_KEY_PAIR_GEN && library.config.is_permissive();
+        let min = if is_old { 1024 } else { known.min };
+        let value = CK_MECHANISM_INFO { ulMinKeySize: min, ulMaxKeySize: known.max, flags };
         // SAFETY: as the caller promises.
         unsafe { pointer::put(info, value) }
     })

@@ -25,7 +25,7 @@ pub(super) fn check_given(
 ) -> Result<()> {
     for (attribute, value) in template.iter() {
         let rule = rules::rule(attribute, class, key_type).ok_or(Rv(CKR_TEMPLATE_INCONSISTENT))?;
-        let is_making = call & (given::CREATE | given::GENERATE | given::UNWRAP) != 0;
+        let is_making = call & (given::CREATE | given::GENERATE | given::UNWRAP | given::DERIVE) != 0;
         if rule.given & call == 0 {
             // An identifier of the token's own is not an attribute that anybody gives (PKCS#11 3.1 §4.4.1).
             if attribute == CKA_UNIQUE_ID && is_making {
@@ -56,27 +56,61 @@ pub(super) fn place(session: &Session, attributes: &mut Attributes, class: CK_OB
     Ok(())
 }
 
+/// How a key came to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Origin {
+    /// Its value was given in the clear.
+    Created,
+    /// It was made here, by this mechanism.
+    Generated(CK_MECHANISM_TYPE),
+    /// It came under another key, or out of a key encapsulation.
+    Unwrapped,
+    /// It was derived from keys with this history.
+    Derived {
+        /// The history of the base key's `CKA_SENSITIVE`.
+        always_sensitive: bool,
+        /// The history of the base key's `CKA_EXTRACTABLE`.
+        never_extractable: bool,
+    },
+}
+
 /// Fills in what a key has beside its material: secrecy, usage, history.
 pub(super) fn key_defaults(
     session: &Session,
     attributes: &mut Attributes,
     class: CK_OBJECT_CLASS,
     key_type: CK_KEY_TYPE,
-    generated_by: Option<CK_MECHANISM_TYPE>,
+    origin: Origin,
 ) {
-    let config = &session.token().config;
-    if config.usage_defaults == UsageDefaults::Permissive || config.model().is_permissive {
+    let is_permissive = session.token().config.is_permissive();
+    if is_permissive {
         for usage in usages(class, key_type) {
             attributes.default_bool(*usage, true);
         }
     }
+    let generated_by = match origin {
+        Origin::Generated(mechanism) => Some(mechanism),
+        Origin::Created | Origin::Unwrapped | Origin::Derived { .. } => None,
+    };
     attributes.set_bool(CKA_LOCAL, generated_by.is_some());
     attributes.set_ulong(CKA_KEY_GEN_MECHANISM, generated_by.unwrap_or(CK_UNAVAILABLE_INFORMATION));
     if matches!(class, CKO_SECRET_KEY | CKO_PRIVATE_KEY) {
-        attributes.default_bool(CKA_SENSITIVE, true);
-        attributes.default_bool(CKA_EXTRACTABLE, false);
-        attributes.set_bool(CKA_ALWAYS_SENSITIVE, generated_by.is_some() && attributes.is(CKA_SENSITIVE));
-        attributes.set_bool(CKA_NEVER_EXTRACTABLE, generated_by.is_some() && !attributes.is(CKA_EXTRACTABLE));
+        // Programs that expect their usage without asking also expect to read back what they wrote in the clear, and to
+        // hand on what came wrapped.
+        let (sensitive, extractable) = match origin {
+            Origin::Created if is_permissive => (false, true),
+            Origin::Unwrapped if is_permissive => (true, true),
+            _ => (true, false),
+        };
+        attributes.default_bool(CKA_SENSITIVE, sensitive);
+        attributes.default_bool(CKA_EXTRACTABLE, extractable);
+        let (always_sensitive, never_extractable) = match origin {
+            Origin::Generated(_) => (true, true),
+            Origin::Created | Origin::Unwrapped => (false, false),
+            Origin::Derived { always_sensitive, never_extractable } => (always_sensitive, never_extractable),
+        };
+        attributes.set_bool(CKA_ALWAYS_SENSITIVE, always_sensitive && attributes.is(CKA_SENSITIVE));
+        attributes.set_bool(CKA_NEVER_EXTRACTABLE, never_extractable && !attributes.is(CKA_EXTRACTABLE));
     }
 }
 
@@ -88,9 +122,12 @@ const fn usages(class: CK_OBJECT_CLASS, key_type: CK_KEY_TYPE) -> &'static [CK_A
         }
         (CKO_SECRET_KEY, CKK_AES_XTS | CKK_CHACHA20) => &[CKA_ENCRYPT, CKA_DECRYPT],
         (CKO_SECRET_KEY, _) => &[CKA_SIGN, CKA_VERIFY, CKA_DERIVE],
-        (CKO_PUBLIC_KEY, CKK_RSA) => &[CKA_ENCRYPT, CKA_VERIFY, CKA_WRAP],
-        (CKO_PRIVATE_KEY, CKK_RSA) => &[CKA_DECRYPT, CKA_SIGN, CKA_UNWRAP],
-        (CKO_PUBLIC_KEY, CKK_EC | CKK_EC_EDWARDS) => &[CKA_VERIFY],
+        (CKO_PUBLIC_KEY, CKK_RSA) => &[CKA_ENCRYPT, CKA_VERIFY, CKA_VERIFY_RECOVER, CKA_WRAP],
+        (CKO_PRIVATE_KEY, CKK_RSA) => &[CKA_DECRYPT, CKA_SIGN, CKA_SIGN_RECOVER, CKA_UNWRAP],
+        (CKO_PUBLIC_KEY, CKK_EC | CKK_EC_EDWARDS | CKK_ML_DSA) => &[CKA_VERIFY],
+        (CKO_PRIVATE_KEY, CKK_ML_DSA) => &[CKA_SIGN],
+        (CKO_PUBLIC_KEY, CKK_ML_KEM) => &[CKA_ENCAPSULATE],
+        (CKO_PRIVATE_KEY, CKK_ML_KEM) => &[CKA_DECAPSULATE],
         (CKO_PRIVATE_KEY, CKK_EC) => &[CKA_SIGN, CKA_DERIVE],
         (CKO_PRIVATE_KEY, CKK_EC_EDWARDS) => &[CKA_SIGN],
         (CKO_PRIVATE_KEY, CKK_EC_MONTGOMERY) => &[CKA_DERIVE],
@@ -123,14 +160,18 @@ pub(super) fn add(session: &Session, object: Object) -> Result<CK_OBJECT_HANDLE>
 
 /// Adds objects that belong together: all or none.
 pub(super) fn add_all<const N: usize>(session: &Session, objects: [Object; N]) -> Result<[CK_OBJECT_HANDLE; N]> {
+    add_list(session, Vec::from(objects))?.try_into().map_err(|_other_number| Rv(CKR_GENERAL_ERROR))
+}
+
+/// Adds objects that belong together: all or none.
+pub(super) fn add_list(session: &Session, objects: Vec<Object>) -> Result<Vec<CK_OBJECT_HANDLE>> {
     if objects.iter().any(|object| !object.is_token()) {
         session.note_objects();
     }
     for object in &objects {
         session.token().config.check_object(&object.attributes)?;
     }
-    let handles = session.token().add(session.handle, Vec::from(objects))?;
-    handles.try_into().map_err(|_other_number| Rv(CKR_GENERAL_ERROR))
+    session.token().add(session.handle, objects)
 }
 
 /// The class a template names.
@@ -168,7 +209,7 @@ impl Session {
         let mut attributes = template;
         place(self, &mut attributes, class)?;
         if let Some(key_type) = key_type {
-            key_defaults(self, &mut attributes, class, key_type, None);
+            key_defaults(self, &mut attributes, class, key_type, Origin::Created);
             if class == CKO_SECRET_KEY {
                 settle_secret(&mut attributes, key_type)?;
             }

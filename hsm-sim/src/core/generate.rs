@@ -9,7 +9,10 @@ use super::{
     rv::{Result, Rv},
     session::Session,
 };
-use crate::crypto::{self, Curve, Key, MechanismInfo, PairParams};
+use crate::{
+    config::UsageDefaults,
+    crypto::{self, Curve, Key, MechanismInfo, PairParams, Params},
+};
 
 /// Refuses a class or key type other than the mechanism makes, and sets both.
 fn settle_kind(attributes: &mut Attributes, class: CK_OBJECT_CLASS, info: &MechanismInfo) -> Result<CK_KEY_TYPE> {
@@ -28,13 +31,18 @@ fn settle_kind(attributes: &mut Attributes, class: CK_OBJECT_CLASS, info: &Mecha
 
 impl Session {
     /// `C_GenerateKey`
-    pub(crate) fn generate_key(&self, number: CK_MECHANISM_TYPE, template: Attributes) -> Result<CK_OBJECT_HANDLE> {
+    pub(crate) fn generate_key(
+        &self,
+        number: CK_MECHANISM_TYPE,
+        params: &Params,
+        template: Attributes,
+    ) -> Result<CK_OBJECT_HANDLE> {
         let info = permit::mechanism(number, CKF_GENERATE)?;
         let mut attributes = template;
         let key_type = settle_kind(&mut attributes, CKO_SECRET_KEY, info)?;
         create::check_given(self, &attributes, given::GENERATE, CKO_SECRET_KEY, Some(key_type))?;
         create::place(self, &mut attributes, CKO_SECRET_KEY)?;
-        create::key_defaults(self, &mut attributes, CKO_SECRET_KEY, key_type, Some(number));
+        create::key_defaults(self, &mut attributes, CKO_SECRET_KEY, key_type, create::Origin::Generated(number));
         let length = attributes.ulong(CKA_VALUE_LEN).map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         let fixed = keys::fixed_length(key_type);
         let bytes = match (fixed, length) {
@@ -43,12 +51,13 @@ impl Session {
             (None, None) => return Err(Rv(CKR_TEMPLATE_INCOMPLETE)),
         };
         keys::check_secret_length(key_type, bytes)?;
-        let value = match key_type {
-            CKK_DES2 | CKK_DES3 => crypto::generate_des(bytes)?,
+        let value = match (number, key_type) {
+            (CKM_PKCS5_PBKD2, _) => crypto::pbkdf2(params, bytes)?,
+            (_, CKK_DES2 | CKK_DES3) => crypto::generate_des(bytes)?,
             _ => crypto::generate_secret(bytes)?,
         };
         attributes.set(CKA_VALUE, value.as_slice());
-        attributes.set_ulong(CKA_VALUE_LEN, bytes as CK_ULONG);
+        create::settle_secret(&mut attributes, key_type)?;
         create::add(self, create::finish(attributes)?)
     }
 
@@ -65,10 +74,13 @@ impl Session {
             let key_type = settle_kind(attributes, *class, info)?;
             create::check_given(self, attributes, given::GENERATE, *class, Some(key_type))?;
             create::place(self, attributes, *class)?;
-            create::key_defaults(self, attributes, *class, key_type, Some(number));
+            create::key_defaults(self, attributes, *class, key_type, create::Origin::Generated(number));
         }
         let [(mut public, _), (mut private, _)] = halves;
         let params = pair_params(&public, &private)?;
+        if let PairParams::Rsa { modulus_bits, .. } = &params {
+            self.check_rsa_bits(*modulus_bits)?;
+        }
         let key = crypto::generate_key_pair(number, &params)?;
         // Both halves name the curve as the caller did.
         if let Some(name) = public.get(CKA_EC_PARAMS).map(<[u8]>::to_vec) {
@@ -80,6 +92,17 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Keys that were long enough once are made only for callers that ask for what is old.
+    fn check_rsa_bits(&self, bits: u32) -> Result<()> {
+        let is_old = bits < crypto::RSA_GENERATE_BITS_MIN;
+        if is_old && self.token().config.usage_defaults != UsageDefaults::Permissive {
+            return Err(Rv(CKR_KEY_SIZE_RANGE));
+        }
+        Ok(())
+    }
+}
+
 fn pair_params(public: &Attributes, private: &Attributes) -> Result<PairParams> {
     if public.ulong(CKA_KEY_TYPE) == Some(CKK_RSA) {
         let bits = public.ulong(CKA_MODULUS_BITS).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?;
@@ -87,6 +110,13 @@ fn pair_params(public: &Attributes, private: &Attributes) -> Result<PairParams> 
             modulus_bits: u32::try_from(bits).map_err(|_too_long| Rv(CKR_KEY_SIZE_RANGE))?,
             public_exponent: public.get(CKA_PUBLIC_EXPONENT).unwrap_or_default().to_vec(),
         });
+    }
+    if let Some(key_type @ (CKK_ML_KEM | CKK_ML_DSA)) = public.ulong(CKA_KEY_TYPE) {
+        let number = public.ulong(CKA_PARAMETER_SET).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?;
+        if private.ulong(CKA_PARAMETER_SET).is_some_and(|other| other != number) {
+            return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
+        }
+        return Ok(PairParams::Set(keys::known_set(Some(key_type), number)?));
     }
     let name = public.get(CKA_EC_PARAMS).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?;
     if private.get(CKA_EC_PARAMS).is_some_and(|other| other != name) {

@@ -9,7 +9,8 @@ use super::{
     rv::{Result, Rv},
 };
 use crate::crypto::{
-    self, Curve, EcPublicKey, Hash, Key, Params, RawPublicKey, RsaNumbers, RsaPrivateKey, RsaPublicKey,
+    self, Curve, EcPublicKey, Hash, Key, LatticePrivateKey, LatticePublicKey, ParameterSet, Params, RawPublicKey,
+    RsaNumbers, RsaPrivateKey, RsaPublicKey,
 };
 
 /// Lengths a secret key type takes, in bytes; nothing for types this token does not have.
@@ -21,7 +22,8 @@ fn secret_lengths(key_type: CK_KEY_TYPE) -> Option<&'static [std::ops::RangeIncl
         CKK_DES2 => &[16..=16],
         CKK_DES3 => &[24..=24],
         CKK_GENERIC_SECRET | CKK_HKDF | CKK_SHA_1_HMAC | CKK_SHA224_HMAC | CKK_SHA256_HMAC | CKK_SHA384_HMAC
-        | CKK_SHA512_HMAC => &[1..=GENERIC_BYTES_MAX],
+        | CKK_SHA512_HMAC | CKK_SHA512_224_HMAC | CKK_SHA512_256_HMAC | CKK_SHA3_224_HMAC | CKK_SHA3_256_HMAC
+        | CKK_SHA3_384_HMAC | CKK_SHA3_512_HMAC => &[1..=GENERIC_BYTES_MAX],
         _ => return None,
     })
 }
@@ -64,12 +66,38 @@ pub(crate) fn from_attributes(object: &Object) -> Result<Key> {
             exponent_2: secret(CKA_EXPONENT_2),
             coefficient: secret(CKA_COEFFICIENT),
         })?),
+        (CKO_PUBLIC_KEY, Some(CKK_ML_KEM | CKK_ML_DSA)) => {
+            Key::LatticePublic(LatticePublicKey::new(parameter_set(object)?, value(CKA_VALUE)?)?)
+        }
+        (CKO_PRIVATE_KEY, Some(CKK_ML_KEM | CKK_ML_DSA)) => {
+            let (set, seed) = (parameter_set(object)?, object.attributes.get(CKA_SEED).filter(|seed| !seed.is_empty()));
+            // At least one of the two (3.2 §6.67.4).
+            Key::LatticePrivate(match (object.attributes.get(CKA_VALUE), seed) {
+                (None, Some(seed)) => LatticePrivateKey::from_seed(set, seed)?,
+                (_, seed) => LatticePrivateKey::new(set, value(CKA_VALUE)?, seed)?,
+            })
+        }
         (CKO_PUBLIC_KEY, Some(_)) => Key::from_curve_public(curve()?, value(CKA_EC_POINT)?)?,
         (CKO_PRIVATE_KEY, Some(_)) => Key::from_curve_private(curve()?, value(CKA_VALUE)?)?,
         _ => return Err(Rv(CKR_KEY_TYPE_INCONSISTENT)),
     };
     // A curve of another family than the key type says.
     if key.key_type() == object.key_type { Ok(key) } else { Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)) }
+}
+
+/// The parameter set that an object, or the template of a key pair, names.
+fn parameter_set(object: &Object) -> Result<ParameterSet> {
+    let number = object.attributes.ulong(CKA_PARAMETER_SET).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?;
+    known_set(object.key_type, number)
+}
+
+/// The parameter set of a key type and number.
+pub(crate) fn known_set(key_type: Option<CK_KEY_TYPE>, number: CK_ULONG) -> Result<ParameterSet> {
+    let set = match key_type {
+        Some(CKK_ML_KEM) => ParameterSet::kem(number),
+        _ => ParameterSet::dsa(number),
+    };
+    set.ok_or(Rv(CKR_PARAMETER_SET_NOT_SUPPORTED))
 }
 
 /// Sets the attributes that a key's material determines, in the standard's encodings.
@@ -110,6 +138,17 @@ pub(crate) fn to_attributes(key: &Key, attributes: &mut Attributes) -> Result<()
         Key::Ed25519Private(key) | Key::X25519Private(key) => {
             set_curve(attributes, key.curve());
             attributes.set(CKA_VALUE, key.value().as_slice());
+        }
+        Key::LatticePublic(key) => {
+            attributes.set_ulong(CKA_PARAMETER_SET, key.set().number());
+            attributes.set(CKA_VALUE, key.bytes());
+        }
+        Key::LatticePrivate(key) => {
+            attributes.set_ulong(CKA_PARAMETER_SET, key.set().number());
+            attributes.set(CKA_VALUE, key.value());
+            if let Some(seed) = key.seed() {
+                attributes.set(CKA_SEED, seed);
+            }
         }
     }
     Ok(())

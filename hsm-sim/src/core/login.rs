@@ -120,6 +120,11 @@ impl Library {
         }
     }
 
+    /// `C_LoginUser`: without a name the same as `C_Login`; this token's users have no names.
+    pub(crate) fn log_in_user(&self, session: &Session, user: CK_USER_TYPE, pin: &[u8], name: &[u8]) -> Result<()> {
+        if name.is_empty() { self.log_in(session, user, pin) } else { Err(Rv(CKR_USER_TYPE_INVALID)) }
+    }
+
     /// `C_Logout`: also ends operations that use private objects, in every session.
     pub(crate) fn log_out(&self, session: &Session) -> Result<()> {
         let token = session.token();

@@ -4,14 +4,18 @@
 //! it (PKCS#11 3.1 §5.2). What a decryption will write is known only when it is done; if it then does not fit, the
 //! plaintext waits in the operation for a caller with more room.
 
+use std::sync::Arc;
+
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::{
+    messages::{IvSource, Messages},
     names::Function,
+    object::Object,
     rv::{Result, Rv},
 };
-use crate::crypto::{CipherOperation, CryptoError, Digester, SignOperation, VerifyOperation};
+use crate::crypto::{self, CipherOperation, CryptoError, Digester, Key, SignOperation, VerifyOperation};
 
 /// Where output goes.
 pub(crate) enum Output<'o> {
@@ -32,7 +36,7 @@ pub(crate) enum Written {
     TooSmall(usize),
 }
 
-impl Output<'_> {
+impl<'o> Output<'o> {
     /// Copies bytes that are there in full.
     pub(crate) fn put(self, bytes: &[u8]) -> Written {
         match self {
@@ -59,6 +63,15 @@ impl Output<'_> {
     }
 
     /// The room for so many bytes, or what to answer instead.
+    pub(crate) fn room_for(self, bytes: usize) -> Result<&'o mut [u8], Written> {
+        match self {
+            Self::Query => Err(Written::Needed(bytes)),
+            Self::Buffer(buffer) if buffer.len() < bytes => Err(Written::TooSmall(bytes)),
+            Self::Buffer(buffer) => Ok(buffer),
+        }
+    }
+
+    /// As [`room_for`](Self::room_for), for output that is still wanted afterwards.
     fn room(&mut self, bytes: usize) -> Result<&mut [u8], Written> {
         match self {
             Self::Query => Err(Written::Needed(bytes)),
@@ -112,6 +125,21 @@ impl<T> Slot<T> {
     /// Starts an operation.
     pub(crate) fn start(&mut self, operation: T, start: Start) {
         self.0 = Some(Running { operation, start, has_parts: false, pending: None });
+    }
+
+    /// Takes up an operation again.
+    pub(crate) fn resume(&mut self, operation: T, start: Start, has_parts: bool) {
+        self.0 = Some(Running { operation, start, has_parts, pending: None });
+    }
+
+    /// The operation under way: its mechanism, whether data came, and itself.
+    pub(crate) fn running(&self) -> Option<(CK_MECHANISM_TYPE, bool, &T)> {
+        self.0.as_ref().map(|running| (running.start.mechanism, running.has_parts, &running.operation))
+    }
+
+    /// Whether there is an operation.
+    fn is_active(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Ends the operation, if there is one.
@@ -181,7 +209,8 @@ impl<T> Running<T> {
 
     fn check_part(&mut self) -> Result<()> {
         if !self.start.is_multi_part {
-            return Err(Rv(CKR_FUNCTION_NOT_SUPPORTED));
+            // There is no operation in parts under way; saying so also ends the one there is.
+            return Err(Rv(CKR_OPERATION_NOT_INITIALIZED));
         }
         Ok(())
     }
@@ -402,6 +431,48 @@ impl Verification {
     }
 }
 
+/// A signature with recovery under way: the key, since all of the work is one call.
+pub(crate) struct Recovery(pub(crate) Arc<Object>);
+
+impl Recovery {
+    /// Bytes of a signature, and the most that are recovered from one.
+    fn bytes(&self) -> Result<usize> {
+        let bits = match self.0.key()? {
+            Key::RsaPrivate(key) => key.bits(),
+            Key::RsaPublic(key) => key.bits(),
+            _ => return Err(Rv(CKR_KEY_TYPE_INCONSISTENT)),
+        };
+        usize::try_from(bits.div_ceil(8)).map_err(|_wide| Rv(CKR_GENERAL_ERROR))
+    }
+}
+
+impl Slot<Recovery> {
+    /// `C_SignRecover`
+    pub(crate) fn sign(&mut self, data: &[u8], output: Output<'_>) -> Result<Written> {
+        self.step(|running| {
+            let (bytes, mechanism) = (running.operation.bytes()?, running.start.mechanism);
+            running.finish(bytes, output, |recovery, room| {
+                fill(room, &crypto::sign_recover(mechanism, recovery.0.key()?, data)?)
+            })
+        })
+    }
+
+    /// `C_VerifyRecover`
+    pub(crate) fn verify(&mut self, signature: &[u8], output: Output<'_>) -> Result<Written> {
+        self.step(|running| {
+            let (bytes, mechanism) = (running.operation.bytes()?, running.start.mechanism);
+            running.finish_within(bytes, output, |recovery, room| {
+                fill(room, &crypto::verify_recover(mechanism, recovery.0.key()?, signature)?)
+            })
+        })
+    }
+}
+
+fn fill(room: &mut [u8], bytes: &[u8]) -> Result<usize> {
+    room.get_mut(..bytes.len()).ok_or(Rv(CKR_GENERAL_ERROR))?.copy_from_slice(bytes);
+    Ok(bytes.len())
+}
+
 /// A search: the handles that matched when it began, in reverse, so that the next one is popped.
 pub(crate) struct Search(pub(crate) Vec<CK_OBJECT_HANDLE>);
 
@@ -415,12 +486,18 @@ pub(crate) struct Operations {
     pub(crate) sign: Slot<Box<dyn SignOperation>>,
     pub(crate) verify: Slot<Verification>,
     pub(crate) verify_signature: Slot<Verification>,
+    pub(crate) sign_recover: Slot<Recovery>,
+    pub(crate) verify_recover: Slot<Recovery>,
+    pub(crate) message_encrypt: Option<Messages>,
+    pub(crate) message_decrypt: Option<Messages>,
+    /// Of the keys that this session wraps with authentication.
+    pub(crate) wrap_ivs: IvSource,
 }
 
 impl Operations {
     /// Whether an operation waits for a log-in of its own.
     pub(super) fn wants_login(&self) -> bool {
-        let Self { search: _, encrypt, decrypt, digest, sign, verify, verify_signature } = self;
+        let Self { encrypt, decrypt, digest, sign, verify, verify_signature, sign_recover, verify_recover, .. } = self;
         let starts = [
             encrypt.started(),
             decrypt.started(),
@@ -428,6 +505,8 @@ impl Operations {
             sign.started(),
             verify.started(),
             verify_signature.started(),
+            sign_recover.started(),
+            verify_recover.started(),
         ];
         starts.into_iter().flatten().any(|start| start.wants_login)
     }
@@ -439,6 +518,8 @@ impl Operations {
         self.sign.logged_in();
         self.verify.logged_in();
         self.verify_signature.logged_in();
+        self.sign_recover.logged_in();
+        self.verify_recover.logged_in();
     }
 
     /// Ends operations that use private objects, and searches that may have found some.
@@ -450,6 +531,75 @@ impl Operations {
         self.sign.end_private();
         self.verify.end_private();
         self.verify_signature.end_private();
+        self.sign_recover.end_private();
+        self.verify_recover.end_private();
+        self.message_encrypt.take_if(|messages| messages.is_private());
+        self.message_decrypt.take_if(|messages| messages.is_private());
+    }
+
+    /// The process of messages in one direction.
+    pub(crate) fn messages(&mut self, way: Way) -> &mut Option<Messages> {
+        match way {
+            Way::Encrypt => &mut self.message_encrypt,
+            Way::Decrypt => &mut self.message_decrypt,
+        }
+    }
+
+    /// Whether anything but a digest is under way.
+    pub(super) fn is_busy_beside_digest(&self) -> bool {
+        self.encrypt.is_active()
+            || self.decrypt.is_active()
+            || self.sign.is_active()
+            || self.verify.is_active()
+            || self.verify_signature.is_active()
+            || self.sign_recover.is_active()
+            || self.verify_recover.is_active()
+            || self.message_encrypt.is_some()
+            || self.message_decrypt.is_some()
+    }
+
+    /// `C_DigestEncryptUpdate`, `C_SignEncryptUpdate`: what is encrypted is digested or signed first, but only once.
+    pub(crate) fn update_and_encrypt(
+        &mut self,
+        part: &[u8],
+        output: Output<'_>,
+        take: impl FnOnce(&mut Self, &[u8]) -> Result<()>,
+    ) -> Result<Written> {
+        let written = self.encrypt.update(part, output)?;
+        if matches!(written, Written::Done(_)) {
+            take(self, part)?;
+        }
+        Ok(written)
+    }
+
+    /// `C_DecryptDigestUpdate`, `C_DecryptVerifyUpdate`: what is decrypted is digested or verified.
+    pub(crate) fn decrypt_and_update(
+        &mut self,
+        part: &[u8],
+        output: Output<'_>,
+        take: impl FnOnce(&mut Self, &[u8]) -> Result<()>,
+    ) -> Result<Written> {
+        match output {
+            Output::Query => self.decrypt.update(part, Output::Query),
+            Output::Buffer(buffer) => {
+                let written = self.decrypt.update(part, Output::Buffer(&mut *buffer))?;
+                if let Written::Done(bytes) = written {
+                    take(self, buffer.get(..bytes).ok_or(Rv(CKR_GENERAL_ERROR))?)?;
+                }
+                Ok(written)
+            }
+        }
+    }
+
+    /// Refuses a dual call unless both of its operations are under way.
+    pub(crate) fn check_both(&self, function: Function) -> Result<()> {
+        let are_active = match function {
+            Function::DigestEncryptUpdate => self.digest.is_active() && self.encrypt.is_active(),
+            Function::SignEncryptUpdate => self.sign.is_active() && self.encrypt.is_active(),
+            Function::DecryptDigestUpdate => self.digest.is_active() && self.decrypt.is_active(),
+            _ => self.verify.is_active() && self.decrypt.is_active(),
+        };
+        if are_active { Ok(()) } else { Err(Rv(CKR_OPERATION_NOT_INITIALIZED)) }
     }
 
     /// Ends the operation that a failed call of a function ends.
@@ -464,6 +614,24 @@ impl Operations {
             Function::Verify | Function::VerifyUpdate | Function::VerifyFinal => self.verify.end(),
             Function::VerifySignature | Function::VerifySignatureUpdate | Function::VerifySignatureFinal => {
                 self.verify_signature.end();
+            }
+            Function::SignRecover => self.sign_recover.end(),
+            Function::VerifyRecover => self.verify_recover.end(),
+            Function::DigestEncryptUpdate => {
+                self.digest.end();
+                self.encrypt.end();
+            }
+            Function::DecryptDigestUpdate => {
+                self.digest.end();
+                self.decrypt.end();
+            }
+            Function::SignEncryptUpdate => {
+                self.sign.end();
+                self.encrypt.end();
+            }
+            Function::DecryptVerifyUpdate => {
+                self.verify.end();
+                self.decrypt.end();
             }
             _ => {}
         }
@@ -482,6 +650,18 @@ impl Operations {
             Function::VerifySignature | Function::VerifySignatureUpdate | Function::VerifySignatureFinal => {
                 self.verify_signature.started()
             }
+            Function::SignRecover => self.sign_recover.mechanism(),
+            Function::VerifyRecover => self.verify_recover.mechanism(),
+            Function::DigestEncryptUpdate | Function::SignEncryptUpdate => self.encrypt.mechanism(),
+            Function::DecryptDigestUpdate | Function::DecryptVerifyUpdate => self.decrypt.mechanism(),
+            Function::EncryptMessage
+            | Function::EncryptMessageBegin
+            | Function::EncryptMessageNext
+            | Function::MessageEncryptFinal => self.message_encrypt.as_ref().map(Messages::mechanism),
+            Function::DecryptMessage
+            | Function::DecryptMessageBegin
+            | Function::DecryptMessageNext
+            | Function::MessageDecryptFinal => self.message_decrypt.as_ref().map(Messages::mechanism),
             _ => None,
         }
     }
@@ -507,6 +687,18 @@ impl Operations {
         if names(CKF_VERIFY) {
             self.verify.end();
             self.verify_signature.end();
+        }
+        if names(CKF_SIGN_RECOVER) {
+            self.sign_recover.end();
+        }
+        if names(CKF_VERIFY_RECOVER) {
+            self.verify_recover.end();
+        }
+        if names(CKF_MESSAGE_ENCRYPT) {
+            self.message_encrypt = None;
+        }
+        if names(CKF_MESSAGE_DECRYPT) {
+            self.message_decrypt = None;
         }
     }
 }

@@ -6,7 +6,7 @@ use cryptoki_sys::*;
 
 use super::{
     object::Object,
-    operation::{Start, Verification},
+    operation::{Recovery, Start, Verification},
     rv::{Result, Rv},
     session::Session,
 };
@@ -26,7 +26,7 @@ pub(super) fn takes(info: &MechanismInfo, object: &Object) -> bool {
 }
 
 /// The key of an operation, if it may be used so.
-fn permitted(
+pub(super) fn permitted(
     session: &Session,
     number: CK_MECHANISM_TYPE,
     key: CK_OBJECT_HANDLE,
@@ -51,6 +51,12 @@ fn permitted(
         wants_login: object.flag(CKA_ALWAYS_AUTHENTICATE),
     };
     Ok((object, start))
+}
+
+/// Refuses the wrong half of a key pair before anything is computed.
+fn check_class(object: &Object, class: CK_OBJECT_CLASS) -> Result<()> {
+    object.key()?;
+    if object.class == class { Ok(()) } else { Err(Rv(CKR_KEY_TYPE_INCONSISTENT)) }
 }
 
 impl Session {
@@ -104,6 +110,26 @@ impl Session {
         let (object, start) = permitted(self, number, key, CKF_VERIFY, CKA_VERIFY)?;
         let operation = crypto::verifier(number, params, object.key()?)?;
         operations.verify_signature.start(Verification { operation, signature: Some(signature.to_vec()) }, start);
+        Ok(())
+    }
+
+    /// `C_SignRecoverInit`
+    pub(crate) fn sign_recover_init(&self, number: CK_MECHANISM_TYPE, key: CK_OBJECT_HANDLE) -> Result<()> {
+        let mut operations = self.operations();
+        operations.sign_recover.check_free()?;
+        let (object, start) = permitted(self, number, key, CKF_SIGN_RECOVER, CKA_SIGN_RECOVER)?;
+        check_class(&object, CKO_PRIVATE_KEY)?;
+        operations.sign_recover.start(Recovery(object), start);
+        Ok(())
+    }
+
+    /// `C_VerifyRecoverInit`
+    pub(crate) fn verify_recover_init(&self, number: CK_MECHANISM_TYPE, key: CK_OBJECT_HANDLE) -> Result<()> {
+        let mut operations = self.operations();
+        operations.verify_recover.check_free()?;
+        let (object, start) = permitted(self, number, key, CKF_VERIFY_RECOVER, CKA_VERIFY_RECOVER)?;
+        check_class(&object, CKO_PUBLIC_KEY)?;
+        operations.verify_recover.start(Recovery(object), start);
         Ok(())
     }
 

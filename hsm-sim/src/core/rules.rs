@@ -65,6 +65,8 @@ pub(crate) mod given {
     pub(crate) const COPY: u8 = 8;
     /// `C_SetAttributeValue`
     pub(crate) const SET: u8 = 16;
+    /// `C_DeriveKey`, `C_EncapsulateKey`, `C_DecapsulateKey`
+    pub(crate) const DERIVE: u8 = 32;
 }
 
 /// Objects that have an attribute.
@@ -74,6 +76,8 @@ mod held {
     pub(super) const PUBLIC: u8 = 4;
     pub(super) const PRIVATE: u8 = 8;
     pub(super) const SECRET: u8 = 16;
+    pub(super) const MECHANISM: u8 = 32;
+    pub(super) const PROFILE: u8 = 64;
 }
 
 /// A family of key types that share attributes.
@@ -82,6 +86,7 @@ enum Family {
     Any,
     Rsa,
     Ec,
+    Lattice,
 }
 
 /// One rule.
@@ -131,26 +136,29 @@ impl Rule {
             CKO_PUBLIC_KEY => held::PUBLIC,
             CKO_PRIVATE_KEY => held::PRIVATE,
             CKO_SECRET_KEY => held::SECRET,
+            CKO_MECHANISM => held::MECHANISM,
+            CKO_PROFILE => held::PROFILE,
             _ => 0,
         };
         let of_family = match self.family {
             Family::Any => true,
             Family::Rsa => key_type == Some(CKK_RSA),
             Family::Ec => matches!(key_type, Some(CKK_EC | CKK_EC_EDWARDS | CKK_EC_MONTGOMERY)),
+            Family::Lattice => matches!(key_type, Some(CKK_ML_KEM | CKK_ML_DSA)),
         };
         self.holders & holder != 0 && of_family
     }
 }
 
-const fn rules() -> [Rule; 83] {
+const fn rules() -> [Rule; 95] {
     use Fallback::*;
     use Kind::*;
-    use given::{COPY, CREATE, GENERATE, SET, UNWRAP};
-    use held::{CERT, DATA, PRIVATE, PUBLIC, SECRET};
-    const ALL: u8 = DATA | CERT | PUBLIC | PRIVATE | SECRET;
+    use given::{COPY, CREATE, DERIVE, GENERATE, SET, UNWRAP};
+    use held::{CERT, DATA, MECHANISM, PRIVATE, PROFILE, PUBLIC, SECRET};
+    const ALL: u8 = DATA | CERT | PUBLIC | PRIVATE | SECRET | MECHANISM | PROFILE;
     const KEYS: u8 = PUBLIC | PRIVATE | SECRET;
     const HIDDEN: u8 = PRIVATE | SECRET;
-    const MAKE: u8 = CREATE | GENERATE | UNWRAP;
+    const MAKE: u8 = CREATE | GENERATE | UNWRAP | DERIVE;
     const KEEP: u8 = MAKE | COPY;
     const ANY: u8 = KEEP | SET;
     const NEVER: u8 = 0;
@@ -168,10 +176,12 @@ const fn rules() -> [Rule; 83] {
         rule(CKA_COPYABLE, Bool, ALL, ANY, True).only(Way::ToFalse),
         rule(CKA_DESTROYABLE, Bool, ALL, ANY, True).only(Way::ToFalse),
         // §4.5: data; CKA_ID on data is ours, so that whoever names everything by id can name data too
-        rule(CKA_APPLICATION, Bytes, DATA, CREATE | COPY | SET, Empty),
-        rule(CKA_OBJECT_ID, Bytes, DATA, CREATE | COPY | SET, Empty),
+        rule(CKA_APPLICATION, Bytes, DATA, CREATE | DERIVE | COPY | SET, Empty),
+        rule(CKA_OBJECT_ID, Bytes, DATA, CREATE | DERIVE | COPY | SET, Empty),
         rule(CKA_VALUE, Bytes, DATA, CREATE | COPY | SET, Empty),
-        rule(CKA_ID, Bytes, DATA, CREATE | COPY | SET, Empty),
+        rule(CKA_ID, Bytes, DATA, CREATE | DERIVE | COPY | SET, Empty),
+        // §6.62: how much CKM_HKDF_DATA is to make; it is not kept
+        rule(CKA_VALUE_LEN, Ulong, DATA, DERIVE, Absent),
         // §4.6: certificates
         rule(CKA_CERTIFICATE_TYPE, Ulong, CERT, CREATE, Absent),
         rule(CKA_TRUSTED, Bool, CERT, CREATE | COPY | SET, False),
@@ -200,6 +210,7 @@ const fn rules() -> [Rule; 83] {
         rule(CKA_KEY_GEN_MECHANISM, Ulong, KEYS, NEVER, Unavailable),
         rule(CKA_ALLOWED_MECHANISMS, Mechanisms, KEYS, MAKE | COPY, Absent),
         rule(CKA_CHECK_VALUE, Bytes, KEYS, MAKE | COPY, Empty),
+        rule(CKA_OBJECT_VALIDATION_FLAGS, Ulong, KEYS, NEVER, Zero),
         // §4.8: public keys
         rule(CKA_SUBJECT, Bytes, PUBLIC, ANY, Empty),
         rule(CKA_ENCRYPT, Bool, PUBLIC, ANY, False),
@@ -208,6 +219,8 @@ const fn rules() -> [Rule; 83] {
         rule(CKA_WRAP, Bool, PUBLIC, ANY, False),
         rule(CKA_TRUSTED, Bool, PUBLIC, ANY, False),
         rule(CKA_WRAP_TEMPLATE, Template, PUBLIC, KEEP, Absent),
+        rule(CKA_ENCAPSULATE, Bool, PUBLIC, ANY, False),
+        rule(CKA_ENCAPSULATE_TEMPLATE, Template, PUBLIC, KEEP, Absent),
         rule(CKA_PUBLIC_KEY_INFO, Bytes, PUBLIC, CREATE, Empty),
         // §4.9: private keys
         rule(CKA_SUBJECT, Bytes, PRIVATE, ANY, Empty),
@@ -216,6 +229,8 @@ const fn rules() -> [Rule; 83] {
         rule(CKA_SIGN_RECOVER, Bool, PRIVATE, ANY, False),
         rule(CKA_UNWRAP, Bool, PRIVATE, ANY, False),
         rule(CKA_ALWAYS_AUTHENTICATE, Bool, PRIVATE, KEEP, False),
+        rule(CKA_DECAPSULATE, Bool, PRIVATE, ANY, False),
+        rule(CKA_DECAPSULATE_TEMPLATE, Template, PRIVATE, KEEP, Absent),
         rule(CKA_PUBLIC_KEY_INFO, Bytes, PRIVATE, CREATE | UNWRAP, Empty),
         // §4.9, §4.10: private and secret keys
         rule(CKA_SENSITIVE, Bool, HIDDEN, ANY, False).only(Way::ToTrue),
@@ -251,6 +266,14 @@ const fn rules() -> [Rule; 83] {
         rule(CKA_EC_PARAMS, Bytes, PUBLIC | PRIVATE, CREATE | GENERATE, Absent).of(Family::Ec),
         rule(CKA_EC_POINT, Bytes, PUBLIC, CREATE, Absent).of(Family::Ec),
         rule(CKA_VALUE, Bytes, PRIVATE, CREATE, Absent).of(Family::Ec).secret(),
+        // 3.2 §6.67, §6.68: ML-DSA and ML-KEM
+        rule(CKA_PARAMETER_SET, Ulong, PUBLIC | PRIVATE, CREATE | GENERATE, Absent).of(Family::Lattice),
+        rule(CKA_VALUE, Bytes, PUBLIC, CREATE, Absent).of(Family::Lattice),
+        rule(CKA_VALUE, Bytes, PRIVATE, CREATE, Absent).of(Family::Lattice).secret(),
+        rule(CKA_SEED, Bytes, PRIVATE, CREATE, Empty).of(Family::Lattice).secret(),
+        // §4.12, §4.13: mechanisms and profiles, which only the token makes
+        rule(CKA_MECHANISM_TYPE, Ulong, MECHANISM, NEVER, Absent),
+        rule(CKA_PROFILE_ID, Ulong, PROFILE, NEVER, Absent),
     ]
 }
 
@@ -302,7 +325,7 @@ mod tests {
     fn an_object_has_at_most_one_rule_for_an_attribute() {
         let classes = [CKO_DATA, CKO_CERTIFICATE, CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY];
         for (class, key_type) in
-            classes.into_iter().flat_map(|class| [(class, CKK_RSA), (class, CKK_EC), (class, CKK_AES)])
+            classes.into_iter().flat_map(|class| [(class, CKK_RSA), (class, CKK_EC), (class, CKK_ML_DSA), (class, CKK_AES)])
         {
             let mut seen: Vec<_> = all(class, Some(key_type)).map(|rule| rule.attribute).collect();
             let count = seen.len();

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{
     attributes::Attributes,
+    builtin::{self, BUILTIN_OBJECT},
     cache::{Cache, Lookup},
     clock,
     login::Login,
@@ -207,6 +208,9 @@ impl Token {
 
     /// The object of a handle, if there is one and the caller may see it.
     pub(crate) fn object(&self, handle: CK_OBJECT_HANDLE) -> Result<Arc<Object>> {
+        if handle & (SESSION_OBJECT | BUILTIN_OBJECT) == BUILTIN_OBJECT {
+            return builtin::object(handle).ok_or(Rv(CKR_OBJECT_HANDLE_INVALID));
+        }
         let object = if handle & SESSION_OBJECT != 0 {
             self.session_objects.read().get(&handle).map(|held| Arc::clone(&held.object))
         } else {

@@ -1,12 +1,16 @@
 //! Keys out and in under other keys.
 
+use std::sync::Arc;
+
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::{
     attributes::Attributes,
     create, generate, keys,
+    messages::{self, MessageParams},
     object::Object,
+    operation::{Output, Written},
     permit,
     rules::given,
     rv::{Result, Rv},
@@ -26,6 +30,38 @@ impl Session {
         wrapping: CK_OBJECT_HANDLE,
         key: CK_OBJECT_HANDLE,
     ) -> Result<Vec<u8>> {
+        let (wrapping, plain) = self.wrap_source(number, wrapping, key)?;
+        Ok(crypto::wrap(number, params, wrapping.key()?, &plain)?)
+    }
+
+    /// `C_WrapKeyAuthenticated`: the tag and the IV that was made are in the parameters.
+    pub(crate) fn wrap_key_authenticated(
+        &self,
+        number: CK_MECHANISM_TYPE,
+        params: &mut MessageParams,
+        [wrapping, key]: [CK_OBJECT_HANDLE; 2],
+        aad: &[u8],
+        output: Output<'_>,
+    ) -> Result<Written> {
+        check_authenticated(number)?;
+        let (wrapping, plain) = self.wrap_source(number, wrapping, key)?;
+        let room = match output.room_for(plain.len()) {
+            Ok(room) => room,
+            Err(written) => return Ok(written),
+        };
+        let mut operations = self.operations();
+        let wrapped = messages::seal(number, &wrapping, &mut operations.wrap_ivs, params, (aad, &plain))?;
+        room.get_mut(..wrapped.len()).ok_or(Rv(CKR_GENERAL_ERROR))?.copy_from_slice(&wrapped);
+        Ok(Written::Done(wrapped.len()))
+    }
+
+    /// The wrapping key and the plain form of the key to be wrapped, if both may be used so.
+    fn wrap_source(
+        &self,
+        number: CK_MECHANISM_TYPE,
+        wrapping: CK_OBJECT_HANDLE,
+        key: CK_OBJECT_HANDLE,
+    ) -> Result<(Arc<Object>, Zeroizing<Vec<u8>>)> {
         let info = permit::mechanism(number, CKF_WRAP)?;
         let wrapping = self.token().object(wrapping).map_err(|_invalid| Rv(CKR_WRAPPING_KEY_HANDLE_INVALID))?;
         let target = self.token().object(key).map_err(|_invalid| Rv(CKR_KEY_HANDLE_INVALID))?;
@@ -38,7 +74,7 @@ impl Session {
         wrapping.check_mechanism(number)?;
         check_wrappable(&wrapping, &target)?;
         let plain = generate::plain(target.key()?)?;
-        Ok(crypto::wrap(number, params, wrapping.key()?, &plain)?)
+        Ok((wrapping, plain))
     }
 
     /// `C_UnwrapKey`
@@ -49,6 +85,38 @@ impl Session {
         unwrapping: CK_OBJECT_HANDLE,
         wrapped: &[u8],
         template: Attributes,
+    ) -> Result<CK_OBJECT_HANDLE> {
+        self.unwrap_with(number, unwrapping, template, |unwrapping| {
+            Ok(crypto::unwrap(number, params, unwrapping.key()?, wrapped)?)
+        })
+    }
+
+    /// `C_UnwrapKeyAuthenticated`
+    pub(crate) fn unwrap_key_authenticated(
+        &self,
+        number: CK_MECHANISM_TYPE,
+        params: &mut MessageParams,
+        unwrapping: CK_OBJECT_HANDLE,
+        (aad, wrapped): (&[u8], &[u8]),
+        template: Attributes,
+    ) -> Result<CK_OBJECT_HANDLE> {
+        check_authenticated(number)?;
+        self.unwrap_with(number, unwrapping, template, |unwrapping| {
+            messages::unseal(number, unwrapping, params, (aad, wrapped)).map_err(|rv| match rv {
+                Rv(CKR_AEAD_DECRYPT_FAILED) => Rv(CKR_WRAPPED_KEY_INVALID),
+                Rv(CKR_ENCRYPTED_DATA_LEN_RANGE) => Rv(CKR_WRAPPED_KEY_LEN_RANGE),
+                rv => rv,
+            })
+        })
+    }
+
+    /// Makes a key of what a way of unwrapping gives.
+    fn unwrap_with(
+        &self,
+        number: CK_MECHANISM_TYPE,
+        unwrapping: CK_OBJECT_HANDLE,
+        template: Attributes,
+        unwrap: impl FnOnce(&Object) -> Result<Zeroizing<Vec<u8>>>,
     ) -> Result<CK_OBJECT_HANDLE> {
         let info = permit::mechanism(number, CKF_UNWRAP)?;
         let unwrapping = self.token().object(unwrapping).map_err(|_invalid| Rv(CKR_UNWRAPPING_KEY_HANDLE_INVALID))?;
@@ -65,8 +133,8 @@ impl Session {
         let key_type = attributes.ulong(CKA_KEY_TYPE).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?;
         create::check_given(self, &attributes, given::UNWRAP, class, Some(key_type))?;
         create::place(self, &mut attributes, class)?;
-        create::key_defaults(self, &mut attributes, class, key_type, None);
-        let plain = crypto::unwrap(number, params, unwrapping.key()?, wrapped)?;
+        create::key_defaults(self, &mut attributes, class, key_type, create::Origin::Unwrapped);
+        let plain = unwrap(&unwrapping)?;
         match class {
             CKO_SECRET_KEY => settle_secret(&mut attributes, key_type, plain, UNPADDED.contains(&number))?,
             CKO_PRIVATE_KEY => {
@@ -81,6 +149,11 @@ impl Session {
         }
         create::add(self, create::finish(attributes)?)
     }
+}
+
+/// Only the AEADs bind data to a wrapped key; what does not is not for these functions.
+fn check_authenticated(number: CK_MECHANISM_TYPE) -> Result<()> {
+    if matches!(number, CKM_AES_GCM | CKM_AES_CCM) { Ok(()) } else { Err(Rv(CKR_MECHANISM_INVALID)) }
 }
 
 /// Whether a key may leave the token under another.
@@ -100,8 +173,8 @@ fn check_wrappable(wrapping: &Object, target: &Object) -> Result<()> {
     }
 }
 
-/// Merges the unwrapping key's template into the caller's; a contradiction is refused.
-fn impose(attributes: &mut Attributes, template: Option<Attributes>) -> Result<()> {
+/// Merges a key's template for what comes out of it into the caller's; a contradiction is refused.
+pub(super) fn impose(attributes: &mut Attributes, template: Option<Attributes>) -> Result<()> {
     for (attribute, value) in template.iter().flat_map(Attributes::iter) {
         if attributes.get(attribute).is_some_and(|given| given != value) {
             return Err(Rv(CKR_TEMPLATE_INCONSISTENT));

@@ -54,13 +54,16 @@ pub(super) const MECHANISMS: &[MechanismInfo] = &[
             },
         ),
     row(CKM_AES_CTR, "AES_CTR", ParamKind::Ctr).encrypts(block::ctr),
+    row(CKM_AES_CFB8, "AES_CFB8", ParamKind::Iv(16))
+        .encrypts(|direction, params, key| block::stream(Cipher::AesCfb8, direction, params, key)),
     row(CKM_AES_CFB128, "AES_CFB128", ParamKind::Iv(16))
         .encrypts(|direction, params, key| block::stream(Cipher::AesCfb128, direction, params, key)),
     row(CKM_AES_OFB, "AES_OFB", ParamKind::Iv(16))
         .encrypts(|direction, params, key| block::stream(Cipher::AesOfb, direction, params, key)),
 ];
 
-fn unwrap(
+/// Decrypts a wrapped key, with the errors of unwrapping.
+pub(super) fn unwrap(
     mut operation: Box<dyn super::operation::CipherOperation>,
     wrapped: &[u8],
 ) -> Result<zeroize::Zeroizing<Vec<u8>>> {

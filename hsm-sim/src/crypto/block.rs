@@ -89,7 +89,8 @@ pub(super) fn process_to_vec(operation: &mut dyn CipherOperation, input: &[u8]) 
     Ok(output)
 }
 
-const fn block_bytes(cipher: Cipher) -> usize {
+/// Bytes of a cipher's block.
+pub(super) const fn block_bytes(cipher: Cipher) -> usize {
     match cipher {
         Cipher::Des3Ecb | Cipher::Des3Cbc => 8,
         _ => BLOCK_BYTES_MAX,
@@ -202,7 +203,7 @@ impl BlockOperation {
 }
 
 /// Length of a PKCS#7 padded block's content, found without a branch or an index that depends on the content.
-fn unpadded_bytes(block: &[u8]) -> Option<usize> {
+pub(super) fn unpadded_bytes(block: &[u8]) -> Option<usize> {
     let size = u8::try_from(block.len()).ok()?;
     let fill = *block.last()?;
     let mut good = !fill.ct_eq(&0) & !fill.ct_gt(&size);

@@ -16,16 +16,32 @@ use super::{
 
 /// The rows of this family.
 pub(super) const MECHANISMS: &[MechanismInfo] =
-    &[MechanismInfo::new(CKM_AES_CCM, "AES_CCM", aes::KEY_TYPES, aes::SIZES, ParamKind::Ccm).encrypts(open).wraps(
+    &[MechanismInfo::new(CKM_AES_CCM, "AES_CCM", aes::KEY_TYPES, aes::SIZES, ParamKind::Ccm).encrypts(open).takes_messages().wraps(
+        // The length of what is wrapped is the token's to know: what the caller put there is ignored (§6.13.6).
         |params, key, plain| {
-            let mut operation = open(Direction::Encrypt, params, key)?;
+            let mut operation = open(Direction::Encrypt, &of_length(params, plain.len())?, key)?;
             Ok(std::mem::take(&mut *block::process_to_vec(&mut *operation, plain)?))
         },
         |params, key, wrapped| {
-            let mut operation = open(Direction::Decrypt, params, key)?;
+            let bytes = of_wrapped(params, wrapped.len())?;
+            let mut operation = open(Direction::Decrypt, &of_length(params, bytes)?, key)?;
             block::process_to_vec(&mut *operation, wrapped).map_err(keywrap::as_unwrap_error)
         },
     )];
+
+fn of_length(params: &Params, bytes: usize) -> Result<Params> {
+    match params.clone() {
+        Params::Ccm { nonce, aad, mac_bytes, .. } => Ok(Params::Ccm { data_bytes: bytes, nonce, aad, mac_bytes }),
+        _ => Err(CryptoError::MechanismParamInvalid),
+    }
+}
+
+fn of_wrapped(params: &Params, bytes: usize) -> Result<usize> {
+    match params {
+        Params::Ccm { mac_bytes, .. } => bytes.checked_sub(*mac_bytes).ok_or(CryptoError::WrappedKeyLenRange),
+        _ => Err(CryptoError::MechanismParamInvalid),
+    }
+}
 
 fn open(direction: Direction, params: &Params, key: &Key) -> Result<Box<dyn CipherOperation>> {
     let Params::Ccm { data_bytes, nonce, aad, mac_bytes } = params else {

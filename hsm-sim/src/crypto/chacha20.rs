@@ -20,7 +20,8 @@ pub(super) const SIZES: (CK_ULONG, CK_ULONG) = (32, 32);
 /// The rows of this family.
 pub(super) const MECHANISMS: &[MechanismInfo] =
     &[MechanismInfo::new(CKM_CHACHA20_POLY1305, "CHACHA20_POLY1305", KEY_TYPES, SIZES, ParamKind::ChaCha20Poly1305)
-        .encrypts(open)];
+        .encrypts(open)
+        .takes_messages()];
 
 fn open(direction: Direction, params: &Params, key: &Key) -> Result<Box<dyn CipherOperation>> {
     let Params::ChaCha20Poly1305 { nonce, aad } = params else { return Err(CryptoError::MechanismParamInvalid) };

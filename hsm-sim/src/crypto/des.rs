@@ -3,9 +3,11 @@
 use cryptoki_sys::*;
 
 use super::{
+    aes,
     block::{self, Padding},
     ffi::cipher::Cipher,
     mechanism::MechanismInfo,
+    operation::Direction,
     params::ParamKind,
 };
 
@@ -21,11 +23,36 @@ const fn row(mechanism: CK_MECHANISM_TYPE, name: &'static str, params: ParamKind
 /// The rows of this family.
 pub(super) const MECHANISMS: &[MechanismInfo] = &[
     row(CKM_DES3_ECB, "DES3_ECB", ParamKind::None)
-        .encrypts(|direction, params, key| block::ecb(Cipher::Des3Ecb, direction, params, key)),
+        .encrypts(|direction, params, key| block::ecb(Cipher::Des3Ecb, direction, params, key))
+        .wraps(
+            |params, key, plain| {
+                let mut operation = block::ecb(Cipher::Des3Ecb, Direction::Encrypt, params, key)?;
+                block::wrap_zero_filled(&mut *operation, 8, plain)
+            },
+            |params, key, wrapped| aes::unwrap(block::ecb(Cipher::Des3Ecb, Direction::Decrypt, params, key)?, wrapped),
+        ),
     row(CKM_DES3_CBC, "DES3_CBC", ParamKind::Iv(8))
-        .encrypts(|direction, params, key| block::cbc(Cipher::Des3Cbc, Padding::None, direction, params, key)),
+        .encrypts(|direction, params, key| block::cbc(Cipher::Des3Cbc, Padding::None, direction, params, key))
+        .wraps(
+            |params, key, plain| {
+                let mut operation = block::cbc(Cipher::Des3Cbc, Padding::None, Direction::Encrypt, params, key)?;
+                block::wrap_zero_filled(&mut *operation, 8, plain)
+            },
+            |params, key, wrapped| {
+                aes::unwrap(block::cbc(Cipher::Des3Cbc, Padding::None, Direction::Decrypt, params, key)?, wrapped)
+            },
+        ),
     row(CKM_DES3_CBC_PAD, "DES3_CBC_PAD", ParamKind::Iv(8))
-        .encrypts(|direction, params, key| block::cbc(Cipher::Des3Cbc, Padding::Pkcs7, direction, params, key)),
+        .encrypts(|direction, params, key| block::cbc(Cipher::Des3Cbc, Padding::Pkcs7, direction, params, key))
+        .wraps(
+            |params, key, plain| {
+                let mut operation = block::cbc(Cipher::Des3Cbc, Padding::Pkcs7, Direction::Encrypt, params, key)?;
+                Ok(std::mem::take(&mut *block::process_to_vec(&mut *operation, plain)?))
+            },
+            |params, key, wrapped| {
+                aes::unwrap(block::cbc(Cipher::Des3Cbc, Padding::Pkcs7, Direction::Decrypt, params, key)?, wrapped)
+            },
+        ),
 ];
 
 /// Sets the parity bit of every byte: an odd number of ones in each (FIPS 46-3).

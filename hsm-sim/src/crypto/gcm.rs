@@ -21,7 +21,7 @@ use super::{
 
 /// The rows of this family.
 pub(super) const MECHANISMS: &[MechanismInfo] =
-    &[MechanismInfo::new(CKM_AES_GCM, "AES_GCM", aes::KEY_TYPES, aes::SIZES, ParamKind::Gcm).encrypts(open).wraps(
+    &[MechanismInfo::new(CKM_AES_GCM, "AES_GCM", aes::KEY_TYPES, aes::SIZES, ParamKind::Gcm).encrypts(open).takes_messages().wraps(
         |params, key, plain| {
             let mut operation = open(Direction::Encrypt, params, key)?;
             Ok(std::mem::take(&mut *block::process_to_vec(&mut *operation, plain)?))
@@ -160,6 +160,6 @@ impl OneShot for Decryption {
 }
 
 /// SP 800-38D §5.2.1.2 and appendix C; shorter tags are the caller's risk, as the standard says.
-const TAG_BITS: &[u32] = &[128, 120, 112, 104, 96, 64, 32];
+pub(super) const TAG_BITS: &[u32] = &[128, 120, 112, 104, 96, 64, 32];
 /// PKCS#11 3.1 §6.13.8.
-const IV_BYTES_MAX: usize = 256;
+pub(super) const IV_BYTES_MAX: usize = 256;

@@ -7,8 +7,9 @@ use super::{
     aes, chacha20, des, ecdsa, eddsa,
     error::{CryptoError, Result},
     ffi::{self, ec::EcKey, rsa::RsaKey},
-    key::{Curve, EcPrivateKey, Key, RawPrivateKey, RsaPrivateKey, rsa},
+    key::{Curve, EcPrivateKey, Key, LatticePrivateKey, ParameterSet, RawPrivateKey, RsaPrivateKey, rsa},
     mechanism::MechanismInfo,
+    ml_dsa, ml_kem,
     params::ParamKind,
     xts,
 };
@@ -44,10 +45,6 @@ pub(super) const MECHANISMS: &[MechanismInfo] = &[
         ParamKind::None,
     )
     .flags(CKF_GENERATE_KEY_PAIR | eddsa::CURVE_FLAGS),
-];
-
-/// The rows that `core` does not serve yet.
-pub(super) const UNLISTED: &[MechanismInfo] = &[
     MechanismInfo::new(
         CKM_EC_MONTGOMERY_KEY_PAIR_GEN,
         "EC_MONTGOMERY_KEY_PAIR_GEN",
@@ -61,6 +58,68 @@ pub(super) const UNLISTED: &[MechanismInfo] = &[
         .flags(CKF_GENERATE),
     MechanismInfo::new(CKM_CHACHA20_KEY_GEN, "CHACHA20_KEY_GEN", chacha20::KEY_TYPES, chacha20::SIZES, ParamKind::None)
         .flags(CKF_GENERATE),
+    MechanismInfo::new(
+        CKM_ML_KEM_KEY_PAIR_GEN,
+        "ML_KEM_KEY_PAIR_GEN",
+        ml_kem::KEY_TYPES,
+        ml_kem::SIZES,
+        ParamKind::None,
+    )
+    .flags(CKF_GENERATE_KEY_PAIR),
+    MechanismInfo::new(
+        CKM_ML_DSA_KEY_PAIR_GEN,
+        "ML_DSA_KEY_PAIR_GEN",
+        ml_dsa::KEY_TYPES,
+        ml_dsa::SIZES,
+        ParamKind::None,
+    )
+    .flags(CKF_GENERATE_KEY_PAIR),
+    MechanismInfo::new(CKM_PKCS5_PBKD2, "PKCS5_PBKD2", ANY_SECRET, (1, 4096), ParamKind::Pbkdf2).flags(CKF_GENERATE),
+];
+
+/// Generic secrets that a hash's HMAC is meant for.
+pub(super) const DIGEST_KEYS: &[MechanismInfo] = &[
+    digest_key(CKM_SHA_1_KEY_GEN, "SHA_1_KEY_GEN", &[CKK_SHA_1_HMAC]),
+    digest_key(CKM_SHA224_KEY_GEN, "SHA224_KEY_GEN", &[CKK_SHA224_HMAC]),
+    digest_key(CKM_SHA256_KEY_GEN, "SHA256_KEY_GEN", &[CKK_SHA256_HMAC]),
+    digest_key(CKM_SHA384_KEY_GEN, "SHA384_KEY_GEN", &[CKK_SHA384_HMAC]),
+    digest_key(CKM_SHA512_KEY_GEN, "SHA512_KEY_GEN", &[CKK_SHA512_HMAC]),
+    digest_key(CKM_SHA512_224_KEY_GEN, "SHA512_224_KEY_GEN", &[CKK_SHA512_224_HMAC]),
+    digest_key(CKM_SHA512_256_KEY_GEN, "SHA512_256_KEY_GEN", &[CKK_SHA512_256_HMAC]),
+    digest_key(CKM_SHA3_224_KEY_GEN, "SHA3_224_KEY_GEN", &[CKK_SHA3_224_HMAC]),
+    digest_key(CKM_SHA3_256_KEY_GEN, "SHA3_256_KEY_GEN", &[CKK_SHA3_256_HMAC]),
+    digest_key(CKM_SHA3_384_KEY_GEN, "SHA3_384_KEY_GEN", &[CKK_SHA3_384_HMAC]),
+    digest_key(CKM_SHA3_512_KEY_GEN, "SHA3_512_KEY_GEN", &[CKK_SHA3_512_HMAC]),
+];
+
+const fn digest_key(
+    mechanism: CK_MECHANISM_TYPE,
+    name: &'static str,
+    key_types: &'static [CK_KEY_TYPE],
+) -> MechanismInfo {
+    MechanismInfo::new(mechanism, name, key_types, (1, 4096), ParamKind::None).flags(CKF_GENERATE)
+}
+
+/// Every type of secret key: what a derivation starts from, and what a password can become.
+pub(super) const ANY_SECRET: &[CK_KEY_TYPE] = &[
+    CKK_GENERIC_SECRET,
+    CKK_AES,
+    CKK_AES_XTS,
+    CKK_CHACHA20,
+    CKK_DES2,
+    CKK_DES3,
+    CKK_HKDF,
+    CKK_SHA_1_HMAC,
+    CKK_SHA224_HMAC,
+    CKK_SHA256_HMAC,
+    CKK_SHA384_HMAC,
+    CKK_SHA512_HMAC,
+    CKK_SHA512_224_HMAC,
+    CKK_SHA512_256_HMAC,
+    CKK_SHA3_224_HMAC,
+    CKK_SHA3_256_HMAC,
+    CKK_SHA3_384_HMAC,
+    CKK_SHA3_512_HMAC,
 ];
 
 /// Fills `output` with random bytes.
@@ -103,6 +162,8 @@ pub enum PairParams {
     },
     /// `CKA_EC_PARAMS`.
     Curve(Curve),
+    /// `CKA_PARAMETER_SET`.
+    Set(ParameterSet),
 }
 
 /// Makes a private key, which contains its public half ([`Key::public`]).
@@ -123,12 +184,18 @@ pub fn generate_key_pair(mechanism: CK_MECHANISM_TYPE, params: &PairParams) -> R
         (CKM_EC_KEY_PAIR_GEN | CKM_EC_EDWARDS_KEY_PAIR_GEN | CKM_EC_MONTGOMERY_KEY_PAIR_GEN, PairParams::Curve(_)) => {
             Err(CryptoError::CurveNotSupported)
         }
+        (CKM_ML_KEM_KEY_PAIR_GEN, PairParams::Set(set)) if set.is_kem() => {
+            LatticePrivateKey::generate(*set).map(Key::LatticePrivate)
+        }
+        (CKM_ML_DSA_KEY_PAIR_GEN, PairParams::Set(set)) if !set.is_kem() => {
+            LatticePrivateKey::generate(*set).map(Key::LatticePrivate)
+        }
         _ => Err(CryptoError::MechanismInvalid),
     }
 }
 
 fn generate_rsa(modulus_bits: u32, public_exponent: &[u8]) -> Result<Key> {
-    if !(RSA_GENERATE_BITS_MIN..=rsa::BITS_MAX).contains(&modulus_bits) || !modulus_bits.is_multiple_of(128) {
+    if !(rsa::BITS_MIN..=rsa::BITS_MAX).contains(&modulus_bits) || !modulus_bits.is_multiple_of(128) {
         return Err(CryptoError::KeySizeRange);
     }
     let exponent = public_exponent
@@ -143,5 +210,6 @@ fn generate_rsa(modulus_bits: u32, public_exponent: &[u8]) -> Result<Key> {
     RsaPrivateKey::checked(RsaKey::generate(modulus_bits, &exponent.to_be_bytes())?).map(Key::RsaPrivate)
 }
 
-const RSA_GENERATE_BITS_MIN: u32 = 2048;
+/// Shorter keys are made for callers that say they want what is old; `core` asks.
+pub const RSA_GENERATE_BITS_MIN: u32 = 2048;
 const RSA_GENERATE_BITS: (CK_ULONG, CK_ULONG) = (RSA_GENERATE_BITS_MIN as CK_ULONG, rsa::BITS_MAX as CK_ULONG);

@@ -6,13 +6,14 @@ use zeroize::Zeroizing;
 use super::{
     error::{CryptoError, Result},
     ffi::kdf,
-    key::{Key, SecretKey},
+    generate,
+    key::Key,
     mechanism::MechanismInfo,
     params::{HkdfSalt, ParamKind, Params},
 };
 
 const fn row(mechanism: CK_MECHANISM_TYPE, name: &'static str) -> MechanismInfo {
-    MechanismInfo::new(mechanism, name, &[CKK_HKDF, CKK_GENERIC_SECRET], (1, 4096), ParamKind::Hkdf).derives(derive)
+    MechanismInfo::new(mechanism, name, generate::ANY_SECRET, (1, 4096), ParamKind::Hkdf).derives(derive)
 }
 
 /// The rows of this family; what the result becomes, key or data object, is `core`'s business.
@@ -26,7 +27,7 @@ fn derive(params: &Params, key: &Key, bytes: Option<usize>) -> Result<Zeroizing<
             let salt = match salt {
                 HkdfSalt::None => &[],
                 HkdfSalt::Data(salt) => salt.as_slice(),
-                HkdfSalt::Key(salt) => SecretKey::value(salt),
+                HkdfSalt::Key(salt) => salt.value()?,
             };
             let mut output = Zeroizing::new(vec![0; hash.output_bytes()]);
             kdf::hkdf_extract(*hash, base, salt, &mut output)?;

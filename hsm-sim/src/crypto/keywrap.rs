@@ -4,7 +4,7 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::{
-    aes,
+    aes, block,
     error::{CryptoError, Result},
     key::Key,
     mechanism::MechanismInfo,
@@ -17,6 +17,7 @@ pub(super) const MECHANISMS: &[MechanismInfo] = &[
     row(CKM_AES_KEY_WRAP, "AES_KEY_WRAP", ParamKind::OptionalIv(8)).wraps(wrap, unwrap),
     row(CKM_AES_KEY_WRAP_PAD, "AES_KEY_WRAP_PAD", ParamKind::OptionalIv(4)).wraps(wrap_padded, unwrap_padded),
     row(CKM_AES_KEY_WRAP_KWP, "AES_KEY_WRAP_KWP", ParamKind::OptionalIv(4)).wraps(wrap_padded, unwrap_padded),
+    row(CKM_AES_KEY_WRAP_PKCS7, "AES_KEY_WRAP_PKCS7", ParamKind::OptionalIv(8)).wraps(wrap_pkcs7, unwrap_pkcs7),
 ];
 
 const fn row(mechanism: CK_MECHANISM_TYPE, name: &'static str, params: ParamKind) -> MechanismInfo {
@@ -73,6 +74,26 @@ pub(super) fn unwrap_padded(params: &Params, key: &Key, wrapped: &[u8]) -> Resul
     let mut plain = Zeroizing::new(vec![0; wrapped.len() - 8]);
     let key = key.secret()?.wrap_key(Direction::Decrypt)?;
     let bytes = key.unwrap_padded(wrapped, &mut plain).map_err(|_whatever| CryptoError::WrappedKeyInvalid)?;
+    plain.truncate(bytes);
+    Ok(plain)
+}
+
+/// RFC 3394 over a value that PKCS#7 has filled up to whole half blocks (PKCS#11 3.1 §6.16.5).
+fn wrap_pkcs7(params: &Params, key: &Key, plain: &[u8]) -> Result<Vec<u8>> {
+    if plain.len() > BYTES_MAX - 8 {
+        return Err(CryptoError::KeyNotWrappable);
+    }
+    let filled = (plain.len() / 8 + 1) * 8;
+    let fill = u8::try_from(filled - plain.len()).map_err(|_at_most_eight| CryptoError::GeneralError)?;
+    let mut padded = Zeroizing::new(vec![fill; filled]);
+    padded.get_mut(..plain.len()).ok_or(CryptoError::GeneralError)?.copy_from_slice(plain);
+    wrap(params, key, &padded)
+}
+
+fn unwrap_pkcs7(params: &Params, key: &Key, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    let mut plain = unwrap(params, key, wrapped)?;
+    let last = plain.last_chunk::<8>().ok_or(CryptoError::WrappedKeyInvalid)?;
+    let bytes = plain.len() - 8 + block::unpadded_bytes(last).ok_or(CryptoError::WrappedKeyInvalid)?;
     plain.truncate(bytes);
     Ok(plain)
 }

@@ -5,12 +5,16 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{
-    aes,
+    aes, des,
     error::{CryptoError, Result},
-    ffi::mac::{Cmac, Hmac, MAC_BYTES_MAX},
+    ffi::{
+        cipher::{Cipher, CipherContext},
+        mac::{Cmac, Hmac, MAC_BYTES_MAX},
+    },
+    gcm,
     key::Key,
     mechanism::MechanismInfo,
-    operation::{SignOperation, VerifyOperation},
+    operation::{Direction, SignOperation, VerifyOperation},
     params::{Hash, ParamKind, Params},
 };
 
@@ -62,7 +66,30 @@ pub(super) const CMAC_MECHANISMS: &[MechanismInfo] = &[
         .signs(|params, key| Ok(Box::new(cmac(params, key)?)), |params, key| Ok(Box::new(cmac(params, key)?))),
     MechanismInfo::new(CKM_AES_CMAC_GENERAL, "AES_CMAC_GENERAL", aes::KEY_TYPES, aes::SIZES, ParamKind::MacLength)
         .signs(|params, key| Ok(Box::new(cmac(params, key)?)), |params, key| Ok(Box::new(cmac(params, key)?))),
+    MechanismInfo::new(CKM_DES3_CMAC, "DES3_CMAC", des::KEY_TYPES, des::SIZES, ParamKind::None)
+        .signs(|params, key| Ok(Box::new(des3(params, key)?)), |params, key| Ok(Box::new(des3(params, key)?))),
+    MechanismInfo::new(CKM_DES3_CMAC_GENERAL, "DES3_CMAC_GENERAL", des::KEY_TYPES, des::SIZES, ParamKind::MacLength)
+        .signs(|params, key| Ok(Box::new(des3(params, key)?)), |params, key| Ok(Box::new(des3(params, key)?))),
 ];
+
+/// The GMAC row.
+pub(super) const GMAC_MECHANISMS: &[MechanismInfo] =
+    &[MechanismInfo::new(CKM_AES_GMAC, "AES_GMAC", aes::KEY_TYPES, aes::SIZES, ParamKind::Gmac)
+        .signs(|params, key| Ok(Box::new(gmac(params, key)?)), |params, key| Ok(Box::new(gmac(params, key)?)))];
+
+/// GCM over no text: what is signed is the additional data (SP 800-38D §3).
+fn gmac(params: &Params, key: &Key) -> Result<MacOperation> {
+    let Params::Gcm { iv, aad, tag_bits } = params else { return Err(CryptoError::MechanismParamInvalid) };
+    let fits = aad.is_empty() && gcm::TAG_BITS.contains(tag_bits) && (1..=gcm::IV_BYTES_MAX).contains(&iv.len());
+    let bytes = usize::try_from(tag_bits / 8).ok().filter(|_| fits).ok_or(CryptoError::MechanismParamInvalid)?;
+    let template = key.secret()?.template(Cipher::AesGcm, Direction::Encrypt)?;
+    Ok(MacOperation { mac: Mac::Gmac(template.start(Some(iv), Direction::Encrypt)?), bytes })
+}
+
+fn des3(params: &Params, key: &Key) -> Result<MacOperation> {
+    let bytes = mac_bytes(params, 8)?;
+    Ok(MacOperation { mac: Mac::Cmac(key.secret()?.des3_cmac()?.start()?), bytes })
+}
 
 fn hmac(hash: Hash, params: &Params, key: &Key) -> Result<MacOperation> {
     let bytes = mac_bytes(params, hash.output_bytes())?;
@@ -95,6 +122,7 @@ fn mac_bytes(params: &Params, whole: usize) -> Result<usize> {
 enum Mac {
     Hmac(Hmac),
     Cmac(Cmac),
+    Gmac(CipherContext),
 }
 
 struct MacOperation {
@@ -107,6 +135,7 @@ impl MacOperation {
         match &mut self.mac {
             Mac::Hmac(mac) => mac.update(data),
             Mac::Cmac(mac) => mac.update(data),
+            Mac::Gmac(mac) => mac.authenticate(data),
         }
     }
 
@@ -114,6 +143,11 @@ impl MacOperation {
         let (mac, whole) = match &mut self.mac {
             Mac::Hmac(mac) => mac.finish()?,
             Mac::Cmac(mac) => mac.finish()?,
+            Mac::Gmac(mac) => {
+                let mut output = [0; MAC_BYTES_MAX];
+                mac.seal(output.get_mut(..16).ok_or(CryptoError::GeneralError)?)?;
+                (output, 16)
+            }
         };
         if self.bytes > whole { Err(CryptoError::GeneralError) } else { Ok(mac) }
     }

@@ -9,11 +9,11 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::{
-    aes, ccm, chacha20, des, digest, ecdh, ecdsa, eddsa,
+    aes, ccm, chacha20, combine, des, digest, ecdh, ecdsa, eddsa,
     error::{CryptoError, Result},
-    gcm, generate, hkdf,
+    gcm, generate, hkdf, kbkdf,
     key::Key,
-    keywrap, mac,
+    keywrap, mac, ml_dsa, ml_kem,
     operation::{CipherOperation, Digester, Direction, SignOperation, VerifyOperation},
     params::{Hash, ParamKind, Params},
     rsa_cipher, rsa_sign, xts,
@@ -25,6 +25,20 @@ pub(super) type VerifyFn = fn(&Params, &Key) -> Result<Box<dyn VerifyOperation>>
 pub(super) type WrapFn = fn(&Params, &Key, &[u8]) -> Result<Vec<u8>>;
 pub(super) type UnwrapFn = fn(&Params, &Key, &[u8]) -> Result<Zeroizing<Vec<u8>>>;
 pub(super) type DeriveFn = fn(&Params, &Key, Option<usize>) -> Result<Zeroizing<Vec<u8>>>;
+pub(super) type DeriveManyFn = fn(&Params, &Key, &[usize]) -> Result<Vec<Zeroizing<Vec<u8>>>>;
+pub(super) type CiphertextBytesFn = fn(&Key) -> Result<usize>;
+pub(super) type EncapsulateFn = fn(&Params, &Key) -> Result<(Vec<u8>, Zeroizing<Vec<u8>>)>;
+pub(super) type DecapsulateFn = fn(&Params, &Key, &[u8]) -> Result<Zeroizing<Vec<u8>>>;
+/// Signs, or gives back what was signed.
+pub(super) type RecoverFn = fn(&Key, &[u8]) -> Result<Vec<u8>>;
+
+/// The three functions of a key encapsulation.
+#[derive(Clone, Copy)]
+pub(super) struct Encapsulation {
+    ciphertext_bytes: CiphertextBytesFn,
+    encapsulate: EncapsulateFn,
+    decapsulate: DecapsulateFn,
+}
 
 /// What the token offers under one mechanism number.
 #[derive(Clone, Copy)]
@@ -52,6 +66,9 @@ pub struct MechanismInfo {
     pub(super) wrap: Option<WrapFn>,
     pub(super) unwrap: Option<UnwrapFn>,
     pub(super) derive: Option<DeriveFn>,
+    pub(super) derive_many: Option<DeriveManyFn>,
+    pub(super) encapsulation: Option<Encapsulation>,
+    pub(super) recover: Option<(RecoverFn, RecoverFn)>,
 }
 
 impl MechanismInfo {
@@ -83,6 +100,9 @@ impl MechanismInfo {
             wrap: None,
             unwrap: None,
             derive: None,
+            derive_many: None,
+            encapsulation: None,
+            recover: None,
         }
     }
 
@@ -122,6 +142,32 @@ impl MechanismInfo {
         self.derive = Some(derive);
         self.flags(CKF_DERIVE)
     }
+
+    /// For derivations that make several keys at once.
+    pub(super) const fn derives_many(mut self, derive: DeriveManyFn) -> Self {
+        self.derive_many = Some(derive);
+        self.flags(CKF_DERIVE)
+    }
+
+    pub(super) const fn encapsulates(
+        mut self,
+        ciphertext_bytes: CiphertextBytesFn,
+        encapsulate: EncapsulateFn,
+        decapsulate: DecapsulateFn,
+    ) -> Self {
+        self.encapsulation = Some(Encapsulation { ciphertext_bytes, encapsulate, decapsulate });
+        self.flags(CKF_ENCAPSULATE | CKF_DECAPSULATE)
+    }
+
+    pub(super) const fn recovers(mut self, sign: RecoverFn, verify: RecoverFn) -> Self {
+        self.recover = Some((sign, verify));
+        self.flags(CKF_SIGN_RECOVER | CKF_VERIFY_RECOVER)
+    }
+
+    /// For the AEADs, which also work message by message.
+    pub(super) const fn takes_messages(self) -> Self {
+        self.flags(CKF_MESSAGE_ENCRYPT | CKF_MESSAGE_DECRYPT | CKF_MULTI_MESSAGE)
+    }
 }
 
 impl std::fmt::Debug for MechanismInfo {
@@ -138,6 +184,7 @@ impl std::fmt::Debug for MechanismInfo {
 /// The slices of the families.
 const FAMILIES: &[&[MechanismInfo]] = &[
     generate::MECHANISMS,
+    generate::DIGEST_KEYS,
     rsa_sign::MECHANISMS,
     rsa_sign::HASHED.as_flattened(),
     rsa_cipher::MECHANISMS,
@@ -146,44 +193,42 @@ const FAMILIES: &[&[MechanismInfo]] = &[
     aes::MECHANISMS,
     gcm::MECHANISMS,
     ccm::MECHANISMS,
+    xts::MECHANISMS,
+    chacha20::MECHANISMS,
     mac::CMAC_MECHANISMS,
+    mac::GMAC_MECHANISMS,
     keywrap::MECHANISMS,
     des::MECHANISMS,
     digest::MECHANISMS,
     mac::HMAC_MECHANISMS,
+    ecdh::MECHANISMS,
+    hkdf::MECHANISMS,
+    kbkdf::MECHANISMS,
+    combine::MECHANISMS,
+    ml_kem::MECHANISMS,
+    ml_dsa::MECHANISMS,
+    ml_dsa::HASHED,
 ];
 
-/// Families that work here but that `core` has no key types or functions for yet. They are not listed, so that nobody is
-/// promised what cannot be reached; serving one is moving its line up.
-const UNLISTED: &[&[MechanismInfo]] =
-    &[generate::UNLISTED, ecdh::MECHANISMS, hkdf::MECHANISMS, xts::MECHANISMS, chacha20::MECHANISMS];
-
-static LISTED: LazyLock<Vec<&'static MechanismInfo>> = LazyLock::new(|| sorted(FAMILIES));
-static HIDDEN: LazyLock<Vec<&'static MechanismInfo>> = LazyLock::new(|| sorted(UNLISTED));
-
-fn sorted(families: &'static [&'static [MechanismInfo]]) -> Vec<&'static MechanismInfo> {
-    let mut table: Vec<_> = families.iter().copied().flatten().collect();
+static TABLE: LazyLock<Vec<&'static MechanismInfo>> = LazyLock::new(|| {
+    let mut table: Vec<_> = FAMILIES.iter().copied().flatten().collect();
     table.sort_by_key(|info| info.mechanism);
     table
-}
-
-fn find(table: &[&'static MechanismInfo], mechanism: CK_MECHANISM_TYPE) -> Option<&'static MechanismInfo> {
-    let index = table.binary_search_by_key(&mechanism, |info| info.mechanism).ok()?;
-    table.get(index).copied()
-}
+});
 
 /// Every mechanism offered, by rising number.
 pub fn mechanisms() -> &'static [&'static MechanismInfo] {
-    &LISTED
+    &TABLE
 }
 
 /// The row of one offered mechanism.
 pub fn mechanism(mechanism: CK_MECHANISM_TYPE) -> Option<&'static MechanismInfo> {
-    find(&LISTED, mechanism)
+    let index = TABLE.binary_search_by_key(&mechanism, |info| info.mechanism).ok()?;
+    TABLE.get(index).copied()
 }
 
 fn offered(number: CK_MECHANISM_TYPE) -> Result<&'static MechanismInfo> {
-    find(&LISTED, number).or_else(|| find(&HIDDEN, number)).ok_or(CryptoError::MechanismInvalid)
+    mechanism(number).ok_or(CryptoError::MechanismInvalid)
 }
 
 /// Starts an encryption under a mechanism with `CKF_ENCRYPT`.
@@ -235,6 +280,60 @@ pub fn derive(
     key: &Key,
     bytes: Option<usize>,
 ) -> Result<Zeroizing<Vec<u8>>> {
-    let derive = offered(mechanism)?.derive.ok_or(CryptoError::MechanismInvalid)?;
+    let info = offered(mechanism)?;
+    if let (Some(derive), Some(bytes)) = (info.derive_many, bytes) {
+        return derive(params, key, &[bytes])?.pop().ok_or(CryptoError::GeneralError);
+    }
+    let derive = info.derive.ok_or(CryptoError::MechanismInvalid)?;
     derive(params, key, bytes)
+}
+
+/// Derives the values of several keys under a mechanism that can.
+pub fn derive_many(
+    mechanism: CK_MECHANISM_TYPE,
+    params: &Params,
+    key: &Key,
+    lengths: &[usize],
+) -> Result<Vec<Zeroizing<Vec<u8>>>> {
+    let derive = offered(mechanism)?.derive_many.ok_or(CryptoError::MechanismInvalid)?;
+    derive(params, key, lengths)
+}
+
+/// Length of the ciphertext that [`encapsulate`] makes.
+pub fn encapsulated_bytes(mechanism: CK_MECHANISM_TYPE, key: &Key) -> Result<usize> {
+    let functions = offered(mechanism)?.encapsulation.ok_or(CryptoError::MechanismInvalid)?;
+    (functions.ciphertext_bytes)(key)
+}
+
+/// Makes a shared secret for a public key, and the ciphertext that carries it.
+pub fn encapsulate(
+    mechanism: CK_MECHANISM_TYPE,
+    params: &Params,
+    key: &Key,
+) -> Result<(Vec<u8>, Zeroizing<Vec<u8>>)> {
+    let functions = offered(mechanism)?.encapsulation.ok_or(CryptoError::MechanismInvalid)?;
+    (functions.encapsulate)(params, key)
+}
+
+/// Recovers the shared secret of a ciphertext.
+pub fn decapsulate(
+    mechanism: CK_MECHANISM_TYPE,
+    params: &Params,
+    key: &Key,
+    ciphertext: &[u8],
+) -> Result<Zeroizing<Vec<u8>>> {
+    let functions = offered(mechanism)?.encapsulation.ok_or(CryptoError::MechanismInvalid)?;
+    (functions.decapsulate)(params, key, ciphertext)
+}
+
+/// Signs so that the data can be recovered from the signature.
+pub fn sign_recover(mechanism: CK_MECHANISM_TYPE, key: &Key, data: &[u8]) -> Result<Vec<u8>> {
+    let (sign, _) = offered(mechanism)?.recover.ok_or(CryptoError::MechanismInvalid)?;
+    sign(key, data)
+}
+
+/// Gives back the data of a signature; what is none is `SignatureInvalid`, or `SignatureLenRange`.
+pub fn verify_recover(mechanism: CK_MECHANISM_TYPE, key: &Key, signature: &[u8]) -> Result<Vec<u8>> {
+    let (_, verify) = offered(mechanism)?.recover.ok_or(CryptoError::MechanismInvalid)?;
+    verify(key, signature)
 }

@@ -9,6 +9,7 @@ mod aes;
 mod block;
 mod ccm;
 mod chacha20;
+mod combine;
 mod des;
 mod digest;
 mod ecdh;
@@ -19,11 +20,14 @@ mod ffi;
 mod gcm;
 mod generate;
 mod hkdf;
+mod kbkdf;
 mod key;
 mod keywrap;
 mod mac;
 mod mechanism;
 mod message;
+mod ml_dsa;
+mod ml_kem;
 mod operation;
 mod params;
 mod rsa_cipher;
@@ -32,16 +36,20 @@ pub mod seal;
 mod whole;
 mod xts;
 
+pub use combine::pbkdf2;
 pub use des::{has_odd_parity, set_odd_parity};
 pub use digest::digest;
 pub use error::{CryptoError, Result};
-pub use generate::{PairParams, generate_des, generate_key_pair, generate_secret, random};
+pub use generate::{PairParams, RSA_GENERATE_BITS_MIN, generate_des, generate_key_pair, generate_secret, random};
 pub use key::{
-    Curve, EcPrivateKey, EcPublicKey, Key, RawPrivateKey, RawPublicKey, RsaNumbers, RsaPrivateKey, RsaPublicKey,
-    SecretKey, to_octet_string,
+    Curve, EcPrivateKey, EcPublicKey, Key, LatticePrivateKey, LatticePublicKey, ParameterSet, RawPrivateKey,
+    RawPublicKey, RsaNumbers, RsaPrivateKey, RsaPublicKey, SecretKey, to_octet_string,
 };
 pub use mechanism::{
-    MechanismInfo, decryptor, derive, digester, encryptor, mechanism, mechanisms, signer, unwrap, verifier, wrap,
+    MechanismInfo, decapsulate, decryptor, derive, derive_many, digester, encapsulate, encapsulated_bytes, encryptor,
+    mechanism, mechanisms, sign_recover, signer, unwrap, verifier, verify_recover, wrap,
 };
 pub use operation::{CipherOperation, Digester, Direction, SignOperation, VerifyOperation};
-pub use params::{EcKdf, Hash, HkdfSalt, Oaep, ParamKind, Params};
+pub use params::{
+    EcKdf, Hash, Hedge, HkdfSalt, Kbkdf, KbkdfPart, KeyRef, Number, Oaep, ParamKind, Params, Prf,
+};

@@ -4,6 +4,8 @@
 //! length queries and `CKR_BUFFER_TOO_SMALL` must not disturb an operation, so nothing here is called until the output is
 //! large enough. An operation that finished or failed is dropped, not reused.
 
+use cryptoki_sys::CK_MECHANISM_TYPE;
+
 use super::{
     error::{CryptoError, Result},
     ffi::digest::DigestContext,
@@ -86,6 +88,17 @@ impl Digester {
     /// Takes a part of the data.
     pub fn update(&mut self, data: &[u8]) -> Result<()> {
         self.context.update(data)
+    }
+
+    /// The state of the digest, for hashes whose state can be taken out.
+    pub fn save(&self) -> Option<Vec<u8>> {
+        self.context.save()
+    }
+
+    /// A digest from a state that [`save`](Self::save) gave out. The state must be authentic: it is taken as it is.
+    pub(crate) fn restore(mechanism: CK_MECHANISM_TYPE, state: &[u8]) -> Option<Self> {
+        let hash = Hash::from_mechanism(mechanism)?;
+        Some(Self { context: DigestContext::restore(hash, state)?, hash })
     }
 
     /// Ends the digest and answers with the bytes written to the front of `output`.

@@ -6,7 +6,10 @@
 
 use cryptoki_sys::*;
 
-use super::key::SecretKey;
+use super::{
+    error::{CryptoError, Result},
+    key::SecretKey,
+};
 
 /// A hash function, wherever a mechanism or a parameter names one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,6 +36,10 @@ pub enum Hash {
     Sha3_384,
     /// SHA3-512.
     Sha3_512,
+    /// SHAKE128 of 32 bytes, as HashML-DSA uses it.
+    Shake128,
+    /// SHAKE256 of 64 bytes, as HashML-DSA uses it.
+    Shake256,
 }
 
 /// One row a hash: the hash, its digest mechanism, its MGF1 number (PKCS#11 3.1 table 42), output and block bytes.
@@ -66,9 +73,9 @@ impl Hash {
         match self {
             Self::Sha1 => 20,
             Self::Sha224 | Self::Sha512_224 | Self::Sha3_224 => 28,
-            Self::Sha256 | Self::Sha512_256 | Self::Sha3_256 => 32,
+            Self::Sha256 | Self::Sha512_256 | Self::Sha3_256 | Self::Shake128 => 32,
             Self::Sha384 | Self::Sha3_384 => 48,
-            Self::Sha512 | Self::Sha3_512 => 64,
+            Self::Sha512 | Self::Sha3_512 | Self::Shake256 => 64,
         }
     }
 }
@@ -151,6 +158,41 @@ pub enum Params {
         /// Shared information that enters the derivation.
         shared: Vec<u8>,
     },
+    /// `CK_KEY_DERIVATION_STRING_DATA`: bytes that enter a derivation.
+    Data(Vec<u8>),
+    /// `CK_AES_CBC_ENCRYPT_DATA_PARAMS`, or its DES form.
+    IvData {
+        /// The IV, one block.
+        iv: Vec<u8>,
+        /// What is encrypted.
+        data: Vec<u8>,
+    },
+    /// `CK_EXTRACT_PARAMS`: the first bit to take.
+    Extract(usize),
+    /// `CK_OBJECT_HANDLE`: the key behind the base key.
+    OtherKey(KeyRef),
+    /// `CK_SP800_108_KDF_PARAMS`, or its feedback form.
+    Kbkdf(Kbkdf),
+    /// `CK_PKCS5_PBKD2_PARAMS` in both layouts.
+    Pbkdf2 {
+        /// Hash of the HMAC.
+        hash: Hash,
+        /// The salt.
+        salt: Vec<u8>,
+        /// Rounds.
+        iterations: u32,
+        /// The password.
+        password: SecretKey,
+    },
+    /// `CK_SIGN_ADDITIONAL_CONTEXT`, or its form with a hash.
+    SignContext {
+        /// Whether a signature must be the same each time.
+        hedge: Hedge,
+        /// The context, at most 255 bytes.
+        context: Vec<u8>,
+        /// The hash that made the data, for `CKM_HASH_ML_DSA`.
+        hash: Option<Hash>,
+    },
     /// `CK_HKDF_PARAMS`.
     Hkdf {
         /// Hash of the HMAC.
@@ -169,8 +211,139 @@ pub enum HkdfSalt {
     None,
     /// `CKF_HKDF_SALT_DATA`.
     Data(Vec<u8>),
-    /// `CKF_HKDF_SALT_KEY`: the value of a key, which `core` has looked up.
+    /// `CKF_HKDF_SALT_KEY`: the value of a key.
+    Key(KeyRef),
+}
+
+/// A key that parameters name: by handle as the caller gives it, by value once `core` has looked it up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyRef {
+    /// Not looked up yet.
+    Handle(CK_OBJECT_HANDLE),
+    /// The key.
     Key(SecretKey),
+}
+
+impl KeyRef {
+    /// The key's value; a handle that nobody has looked up is `MechanismParamInvalid`.
+    pub(super) fn value(&self) -> Result<&[u8]> {
+        match self {
+            Self::Key(key) => Ok(key.value()),
+            Self::Handle(_) => Err(CryptoError::MechanismParamInvalid),
+        }
+    }
+}
+
+impl Params {
+    /// The keys that the parameters name.
+    pub fn keys_mut(&mut self) -> Vec<&mut KeyRef> {
+        match self {
+            Self::OtherKey(key) | Self::Hkdf { extract: Some(HkdfSalt::Key(key)), .. } => vec![key],
+            Self::Kbkdf(kbkdf) => kbkdf
+                .parts
+                .iter_mut()
+                .filter_map(|part| match part {
+                    KbkdfPart::Key(key) => Some(key),
+                    _ => None,
+                })
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A key derivation of SP 800-108 (PKCS#11 3.1 §6.42).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kbkdf {
+    /// The pseudo-random function.
+    pub prf: Prf,
+    /// What the function is run over, in this order.
+    pub parts: Vec<KbkdfPart>,
+    /// What feedback mode starts from.
+    pub iv: Vec<u8>,
+}
+
+/// A pseudo-random function of SP 800-108.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prf {
+    /// HMAC over a hash.
+    Hmac(Hash),
+    /// AES-CMAC.
+    AesCmac,
+    /// Triple DES CMAC.
+    Des3Cmac,
+}
+
+impl Prf {
+    /// The function of a MAC mechanism.
+    pub fn from_mechanism(mechanism: CK_MECHANISM_TYPE) -> Option<Self> {
+        match mechanism {
+            CKM_AES_CMAC => Some(Self::AesCmac),
+            CKM_DES3_CMAC => Some(Self::Des3Cmac),
+            _ => PRF_HMACS.iter().find(|row| row.0 == mechanism).map(|row| Self::Hmac(row.1)),
+        }
+    }
+
+    /// Bytes of one output.
+    pub const fn output_bytes(self) -> usize {
+        match self {
+            Self::Hmac(hash) => hash.output_bytes(),
+            Self::AesCmac => 16,
+            Self::Des3Cmac => 8,
+        }
+    }
+}
+
+const PRF_HMACS: &[(CK_MECHANISM_TYPE, Hash)] = &[
+    (CKM_SHA_1_HMAC, Hash::Sha1),
+    (CKM_SHA224_HMAC, Hash::Sha224),
+    (CKM_SHA256_HMAC, Hash::Sha256),
+    (CKM_SHA384_HMAC, Hash::Sha384),
+    (CKM_SHA512_HMAC, Hash::Sha512),
+    (CKM_SHA3_224_HMAC, Hash::Sha3_224),
+    (CKM_SHA3_256_HMAC, Hash::Sha3_256),
+    (CKM_SHA3_384_HMAC, Hash::Sha3_384),
+    (CKM_SHA3_512_HMAC, Hash::Sha3_512),
+];
+
+/// A piece of what the function of SP 800-108 is run over (`CK_PRF_DATA_PARAM`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KbkdfPart {
+    /// The iteration variable: a counter with its format in counter mode, the chained value in the others.
+    Iteration(Option<Number>),
+    /// A counter, in the other modes.
+    Counter(Number),
+    /// The length of what is derived, in bits.
+    Length {
+        /// Of whole outputs rather than of the keys.
+        of_segments: bool,
+        /// How it is written.
+        format: Number,
+    },
+    /// Bytes as they are.
+    Bytes(Vec<u8>),
+    /// The value of a key.
+    Key(KeyRef),
+}
+
+/// How a number is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Number {
+    /// Low byte first.
+    pub little_endian: bool,
+    /// Its width, one to eight.
+    pub bytes: usize,
+}
+
+/// Whether a signature may, must or must not contain randomness (`CK_HEDGE_TYPE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hedge {
+    /// It may; it does.
+    Preferred,
+    /// It must.
+    Required,
+    /// It must not: the same input gives the same signature.
+    Deterministic,
 }
 
 /// What an elliptic curve key agreement makes of the shared secret (`CK_EC_KDF_TYPE`).
@@ -256,4 +429,24 @@ pub enum ParamKind {
     Ecdh,
     /// `CK_HKDF_PARAMS`.
     Hkdf,
+    /// `CK_KEY_DERIVATION_STRING_DATA`.
+    Data,
+    /// `CK_AES_CBC_ENCRYPT_DATA_PARAMS`, or its DES form: so many bytes of IV before the data.
+    IvData(usize),
+    /// `CK_EXTRACT_PARAMS`.
+    Extract,
+    /// `CK_OBJECT_HANDLE`.
+    OtherKey,
+    /// `CK_SP800_108_KDF_PARAMS`.
+    Kbkdf,
+    /// `CK_SP800_108_FEEDBACK_KDF_PARAMS`.
+    KbkdfFeedback,
+    /// `CK_PKCS5_PBKD2_PARAMS2`, or the older layout.
+    Pbkdf2,
+    /// `CK_SIGN_ADDITIONAL_CONTEXT` or no parameter.
+    OptionalSignContext,
+    /// `CK_HASH_SIGN_ADDITIONAL_CONTEXT`.
+    HashSignContext,
+    /// `CK_GCM_PARAMS`, or a bare IV as before 3.0.
+    Gmac,
 }

@@ -21,6 +21,7 @@ use super::{
     mechanism::MechanismInfo,
     operation::{CipherOperation, Direction},
     params::{Hash, Oaep, ParamKind, Params},
+    rsa_sign,
     whole::{OneShot, Whole},
 };
 
@@ -34,6 +35,7 @@ pub(super) const RSA_PKCS: MechanismInfo =
     MechanismInfo::new(CKM_RSA_PKCS, "RSA_PKCS", KEY_TYPES, SIZES, ParamKind::None)
         .single_part()
         .encrypts(|direction, params, key| open(Scheme::Pkcs1, direction, none(params)?, key))
+        .recovers(rsa_sign::sign_recover_pkcs1, rsa_sign::verify_recover_pkcs1)
         .wraps(
             |params, key, plain| wrap(Scheme::Pkcs1, none(params)?, key, plain),
             |params, key, wrapped| unwrap(Scheme::Pkcs1, none(params)?, key, wrapped),
@@ -43,7 +45,8 @@ pub(super) const RSA_PKCS: MechanismInfo =
 pub(super) const RSA_X_509: MechanismInfo =
     MechanismInfo::new(CKM_RSA_X_509, "RSA_X_509", KEY_TYPES, SIZES, ParamKind::None)
         .single_part()
-        .encrypts(|direction, params, key| open(Scheme::Raw, direction, none(params)?, key));
+        .encrypts(|direction, params, key| open(Scheme::Raw, direction, none(params)?, key))
+        .recovers(rsa_sign::sign_recover_raw, rsa_sign::verify_recover_raw);
 
 /// The rows that only encrypt and wrap.
 pub(super) const MECHANISMS: &[MechanismInfo] = &[

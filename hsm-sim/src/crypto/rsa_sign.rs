@@ -91,6 +91,46 @@ fn pss(of_mechanism: Option<Hash>, params: &Params) -> Result<Scheme> {
     }
 }
 
+/// `C_SignRecover` under PKCS#1 v1.5: the data as it is, padded.
+pub(super) fn sign_recover_pkcs1(key: &Key, data: &[u8]) -> Result<Vec<u8>> {
+    sign_recover(Scheme::Pkcs1, key, data)
+}
+
+/// `C_SignRecover` without padding.
+pub(super) fn sign_recover_raw(key: &Key, data: &[u8]) -> Result<Vec<u8>> {
+    sign_recover(Scheme::Raw, key, data)
+}
+
+fn sign_recover(scheme: Scheme, key: &Key, data: &[u8]) -> Result<Vec<u8>> {
+    let mut signer = RsaSignature::new(scheme, key.rsa_private()?)?;
+    SignOperation::update(&mut signer, data)?;
+    let mut signature = vec![0; signer.signature_bytes()];
+    SignOperation::finish(&mut signer, &mut signature)?;
+    Ok(signature)
+}
+
+/// `C_VerifyRecover` under PKCS#1 v1.5.
+pub(super) fn verify_recover_pkcs1(key: &Key, signature: &[u8]) -> Result<Vec<u8>> {
+    verify_recover(Padding::Pkcs1, key, signature)
+}
+
+/// `C_VerifyRecover` without padding: the whole block.
+pub(super) fn verify_recover_raw(key: &Key, signature: &[u8]) -> Result<Vec<u8>> {
+    verify_recover(Padding::None, key, signature)
+}
+
+fn verify_recover(padding: Padding, key: &Key, signature: &[u8]) -> Result<Vec<u8>> {
+    let key = key.rsa_public()?;
+    if signature.len() != key.modulus_bytes() {
+        return Err(CryptoError::SignatureLenRange);
+    }
+    let mut recovered = vec![0; key.modulus_bytes()];
+    let bytes =
+        key.verify_raw(padding, signature, &mut recovered).map_err(|_whatever| CryptoError::SignatureInvalid)?;
+    recovered.truncate(bytes);
+    Ok(recovered)
+}
+
 fn sign(scheme: Scheme, key: &Key) -> Result<Box<dyn SignOperation>> {
     Ok(Box::new(RsaSignature::new(scheme, key.rsa_private()?)?))
 }

@@ -19,7 +19,7 @@ pub(crate) use gcm::{decryptor, encryptor};
 pub(crate) use table::PROFILES;
 
 use crate::{
-    config::Config,
+    config::{Config, UsageDefaults},
     core::{
         attributes::Attributes,
         names::Function,
@@ -146,6 +146,11 @@ impl Config {
     /// The profile.
     pub(crate) const fn model(&self) -> &'static Profile {
         self.profile.0
+    }
+
+    /// Whether callers are as old as to expect what they did not ask for.
+    pub(crate) fn is_permissive(&self) -> bool {
+        self.usage_defaults == UsageDefaults::Permissive || self.model().is_permissive
     }
 
     /// Fills in the limits that the profile has and the options leave open.

@@ -16,6 +16,7 @@ pub(in crate::crypto) enum Cipher {
     AesEcb,
     AesCbc,
     AesCtr,
+    AesCfb8,
     AesCfb128,
     AesOfb,
     AesGcm,
@@ -39,6 +40,9 @@ impl Cipher {
                 (Self::AesCtr, 16) => sys::EVP_aes_128_ctr(),
                 (Self::AesCtr, 24) => sys::EVP_aes_192_ctr(),
                 (Self::AesCtr, 32) => sys::EVP_aes_256_ctr(),
+                (Self::AesCfb8, 16) => sys::EVP_aes_128_cfb8(),
+                (Self::AesCfb8, 24) => sys::EVP_aes_192_cfb8(),
+                (Self::AesCfb8, 32) => sys::EVP_aes_256_cfb8(),
                 (Self::AesCfb128, 16) => sys::EVP_aes_128_cfb128(),
                 (Self::AesCfb128, 24) => sys::EVP_aes_192_cfb128(),
                 (Self::AesCfb128, 32) => sys::EVP_aes_256_cfb128(),
@@ -62,7 +66,7 @@ impl Cipher {
         match self {
             Self::AesEcb | Self::Des3Ecb => 0,
             Self::Des3Cbc => 8,
-            Self::AesCbc | Self::AesCtr | Self::AesCfb128 | Self::AesOfb => 16,
+            Self::AesCbc | Self::AesCtr | Self::AesCfb8 | Self::AesCfb128 | Self::AesOfb => 16,
             Self::AesGcm | Self::AesCcm => 12,
         }
     }

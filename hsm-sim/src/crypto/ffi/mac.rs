@@ -63,6 +63,19 @@ impl Cmac {
                 _ => return Err(CryptoError::KeySizeRange),
             }
         };
+        Self::keyed(cipher, key)
+    }
+
+    pub(in crate::crypto) fn des3(key: &[u8]) -> Result<Self> {
+        if key.len() != 24 {
+            return Err(CryptoError::KeySizeRange);
+        }
+        // SAFETY: the function returns a pointer to a static table.
+        Self::keyed(unsafe { sys::EVP_des_ede3_cbc() }, key)
+    }
+
+    /// The key has the cipher's length, which the callers check.
+    fn keyed(cipher: *const sys::EVP_CIPHER, key: &[u8]) -> Result<Self> {
         // SAFETY: a fresh object that we own.
         let context = unsafe { Owned::new(sys::CMAC_CTX_new()) }?;
         // SAFETY: the key has the cipher's length.

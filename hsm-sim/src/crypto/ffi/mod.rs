@@ -11,6 +11,7 @@ pub(super) mod ec;
 pub(super) mod ed25519;
 pub(super) mod kdf;
 pub(super) mod keywrap;
+pub(super) mod lattice;
 pub(super) mod mac;
 pub(super) mod pkey;
 pub(super) mod random;

@@ -357,5 +357,7 @@ const fn nid(hash: Hash) -> c_int {
         Hash::Sha3_256 => sys::NID_sha3_256,
         Hash::Sha3_384 => sys::NID_sha3_384,
         Hash::Sha3_512 => sys::NID_sha3_512,
+        Hash::Shake128 => sys::NID_shake128,
+        Hash::Shake256 => sys::NID_shake256,
     }
 }

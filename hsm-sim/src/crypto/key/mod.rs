@@ -6,6 +6,7 @@
 
 mod curve;
 mod ec;
+mod lattice;
 pub(super) mod rsa;
 mod secret;
 
@@ -16,6 +17,7 @@ use zeroize::Zeroizing;
 
 pub use curve::{Curve, to_octet_string};
 pub use ec::{EcPrivateKey, EcPublicKey, RawPrivateKey, RawPublicKey};
+pub use lattice::{LatticePrivateKey, LatticePublicKey, ParameterSet};
 pub use rsa::{RsaNumbers, RsaPrivateKey, RsaPublicKey};
 pub use secret::SecretKey;
 
@@ -49,6 +51,10 @@ pub enum Key {
     X25519Private(RawPrivateKey),
     /// An X25519 public key.
     X25519Public(RawPublicKey),
+    /// An ML-KEM or ML-DSA private key.
+    LatticePrivate(LatticePrivateKey),
+    /// An ML-KEM or ML-DSA public key.
+    LatticePublic(LatticePublicKey),
 }
 
 impl Key {
@@ -77,6 +83,9 @@ impl Key {
 
     /// Reads a private key from PKCS#8 DER, as `C_UnwrapKey` finds it; `AttributeValueInvalid` when it is none.
     pub fn from_pkcs8(der: &[u8]) -> Result<Self> {
+        if let Some(key) = LatticePrivateKey::from_pkcs8(der) {
+            return key.map(Self::LatticePrivate);
+        }
         let pkey = PKey::from_pkcs8(der)?;
         Ok(match pkey.kind().ok_or(CryptoError::AttributeValueInvalid)? {
             Kind::Rsa => Self::RsaPrivate(RsaPrivateKey::checked(RsaKey::from_pkey(pkey)?)?),
@@ -88,6 +97,9 @@ impl Key {
 
     /// Reads a public key from SubjectPublicKeyInfo DER; `AttributeValueInvalid` when it is none.
     pub fn from_spki(der: &[u8]) -> Result<Self> {
+        if let Some(key) = LatticePublicKey::from_spki(der) {
+            return key.map(Self::LatticePublic);
+        }
         let pkey = PKey::from_spki(der)?;
         Ok(match pkey.kind().ok_or(CryptoError::AttributeValueInvalid)? {
             Kind::Rsa => Self::RsaPublic(RsaPublicKey::checked(RsaKey::from_pkey(pkey)?)?),
@@ -103,6 +115,7 @@ impl Key {
             Self::RsaPrivate(key) => key.0.pkey().to_pkcs8(),
             Self::EcPrivate(key) => key.0.pkey().to_pkcs8(),
             Self::Ed25519Private(key) | Self::X25519Private(key) => key.pkey()?.to_pkcs8(),
+            Self::LatticePrivate(key) => Ok(key.to_pkcs8()),
             _ => Err(CryptoError::KeyTypeInconsistent),
         }
     }
@@ -114,6 +127,8 @@ impl Key {
             Self::EcPrivate(EcPrivateKey(key)) | Self::EcPublic(EcPublicKey(key)) => key.pkey().to_spki(),
             Self::Ed25519Private(key) | Self::X25519Private(key) => key.public().pkey()?.to_spki(),
             Self::Ed25519Public(key) | Self::X25519Public(key) => key.pkey()?.to_spki(),
+            Self::LatticePrivate(key) => Ok(key.public().to_spki()),
+            Self::LatticePublic(key) => Ok(key.to_spki()),
             Self::Secret(_) => Err(CryptoError::KeyTypeInconsistent),
         }
     }
@@ -125,6 +140,7 @@ impl Key {
             Self::EcPrivate(key) => Self::EcPublic(key.public()?),
             Self::Ed25519Private(key) => Self::Ed25519Public(key.public()),
             Self::X25519Private(key) => Self::X25519Public(key.public()),
+            Self::LatticePrivate(key) => Self::LatticePublic(key.public().clone()),
             _ => return Err(CryptoError::KeyTypeInconsistent),
         })
     }
@@ -137,6 +153,8 @@ impl Key {
             Self::EcPrivate(_) | Self::EcPublic(_) => Some(CKK_EC),
             Self::Ed25519Private(_) | Self::Ed25519Public(_) => Some(CKK_EC_EDWARDS),
             Self::X25519Private(_) | Self::X25519Public(_) => Some(CKK_EC_MONTGOMERY),
+            Self::LatticePrivate(key) => Some(lattice_type(key.set())),
+            Self::LatticePublic(key) => Some(lattice_type(key.set())),
         }
     }
 
@@ -175,6 +193,10 @@ impl Key {
             _ => Err(CryptoError::KeyTypeInconsistent),
         }
     }
+}
+
+const fn lattice_type(set: ParameterSet) -> CK_KEY_TYPE {
+    if set.is_kem() { CKK_ML_KEM } else { CKK_ML_DSA }
 }
 
 impl From<SecretKey> for Key {

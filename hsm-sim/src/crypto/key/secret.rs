@@ -32,6 +32,7 @@ struct Shared {
     wrap: Prepared<WrapKey>,
     unwrap: Prepared<WrapKey>,
     cmac: Prepared<Cmac>,
+    des3_cmac: Prepared<Cmac>,
     /// Of the first hash it was asked for: a key is hardly ever used with two.
     hmac: Prepared<(Hash, Hmac)>,
 }
@@ -48,6 +49,7 @@ impl SecretKey {
             wrap: Prepared::new(),
             unwrap: Prepared::new(),
             cmac: Prepared::new(),
+            des3_cmac: Prepared::new(),
             hmac: Prepared::new(),
         }))
     }
@@ -110,6 +112,10 @@ impl SecretKey {
         self.0.cmac.get_or_try(|| Cmac::aes(&self.0.value))
     }
 
+    pub(in crate::crypto) fn des3_cmac(&self) -> Result<&Cmac> {
+        self.0.des3_cmac.get_or_try(|| Cmac::des3(&*self.triple_des()?))
+    }
+
     /// A started HMAC.
     pub(in crate::crypto) fn hmac(&self, hash: Hash) -> Result<Hmac> {
         if self.is_empty() {
@@ -157,7 +163,8 @@ const fn slot(cipher: Cipher, direction: Direction) -> usize {
         Cipher::AesOfb => 10,
         Cipher::AesGcm => 11,
         Cipher::AesCcm => 12,
+        Cipher::AesCfb8 => 13,
     }
 }
 
-const TEMPLATES: usize = 13;
+const TEMPLATES: usize = 14;
