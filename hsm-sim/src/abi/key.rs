@@ -190,8 +190,7 @@ pub(super) unsafe extern "C" fn C_EncapsulateKey(
             Output::Buffer(buffer) if buffer.len() < bytes => Ok(Written::TooSmall(bytes)),
             output @ Output::Buffer(_) => {
                 pointer::check(key)?;
-                let (made, handle) =
-                    session.encapsulate_key(mechanism.number, &mechanism.params, public, template)?;
+                let (made, handle) = session.encapsulate_key(mechanism.number, &mechanism.params, public, template)?;
                 // SAFETY: as the caller promises.
                 unsafe { pointer::put(key, handle) }?;
                 Ok(output.put(&made))
@@ -224,8 +223,7 @@ pub(super) unsafe extern "C" fn C_DecapsulateKey(
             unsafe { (mechanism::read(mechanism)?, pointer::bytes(ciphertext, ciphertext_length)?) };
         // SAFETY: as the caller promises.
         let template = unsafe { pointer::template(template, count) }?;
-        let handle =
-            session.decapsulate_key(mechanism.number, &mechanism.params, private, ciphertext, template)?;
+        let handle = session.decapsulate_key(mechanism.number, &mechanism.params, private, ciphertext, template)?;
         // SAFETY: as the caller promises.
         unsafe { pointer::put(key, handle) }
     })
@@ -253,7 +251,8 @@ pub(super) unsafe extern "C" fn C_WrapKeyAuthenticated(
         // SAFETY: not null, and readable as the caller promises.
         let raw = unsafe { mechanism.read_unaligned() };
         // SAFETY: as the caller promises.
-        let (sink, aad) = unsafe { (Sink::new(wrapped, wrapped_length)?, pointer::bytes(aad, aad_length)?.to_vec()) };
+        let (sink, aad) =
+            unsafe { (Sink::new(wrapped, wrapped_length)?, pointer::copied(pointer::bytes(aad, aad_length)?)?) };
         // SAFETY: as the caller promises.
         let mut place = unsafe { Place::read(raw.mechanism, raw.pParameter, raw.ulParameterLen) }?;
         let mut is_done = false;

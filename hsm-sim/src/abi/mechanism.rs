@@ -40,6 +40,9 @@ pub(super) unsafe fn read(pointer: *const CK_MECHANISM) -> Result<Mechanism> {
     Ok(Mechanism { number: raw.mechanism, params })
 }
 
+/// Bytes in one field of a parameter: additional data may be long, but not longer than what one message may be.
+const PARAMETER_BYTES_MAX: CK_ULONG = 64 << 20;
+
 /// A parameter as the caller gives it.
 struct Block {
     pointer: *const CK_BYTE,
@@ -66,6 +69,9 @@ impl Block {
     ///
     /// The pointer is null or readable for the count.
     unsafe fn bytes(&self) -> Result<Vec<u8>> {
+        if self.count > PARAMETER_BYTES_MAX {
+            return Err(INVALID);
+        }
         // SAFETY: as the caller promises.
         unsafe { pointer::bytes(self.pointer, self.count) }.map(<[u8]>::to_vec).map_err(|_bad| INVALID)
     }
@@ -376,10 +382,7 @@ unsafe fn pbkdf2(block: &Block) -> Result<Params> {
     };
     // SAFETY: as the caller promises.
     let (salt, password) = unsafe {
-        (
-            field(pbkdf2.pSaltSourceData.cast(), pbkdf2.ulSaltSourceDataLen)?,
-            field(pbkdf2.pPassword, length)?,
-        )
+        (field(pbkdf2.pSaltSourceData.cast(), pbkdf2.ulSaltSourceDataLen)?, field(pbkdf2.pPassword, length)?)
     };
     Ok(Params::Pbkdf2 { hash, salt, iterations: number(pbkdf2.iterations)?, password: SecretKey::new(password.into()) })
 }

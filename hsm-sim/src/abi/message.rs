@@ -207,7 +207,7 @@ unsafe fn single(
         // SAFETY: as the caller promises.
         let sink = unsafe { Sink::new(target.0, target.1) }?;
         // SAFETY: as the caller promises.
-        let (aad, input) = unsafe { (pointer::bytes(aad.0, aad.1)?.to_vec(), sink.beside(input.0, input.1)?) };
+        let (aad, input) = unsafe { (pointer::copied(pointer::bytes(aad.0, aad.1)?)?, sink.beside(input.0, input.1)?) };
         // SAFETY: as the caller promises.
         let mut place = unsafe { Place::read(mechanism, parameter.0, parameter.1) }?;
         let mut is_done = false;
@@ -411,8 +411,7 @@ pub(super) unsafe extern "C" fn C_EncryptMessageNext(
     output_length: *mut CK_ULONG,
     flags: CK_FLAGS,
 ) -> CK_RV {
-    let given =
-        (Parameter(parameter, parameter_length), Data(input, input_length), Target(output, output_length));
+    let given = (Parameter(parameter, parameter_length), Data(input, input_length), Target(output, output_length));
     // SAFETY: as the caller promises.
     unsafe { next(Function::EncryptMessageNext, Way::Encrypt, session, flags, given) }
 }
@@ -431,8 +430,7 @@ pub(super) unsafe extern "C" fn C_DecryptMessageNext(
     output_length: *mut CK_ULONG,
     flags: CK_FLAGS,
 ) -> CK_RV {
-    let given =
-        (Parameter(parameter, parameter_length), Data(input, input_length), Target(output, output_length));
+    let given = (Parameter(parameter, parameter_length), Data(input, input_length), Target(output, output_length));
     // SAFETY: as the caller promises.
     unsafe { next(Function::DecryptMessageNext, Way::Decrypt, session, flags, given) }
 }

@@ -20,11 +20,14 @@ const BAD: Rv = Rv(CKR_ARGUMENTS_BAD);
 /// Attributes in one template.
 const TEMPLATE_MAX: usize = 1024;
 
+/// No array that a caller can mean is longer, in bytes.
+const BYTES_MAX: usize = 1 << 36;
+
 /// The length of an array of `T` that the caller says it has.
 fn length<T>(count: CK_ULONG) -> Result<usize> {
     let count = usize::try_from(count).map_err(|_too_long| BAD)?;
     match count.checked_mul(size_of::<T>()) {
-        Some(bytes) if isize::try_from(bytes).is_ok() => Ok(count),
+        Some(bytes) if bytes <= BYTES_MAX => Ok(count),
         _ => Err(BAD),
     }
 }
@@ -97,7 +100,10 @@ impl Sink {
         let output = self.pointer.addr()..self.pointer.addr().saturating_add(self.capacity);
         let source = input.as_ptr().addr()..input.as_ptr().addr().saturating_add(input.len());
         let overlaps = output.start < source.end && source.start < output.end;
-        Ok(if overlaps { Input::Copy(Zeroizing::new(input.to_vec())) } else { Input::There(input) })
+        if !overlaps {
+            return Ok(Input::There(input));
+        }
+        Ok(Input::Copy(copied(input)?))
     }
 
     /// Has output written and tells the caller its length.
@@ -122,6 +128,14 @@ impl Sink {
         unsafe { self.length.write_unaligned(bytes as CK_ULONG) };
         outcome
     }
+}
+
+/// A copy of bytes whose number only the caller knows.
+pub(super) fn copied(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    let mut copy = Zeroizing::new(Vec::new());
+    copy.try_reserve_exact(bytes.len()).map_err(|_too_long| Rv(CKR_HOST_MEMORY))?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
 }
 
 /// Input bytes, copied if they lay where output goes.

@@ -31,7 +31,8 @@ fn make(class: CK_OBJECT_CLASS, attribute: CK_ATTRIBUTE_TYPE, number: CK_ULONG) 
         attributes.set_bool(never, false);
     }
     // Made from class and number, so that it is the same in every process.
-    let uid = uuid::Builder::from_custom_bytes((u128::from(class) << 64 | u128::from(number)).to_be_bytes()).into_uuid();
+    let uid =
+        uuid::Builder::from_custom_bytes((u128::from(class) << 64 | u128::from(number)).to_be_bytes()).into_uuid();
     attributes.set(CKA_UNIQUE_ID, uid.to_string());
     Object::new(*uid.as_bytes(), 0, attributes).ok().map(Arc::new)
 }

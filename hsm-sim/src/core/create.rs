@@ -83,7 +83,8 @@ pub(super) fn key_defaults(
     origin: Origin,
 ) {
     let is_permissive = session.token().config.is_permissive();
-    if is_permissive {
+    // A derived key is for what its template says: its maker knew what it was for.
+    if is_permissive && !matches!(origin, Origin::Derived { .. }) {
         for usage in usages(class, key_type) {
             attributes.default_bool(*usage, true);
         }

@@ -90,8 +90,7 @@ impl Session {
         let values = values(number, params, &base, &drafts)?;
         let mut objects = Vec::with_capacity(drafts.len());
         for (place, (draft, value)) in drafts.into_iter().zip(values).enumerate() {
-            objects
-                .push(finish_secret(draft, &value).map_err(|rv| Refused { rv, template: place.checked_sub(1) })?);
+            objects.push(finish_secret(draft, &value).map_err(|rv| Refused { rv, template: place.checked_sub(1) })?);
         }
         Ok(create::add_list(self, objects)?)
     }

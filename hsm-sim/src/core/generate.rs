@@ -9,10 +9,7 @@ use super::{
     rv::{Result, Rv},
     session::Session,
 };
-use crate::{
-    config::UsageDefaults,
-    crypto::{self, Curve, Key, MechanismInfo, PairParams, Params},
-};
+use crate::crypto::{self, Curve, Key, MechanismInfo, PairParams, Params};
 
 /// Refuses a class or key type other than the mechanism makes, and sets both.
 fn settle_kind(attributes: &mut Attributes, class: CK_OBJECT_CLASS, info: &MechanismInfo) -> Result<CK_KEY_TYPE> {
@@ -96,7 +93,7 @@ impl Session {
     /// Keys that were long enough once are made only for callers that ask for what is old.
     fn check_rsa_bits(&self, bits: u32) -> Result<()> {
         let is_old = bits < crypto::RSA_GENERATE_BITS_MIN;
-        if is_old && self.token().config.usage_defaults != UsageDefaults::Permissive {
+        if is_old && !self.token().config.is_permissive() {
             return Err(Rv(CKR_KEY_SIZE_RANGE));
         }
         Ok(())

@@ -131,6 +131,11 @@ pub(crate) fn to_attributes(key: &Key, attributes: &mut Attributes) -> Result<()
         Key::Ed25519Public(key) | Key::X25519Public(key) => {
             set_public(attributes, key.curve(), RawPublicKey::bytes(key));
         }
+        Key::Ed448Public(key) | Key::X448Public(key) => set_public(attributes, key.curve(), key.bytes()),
+        Key::Ed448Private(key) | Key::X448Private(key) => {
+            set_curve(attributes, key.public().curve());
+            attributes.set(CKA_VALUE, key.value());
+        }
         Key::EcPrivate(key) => {
             set_curve(attributes, key.curve());
             attributes.set(CKA_VALUE, key.scalar()?.as_slice());

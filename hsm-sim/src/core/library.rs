@@ -224,8 +224,12 @@ impl Library {
         self.faults.can_remove_tokens(&self.store) || !self.events.lock().is_empty() || self.is_any_token_away()
     }
 
-    /// Waits for a token to come or go; with `wait` false answers at once.
+    /// Waits for a token to come or go; with `wait` false answers at once. Where none ever does, there is nothing to wait
+    /// for, and the call is not supported.
     pub(crate) fn slot_event(&self, wait: bool, is_finalised: impl Fn() -> bool) -> Result<CK_SLOT_ID> {
+        if !self.has_removable_tokens() {
+            return Err(Rv(CKR_FUNCTION_NOT_SUPPORTED));
+        }
         loop {
             if is_finalised() {
                 return Err(Rv(CKR_CRYPTOKI_NOT_INITIALIZED));

@@ -184,6 +184,9 @@ impl Messages {
     }
 }
 
+/// As much as one message.
+const AAD_BYTES_MAX: usize = 64 << 20;
+
 /// Starts one message.
 fn open(
     number: CK_MECHANISM_TYPE,
@@ -192,15 +195,16 @@ fn open(
     params: &MessageParams,
     aad: &[u8],
 ) -> Result<Box<dyn CipherOperation>> {
+    if aad.len() > AAD_BYTES_MAX {
+        return Err(Rv(CKR_ARGUMENTS_BAD));
+    }
     let (iv, aad) = (params.iv.clone(), aad.to_vec());
     let params = match number {
         CKM_AES_GCM => {
             let tag_bits = u32::try_from(8 * params.tag.len()).map_err(|_wide| Rv(CKR_MECHANISM_PARAM_INVALID))?;
             Params::Gcm { iv, aad, tag_bits }
         }
-        CKM_AES_CCM => {
-            Params::Ccm { data_bytes: params.data_bytes, nonce: iv, aad, mac_bytes: params.tag.len() }
-        }
+        CKM_AES_CCM => Params::Ccm { data_bytes: params.data_bytes, nonce: iv, aad, mac_bytes: params.tag.len() },
         CKM_CHACHA20_POLY1305 => Params::ChaCha20Poly1305 { nonce: iv, aad },
         _ => return Err(Rv(CKR_MECHANISM_INVALID)),
     };

@@ -4,9 +4,9 @@
 //! is an [`rv::Rv`] everywhere, because the standard gives every refusal its code and the tests ask for exactly that one.
 
 pub(crate) mod attributes;
+pub(crate) mod builtin;
 pub(crate) mod cache;
 pub(crate) mod clock;
-pub(crate) mod builtin;
 pub(crate) mod create;
 pub(crate) mod derive;
 pub(crate) mod find;

@@ -241,7 +241,9 @@ impl<T> Running<T> {
                 Err(Written::Needed(bytes)) => return Ok(Step::Goes(Written::Needed(bytes))),
                 Err(_) => {}
             }
-            let mut done = Zeroizing::new(vec![0; bound]);
+            let mut done = Zeroizing::new(Vec::new());
+            done.try_reserve_exact(bound).map_err(|_too_long| Rv(CKR_HOST_MEMORY))?;
+            done.resize(bound, 0);
             let bytes = work(&mut self.operation, &mut done)?;
             done.truncate(bytes);
             self.pending = Some(done);
@@ -280,8 +282,8 @@ impl Slot<Box<dyn CipherOperation>> {
                 operation.process(input, room).map_err(refused)
             };
             match way {
-                Way::Encrypt => running.finish(bound, output, work),
-                Way::Decrypt => running.finish_within(bound, output, work),
+                Way::Decrypt if !running.operation.is_exact() => running.finish_within(bound, output, work),
+                Way::Encrypt | Way::Decrypt => running.finish(bound, output, work),
             }
         })
     }
@@ -312,8 +314,8 @@ impl Slot<Box<dyn CipherOperation>> {
             let work =
                 |operation: &mut Box<dyn CipherOperation>, room: &mut [u8]| operation.finish(room).map_err(refused);
             match way {
-                Way::Encrypt => running.finish(bound, output, work),
-                Way::Decrypt => running.finish_within(bound, output, work),
+                Way::Decrypt if !running.operation.is_exact() => running.finish_within(bound, output, work),
+                Way::Encrypt | Way::Decrypt => running.finish(bound, output, work),
             }
         })
     }

@@ -1,6 +1,6 @@
 //! Starting operations: the mechanism, the key and what the key may do.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use cryptoki_sys::*;
 
@@ -60,6 +60,16 @@ fn check_class(object: &Object, class: CK_OBJECT_CLASS) -> Result<()> {
 }
 
 impl Session {
+    /// The parameters of a private operation. Programs that expect the usage of their keys without asking also expect bad
+    /// padding under PKCS#1 v1.5 to be an error; for all others it must look like any message.
+    pub(super) fn rejecting<'p>(&self, number: CK_MECHANISM_TYPE, params: &'p Params) -> Cow<'p, Params> {
+        let is_permissive = self.token().config.is_permissive();
+        if number == CKM_RSA_PKCS && is_permissive && *params == Params::None {
+            return Cow::Owned(Params::ExplicitRejection);
+        }
+        Cow::Borrowed(params)
+    }
+
     /// `C_EncryptInit`
     pub(crate) fn encrypt_init(&self, number: CK_MECHANISM_TYPE, params: &Params, key: CK_OBJECT_HANDLE) -> Result<()> {
         let mut operations = self.operations();
@@ -74,7 +84,8 @@ impl Session {
         let mut operations = self.operations();
         operations.decrypt.check_free()?;
         let (object, start) = permitted(self, number, key, CKF_DECRYPT, CKA_DECRYPT)?;
-        operations.decrypt.start(profile::decryptor(&self.token().config, number, params, object.key()?)?, start);
+        let params = self.rejecting(number, params);
+        operations.decrypt.start(profile::decryptor(&self.token().config, number, &params, object.key()?)?, start);
         Ok(())
     }
 

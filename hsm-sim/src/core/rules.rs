@@ -150,7 +150,7 @@ impl Rule {
     }
 }
 
-const fn rules() -> [Rule; 95] {
+const fn rules() -> [Rule; 94] {
     use Fallback::*;
     use Kind::*;
     use given::{COPY, CREATE, DERIVE, GENERATE, SET, UNWRAP};
@@ -210,7 +210,6 @@ const fn rules() -> [Rule; 95] {
         rule(CKA_KEY_GEN_MECHANISM, Ulong, KEYS, NEVER, Unavailable),
         rule(CKA_ALLOWED_MECHANISMS, Mechanisms, KEYS, MAKE | COPY, Absent),
         rule(CKA_CHECK_VALUE, Bytes, KEYS, MAKE | COPY, Empty),
-        rule(CKA_OBJECT_VALIDATION_FLAGS, Ulong, KEYS, NEVER, Zero),
         // §4.8: public keys
         rule(CKA_SUBJECT, Bytes, PUBLIC, ANY, Empty),
         rule(CKA_ENCRYPT, Bool, PUBLIC, ANY, False),
@@ -324,8 +323,9 @@ mod tests {
     #[test]
     fn an_object_has_at_most_one_rule_for_an_attribute() {
         let classes = [CKO_DATA, CKO_CERTIFICATE, CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY];
-        for (class, key_type) in
-            classes.into_iter().flat_map(|class| [(class, CKK_RSA), (class, CKK_EC), (class, CKK_ML_DSA), (class, CKK_AES)])
+        for (class, key_type) in classes
+            .into_iter()
+            .flat_map(|class| [(class, CKK_RSA), (class, CKK_EC), (class, CKK_ML_DSA), (class, CKK_AES)])
         {
             let mut seen: Vec<_> = all(class, Some(key_type)).map(|rule| rule.attribute).collect();
             let count = seen.len();

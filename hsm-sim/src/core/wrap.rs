@@ -87,7 +87,7 @@ impl Session {
         template: Attributes,
     ) -> Result<CK_OBJECT_HANDLE> {
         self.unwrap_with(number, unwrapping, template, |unwrapping| {
-            Ok(crypto::unwrap(number, params, unwrapping.key()?, wrapped)?)
+            Ok(crypto::unwrap(number, &self.rejecting(number, params), unwrapping.key()?, wrapped)?)
         })
     }
 
@@ -101,6 +101,14 @@ impl Session {
         template: Attributes,
     ) -> Result<CK_OBJECT_HANDLE> {
         check_authenticated(number)?;
+        let mut template = template;
+        // These functions came late enough to know what a key is when nobody says.
+        if !template.has(CKA_CLASS) {
+            template.set_ulong(CKA_CLASS, CKO_SECRET_KEY);
+        }
+        if !template.has(CKA_KEY_TYPE) {
+            template.set_ulong(CKA_KEY_TYPE, CKK_GENERIC_SECRET);
+        }
         self.unwrap_with(number, unwrapping, template, |unwrapping| {
             messages::unseal(number, unwrapping, params, (aad, wrapped)).map_err(|rv| match rv {
                 Rv(CKR_AEAD_DECRYPT_FAILED) => Rv(CKR_WRAPPED_KEY_INVALID),

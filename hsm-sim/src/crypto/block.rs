@@ -143,6 +143,10 @@ impl BlockOperation {
 }
 
 impl CipherOperation for BlockOperation {
+    fn is_exact(&self) -> bool {
+        !self.holds_back()
+    }
+
     fn update_bound(&self, input_bytes: usize) -> usize {
         let total = self.pending_bytes.saturating_add(input_bytes);
         total.saturating_sub(usize::from(self.holds_back())) / self.block * self.block
@@ -220,6 +224,10 @@ struct StreamOperation {
 }
 
 impl CipherOperation for StreamOperation {
+    fn is_exact(&self) -> bool {
+        true
+    }
+
     fn update_bound(&self, input_bytes: usize) -> usize {
         input_bytes
     }
@@ -277,6 +285,10 @@ impl CounterOperation {
 }
 
 impl CipherOperation for CounterOperation {
+    fn is_exact(&self) -> bool {
+        true
+    }
+
     fn update_bound(&self, input_bytes: usize) -> usize {
         input_bytes
     }

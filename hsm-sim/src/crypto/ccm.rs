@@ -16,18 +16,21 @@ use super::{
 
 /// The rows of this family.
 pub(super) const MECHANISMS: &[MechanismInfo] =
-    &[MechanismInfo::new(CKM_AES_CCM, "AES_CCM", aes::KEY_TYPES, aes::SIZES, ParamKind::Ccm).encrypts(open).takes_messages().wraps(
-        // The length of what is wrapped is the token's to know: what the caller put there is ignored (§6.13.6).
-        |params, key, plain| {
-            let mut operation = open(Direction::Encrypt, &of_length(params, plain.len())?, key)?;
-            Ok(std::mem::take(&mut *block::process_to_vec(&mut *operation, plain)?))
-        },
-        |params, key, wrapped| {
-            let bytes = of_wrapped(params, wrapped.len())?;
-            let mut operation = open(Direction::Decrypt, &of_length(params, bytes)?, key)?;
-            block::process_to_vec(&mut *operation, wrapped).map_err(keywrap::as_unwrap_error)
-        },
-    )];
+    &[MechanismInfo::new(CKM_AES_CCM, "AES_CCM", aes::KEY_TYPES, aes::SIZES, ParamKind::Ccm)
+        .encrypts(open)
+        .takes_messages()
+        .wraps(
+            // The length of what is wrapped is the token's to know: what the caller put there is ignored (§6.13.6).
+            |params, key, plain| {
+                let mut operation = open(Direction::Encrypt, &of_length(params, plain.len())?, key)?;
+                Ok(std::mem::take(&mut *block::process_to_vec(&mut *operation, plain)?))
+            },
+            |params, key, wrapped| {
+                let bytes = of_wrapped(params, wrapped.len())?;
+                let mut operation = open(Direction::Decrypt, &of_length(params, bytes)?, key)?;
+                block::process_to_vec(&mut *operation, wrapped).map_err(keywrap::as_unwrap_error)
+            },
+        )];
 
 fn of_length(params: &Params, bytes: usize) -> Result<Params> {
     match params.clone() {

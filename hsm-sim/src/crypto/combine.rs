@@ -31,19 +31,12 @@ pub(super) const MECHANISMS: &[MechanismInfo] = &[
         .derives(|params, key, bytes| concatenate(data(params)?, key.secret()?.value(), bytes)),
     row(CKM_XOR_BASE_AND_DATA, "XOR_BASE_AND_DATA", ParamKind::Data).derives(|params, key, bytes| {
         let (base, data) = (key.secret()?.value(), data(params)?);
-        let mixed: Zeroizing<Vec<u8>> =
-            Zeroizing::new(base.iter().zip(data).map(|(base, data)| base ^ data).collect());
+        let mixed: Zeroizing<Vec<u8>> = Zeroizing::new(base.iter().zip(data).map(|(base, data)| base ^ data).collect());
         front(mixed, bytes)
     }),
     row(CKM_EXTRACT_KEY_FROM_KEY, "EXTRACT_KEY_FROM_KEY", ParamKind::Extract).derives(extract),
-    MechanismInfo::new(
-        CKM_AES_ECB_ENCRYPT_DATA,
-        "AES_ECB_ENCRYPT_DATA",
-        aes::KEY_TYPES,
-        aes::SIZES,
-        ParamKind::Data,
-    )
-    .derives(|params, key, bytes| encrypt(Cipher::AesEcb, key, &[], data(params)?, bytes)),
+    MechanismInfo::new(CKM_AES_ECB_ENCRYPT_DATA, "AES_ECB_ENCRYPT_DATA", aes::KEY_TYPES, aes::SIZES, ParamKind::Data)
+        .derives(|params, key, bytes| encrypt(Cipher::AesEcb, key, &[], data(params)?, bytes)),
     MechanismInfo::new(
         CKM_AES_CBC_ENCRYPT_DATA,
         "AES_CBC_ENCRYPT_DATA",
@@ -55,14 +48,8 @@ pub(super) const MECHANISMS: &[MechanismInfo] = &[
         let (iv, data) = iv_data(params)?;
         encrypt(Cipher::AesCbc, key, iv, data, bytes)
     }),
-    MechanismInfo::new(
-        CKM_DES3_ECB_ENCRYPT_DATA,
-        "DES3_ECB_ENCRYPT_DATA",
-        des::KEY_TYPES,
-        des::SIZES,
-        ParamKind::Data,
-    )
-    .derives(|params, key, bytes| encrypt(Cipher::Des3Ecb, key, &[], data(params)?, bytes)),
+    MechanismInfo::new(CKM_DES3_ECB_ENCRYPT_DATA, "DES3_ECB_ENCRYPT_DATA", des::KEY_TYPES, des::SIZES, ParamKind::Data)
+        .derives(|params, key, bytes| encrypt(Cipher::Des3Ecb, key, &[], data(params)?, bytes)),
     MechanismInfo::new(
         CKM_DES3_CBC_ENCRYPT_DATA,
         "DES3_CBC_ENCRYPT_DATA",
@@ -130,7 +117,9 @@ fn extract(params: &Params, key: &Key, bytes: Option<usize>) -> Result<Zeroizing
 
 fn encrypt(cipher: Cipher, key: &Key, iv: &[u8], data: &[u8], bytes: Option<usize>) -> Result<Zeroizing<Vec<u8>>> {
     let block = block::block_bytes(cipher);
-    if data.is_empty() || !data.len().is_multiple_of(block) || data.len() > DATA_BYTES_MAX {
+    // Data too short for the key that is asked for is the caller's mistake in the same parameter.
+    let is_short = bytes.is_some_and(|bytes| bytes > data.len());
+    if data.is_empty() || is_short || !data.len().is_multiple_of(block) || data.len() > DATA_BYTES_MAX {
         return Err(CryptoError::MechanismParamInvalid);
     }
     let iv = (!iv.is_empty()).then_some(iv);

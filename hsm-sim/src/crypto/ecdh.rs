@@ -1,4 +1,4 @@
-//! Key agreement on prime curves and curve25519 (PKCS#11 3.1 §6.3.17–6.3.18), and what is made of the shared secret.
+//! Key agreement on prime curves, curve25519 and curve448 (PKCS#11 3.1 §6.3.17–6.3.18), and what is made of the shared secret.
 
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
@@ -7,6 +7,7 @@ use super::{
     ecdsa,
     error::{CryptoError, Result},
     ffi::{ec::EcKey, ed25519},
+    goldilocks,
     key::{Curve, Key, RawPublicKey},
     mechanism::MechanismInfo,
     operation::Digester,
@@ -51,6 +52,12 @@ fn agree(key: &Key, public: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
             let peer = RawPublicKey::new(Curve::X25519, public).map_err(malformed)?;
             let shared = ed25519::x25519(key.value(), peer.bytes()).map_err(|_zero| CryptoError::PublicKeyInvalid)?;
             Ok(Zeroizing::new(shared.to_vec()))
+        }
+        Key::X448Private(key) => {
+            let invalid = |_length| CryptoError::MechanismParamInvalid;
+            let peer = Curve::X448.bare_point(public).map_err(malformed)?.try_into().map_err(invalid)?;
+            let private = key.value().try_into().map_err(invalid)?;
+            Ok(Zeroizing::new(goldilocks::x448(private, peer)?.to_vec()))
         }
         _ => {
             let key = key.ec_private()?;

@@ -1,11 +1,13 @@
-//! Ed25519 (PKCS#11 3.1 §6.3.16, RFC 8032): pure, with context, prehashed. One form never verifies another's signature.
+//! Ed25519 and Ed448 (PKCS#11 3.1 §6.3.16, RFC 8032): pure, with context, prehashed. One form never verifies another's
+//! signature.
 
 use cryptoki_sys::*;
 
 use super::{
     error::{CryptoError, Result},
     ffi::ed25519,
-    key::{Key, RawPrivateKey, RawPublicKey},
+    goldilocks::{self, Signed},
+    key::{GoldilocksPrivateKey, GoldilocksPublicKey, Key, RawPrivateKey, RawPublicKey},
     mechanism::MechanismInfo,
     message::Message,
     operation::{SignOperation, VerifyOperation},
@@ -14,8 +16,8 @@ use super::{
 
 /// The key type of Edwards curves.
 pub(super) const KEY_TYPES: &[CK_KEY_TYPE] = &[CKK_EC_EDWARDS];
-/// Size of the curve in bits.
-pub(super) const SIZES: (CK_ULONG, CK_ULONG) = (255, 255);
+/// Sizes of the curves in bits.
+pub(super) const SIZES: (CK_ULONG, CK_ULONG) = (255, 448);
 /// What C_GetMechanismInfo says of the curve: its points are always compressed.
 pub(super) const CURVE_FLAGS: CK_FLAGS = CKF_EC_F_P | CKF_EC_OID | CKF_EC_CURVENAME | CKF_EC_COMPRESS;
 
@@ -27,12 +29,15 @@ pub(super) const MECHANISMS: &[MechanismInfo] =
                 let (form, message) = form(params)?;
                 Ok(Box::new(EdSigner { key: key.clone(), form, message }))
             }
+            Key::Ed448Private(key) => Ok(Box::new(Goldilocks::new(params, Some(key.clone()), key.public().clone())?)),
             _ => Err(CryptoError::KeyTypeInconsistent),
         },
         |params, key| {
             let key = match key {
                 Key::Ed25519Public(key) => key.clone(),
                 Key::Ed25519Private(key) => key.public(),
+                Key::Ed448Public(key) => return Ok(Box::new(Goldilocks::new(params, None, key.clone())?)),
+                Key::Ed448Private(key) => return Ok(Box::new(Goldilocks::new(params, None, key.public().clone())?)),
                 _ => return Err(CryptoError::KeyTypeInconsistent),
             };
             let (form, message) = form(params)?;
@@ -46,7 +51,8 @@ enum Form {
     Prehash(Vec<u8>),
 }
 
-/// The empty context of Ed25519ctx is refused, as RFC 8032 §8.3 advises and the library insists.
+/// A parameter block that names neither a context nor the digest asks for the pure form: RFC 8032 §8.3 advises against an
+/// empty context, and callers who fill in the block without one mean none.
 fn form(params: &Params) -> Result<(Form, Message)> {
     match params {
         Params::None => Ok((Form::Pure, Message::whole(MESSAGE_BYTES_MAX))),
@@ -54,7 +60,10 @@ fn form(params: &Params) -> Result<(Form, Message)> {
         Params::Eddsa { prehash: true, context } => {
             Ok((Form::Prehash(context.clone()), Message::digest(Hash::Sha512)?))
         }
-        Params::Eddsa { prehash: false, context } if !context.is_empty() => {
+        Params::Eddsa { prehash: false, context } if context.is_empty() => {
+            Ok((Form::Pure, Message::whole(MESSAGE_BYTES_MAX)))
+        }
+        Params::Eddsa { prehash: false, context } => {
             Ok((Form::Context(context.clone()), Message::whole(MESSAGE_BYTES_MAX)))
         }
         _ => Err(CryptoError::MechanismParamInvalid),
@@ -114,6 +123,66 @@ impl VerifyOperation for EdVerifier {
             Form::Prehash(context) => ed25519::verify_prehash(key, context, digest(&data)?, signature),
         }
         .map_err(|_whatever| CryptoError::SignatureInvalid)
+    }
+}
+
+/// Keys of Ed448 have this length, which their type does not say.
+fn exact(key: &[u8]) -> Result<&[u8; goldilocks::KEY_BYTES]> {
+    key.try_into().map_err(|_length| CryptoError::KeyTypeInconsistent)
+}
+
+/// Ed448, which has one form with a context that may be empty, and one over a digest.
+struct Goldilocks {
+    private: Option<GoldilocksPrivateKey>,
+    public: GoldilocksPublicKey,
+    prehash: bool,
+    context: Vec<u8>,
+    message: Message,
+}
+
+impl Goldilocks {
+    fn new(params: &Params, private: Option<GoldilocksPrivateKey>, public: GoldilocksPublicKey) -> Result<Self> {
+        let (prehash, context) = match params {
+            Params::None => (false, Vec::new()),
+            Params::Eddsa { prehash, context } if context.len() <= CONTEXT_BYTES_MAX => (*prehash, context.clone()),
+            _ => return Err(CryptoError::MechanismParamInvalid),
+        };
+        let message = if prehash { Message::digest(Hash::Shake256)? } else { Message::whole(MESSAGE_BYTES_MAX) };
+        Ok(Self { private, public, prehash, context, message })
+    }
+
+    fn signed<'a>(&'a self, data: &'a [u8]) -> Signed<'a> {
+        Signed { prehash: self.prehash, context: &self.context, data }
+    }
+}
+
+impl SignOperation for Goldilocks {
+    fn signature_bytes(&self) -> usize {
+        goldilocks::SIGNATURE_BYTES
+    }
+
+    fn update(&mut self, data: &[u8]) -> Result<()> {
+        self.message.update(data)
+    }
+
+    fn finish(&mut self, signature: &mut [u8]) -> Result<usize> {
+        let data = self.message.finish()?;
+        let private = self.private.as_ref().ok_or(CryptoError::KeyTypeInconsistent)?;
+        let made = goldilocks::sign(exact(private.value())?, exact(self.public.bytes())?, &self.signed(&data))?;
+        signature.get_mut(..made.len()).ok_or(CryptoError::GeneralError)?.copy_from_slice(&made);
+        Ok(made.len())
+    }
+}
+
+impl VerifyOperation for Goldilocks {
+    fn update(&mut self, data: &[u8]) -> Result<()> {
+        self.message.update(data)
+    }
+
+    fn finish(&mut self, signature: &[u8]) -> Result<()> {
+        let data = self.message.finish()?;
+        let signature = signature.try_into().map_err(|_length| CryptoError::SignatureLenRange)?;
+        goldilocks::verify(exact(self.public.bytes())?, &self.signed(&data), signature)
     }
 }
 

@@ -21,16 +21,19 @@ use super::{
 
 /// The rows of this family.
 pub(super) const MECHANISMS: &[MechanismInfo] =
-    &[MechanismInfo::new(CKM_AES_GCM, "AES_GCM", aes::KEY_TYPES, aes::SIZES, ParamKind::Gcm).encrypts(open).takes_messages().wraps(
-        |params, key, plain| {
-            let mut operation = open(Direction::Encrypt, params, key)?;
-            Ok(std::mem::take(&mut *block::process_to_vec(&mut *operation, plain)?))
-        },
-        |params, key, wrapped| {
-            let mut operation = open(Direction::Decrypt, params, key)?;
-            block::process_to_vec(&mut *operation, wrapped).map_err(super::keywrap::as_unwrap_error)
-        },
-    )];
+    &[MechanismInfo::new(CKM_AES_GCM, "AES_GCM", aes::KEY_TYPES, aes::SIZES, ParamKind::Gcm)
+        .encrypts(open)
+        .takes_messages()
+        .wraps(
+            |params, key, plain| {
+                let mut operation = open(Direction::Encrypt, params, key)?;
+                Ok(std::mem::take(&mut *block::process_to_vec(&mut *operation, plain)?))
+            },
+            |params, key, wrapped| {
+                let mut operation = open(Direction::Decrypt, params, key)?;
+                block::process_to_vec(&mut *operation, wrapped).map_err(super::keywrap::as_unwrap_error)
+            },
+        )];
 
 fn open(direction: Direction, params: &Params, key: &Key) -> Result<Box<dyn CipherOperation>> {
     let Params::Gcm { iv, aad, tag_bits } = params else { return Err(CryptoError::MechanismParamInvalid) };

@@ -7,7 +7,10 @@ use super::{
     aes, chacha20, des, ecdsa, eddsa,
     error::{CryptoError, Result},
     ffi::{self, ec::EcKey, rsa::RsaKey},
-    key::{Curve, EcPrivateKey, Key, LatticePrivateKey, ParameterSet, RawPrivateKey, RsaPrivateKey, rsa},
+    key::{
+        Curve, EcPrivateKey, GoldilocksPrivateKey, Key, LatticePrivateKey, ParameterSet, RawPrivateKey, RsaPrivateKey,
+        rsa,
+    },
     mechanism::MechanismInfo,
     ml_dsa, ml_kem,
     params::ParamKind,
@@ -177,6 +180,12 @@ pub fn generate_key_pair(mechanism: CK_MECHANISM_TYPE, params: &PairParams) -> R
         }
         (CKM_EC_EDWARDS_KEY_PAIR_GEN, PairParams::Curve(curve @ Curve::Ed25519)) => {
             RawPrivateKey::new(*curve, &generate_secret(32)?).map(Key::Ed25519Private)
+        }
+        (CKM_EC_EDWARDS_KEY_PAIR_GEN, PairParams::Curve(curve @ Curve::Ed448)) => {
+            GoldilocksPrivateKey::new(*curve, &generate_secret(57)?).map(Key::Ed448Private)
+        }
+        (CKM_EC_MONTGOMERY_KEY_PAIR_GEN, PairParams::Curve(curve @ Curve::X448)) => {
+            GoldilocksPrivateKey::new(*curve, &generate_secret(56)?).map(Key::X448Private)
         }
         (CKM_EC_MONTGOMERY_KEY_PAIR_GEN, PairParams::Curve(curve @ Curve::X25519)) => {
             RawPrivateKey::new(*curve, &generate_secret(32)?).map(Key::X25519Private)

@@ -61,7 +61,10 @@ impl Keyed {
     }
 
     /// One output over what `feed` gives.
-    fn output(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>) -> Result<Zeroizing<Vec<u8>>> {
+    fn output(
+        &self,
+        feed: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+    ) -> Result<Zeroizing<Vec<u8>>> {
         let (output, bytes) = match &self.run {
             Run::Hmac(keyed) => {
                 let mut mac = keyed.start()?;
@@ -138,9 +141,8 @@ impl Chain<'_> {
         if self.mode == Mode::DoublePipeline {
             // A(i) is over A(i−1), and A(1) over the parts without variable and counter.
             let before = std::mem::take(&mut self.variable);
-            self.variable = self.prf.output(|update| {
-                if counter == 1 { self.feed(None, update) } else { update(&before) }
-            })?;
+            self.variable =
+                self.prf.output(|update| if counter == 1 { self.feed(None, update) } else { update(&before) })?;
         }
         let output = self.prf.output(|update| self.feed(Some(counter), update))?;
         if self.mode == Mode::Feedback {

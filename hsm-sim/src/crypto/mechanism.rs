@@ -306,11 +306,7 @@ pub fn encapsulated_bytes(mechanism: CK_MECHANISM_TYPE, key: &Key) -> Result<usi
 }
 
 /// Makes a shared secret for a public key, and the ciphertext that carries it.
-pub fn encapsulate(
-    mechanism: CK_MECHANISM_TYPE,
-    params: &Params,
-    key: &Key,
-) -> Result<(Vec<u8>, Zeroizing<Vec<u8>>)> {
+pub fn encapsulate(mechanism: CK_MECHANISM_TYPE, params: &Params, key: &Key) -> Result<(Vec<u8>, Zeroizing<Vec<u8>>)> {
     let functions = offered(mechanism)?.encapsulation.ok_or(CryptoError::MechanismInvalid)?;
     (functions.encapsulate)(params, key)
 }

@@ -7,10 +7,7 @@ use cryptoki_sys::*;
 
 use super::{
     error::{CryptoError, Result},
-    ffi::{
-        digest::DigestContext,
-        lattice::MU,
-    },
+    ffi::{digest::DigestContext, lattice::MU},
     key::{Key, LatticePrivateKey, LatticePublicKey},
     mechanism::MechanismInfo,
     operation::{SignOperation, VerifyOperation},

@@ -17,8 +17,11 @@ pub(super) const SIZES: (CK_ULONG, CK_ULONG) = (800, 1568);
 
 /// The rows of this family.
 pub(super) const MECHANISMS: &[MechanismInfo] =
-    &[MechanismInfo::new(CKM_ML_KEM, "ML_KEM", KEY_TYPES, SIZES, ParamKind::None)
-        .encapsulates(ciphertext_bytes, encapsulate, decapsulate)];
+    &[MechanismInfo::new(CKM_ML_KEM, "ML_KEM", KEY_TYPES, SIZES, ParamKind::None).encapsulates(
+        ciphertext_bytes,
+        encapsulate,
+        decapsulate,
+    )];
 
 fn ciphertext_bytes(key: &Key) -> Result<usize> {
     match key {

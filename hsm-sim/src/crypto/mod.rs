@@ -19,6 +19,7 @@ mod error;
 mod ffi;
 mod gcm;
 mod generate;
+mod goldilocks;
 mod hkdf;
 mod kbkdf;
 mod key;
@@ -42,14 +43,13 @@ pub use digest::digest;
 pub use error::{CryptoError, Result};
 pub use generate::{PairParams, RSA_GENERATE_BITS_MIN, generate_des, generate_key_pair, generate_secret, random};
 pub use key::{
-    Curve, EcPrivateKey, EcPublicKey, Key, LatticePrivateKey, LatticePublicKey, ParameterSet, RawPrivateKey,
-    RawPublicKey, RsaNumbers, RsaPrivateKey, RsaPublicKey, SecretKey, to_octet_string,
+    Curve, EcPrivateKey, EcPublicKey, GoldilocksPrivateKey, GoldilocksPublicKey, Key, LatticePrivateKey,
+    LatticePublicKey, ParameterSet, RawPrivateKey, RawPublicKey, RsaNumbers, RsaPrivateKey, RsaPublicKey, SecretKey,
+    to_octet_string,
 };
 pub use mechanism::{
     MechanismInfo, decapsulate, decryptor, derive, derive_many, digester, encapsulate, encapsulated_bytes, encryptor,
     mechanism, mechanisms, sign_recover, signer, unwrap, verifier, verify_recover, wrap,
 };
 pub use operation::{CipherOperation, Digester, Direction, SignOperation, VerifyOperation};
-pub use params::{
-    EcKdf, Hash, Hedge, HkdfSalt, Kbkdf, KbkdfPart, KeyRef, Number, Oaep, ParamKind, Params, Prf,
-};
+pub use params::{EcKdf, Hash, Hedge, HkdfSalt, Kbkdf, KbkdfPart, KeyRef, Number, Oaep, ParamKind, Params, Prf};

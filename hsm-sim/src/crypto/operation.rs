@@ -29,6 +29,11 @@ pub trait CipherOperation: Send {
     /// The most bytes that [`finish`](Self::finish) writes now; exact but for unpadding, where it is the upper bound.
     fn finish_bound(&self) -> usize;
 
+    /// Whether the bounds are exact, so that output that does not fit is known before anything is done.
+    fn is_exact(&self) -> bool {
+        false
+    }
+
     /// Processes a part and answers with the bytes written to the front of `output`.
     fn update(&mut self, input: &[u8], output: &mut [u8]) -> Result<usize>;
 

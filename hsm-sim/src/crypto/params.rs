@@ -86,6 +86,8 @@ pub enum Params {
     /// No parameter.
     #[default]
     None,
+    /// No parameter, and bad padding under PKCS#1 v1.5 is to be an error rather than a made-up message.
+    ExplicitRejection,
     /// A bare IV (CBC, CFB, OFB).
     Iv(Vec<u8>),
     /// `CK_AES_CTR_PARAMS`.

@@ -34,11 +34,11 @@ pub(super) const SIZES: (CK_ULONG, CK_ULONG) = (rsa::BITS_MIN as CK_ULONG, rsa::
 pub(super) const RSA_PKCS: MechanismInfo =
     MechanismInfo::new(CKM_RSA_PKCS, "RSA_PKCS", KEY_TYPES, SIZES, ParamKind::None)
         .single_part()
-        .encrypts(|direction, params, key| open(Scheme::Pkcs1, direction, none(params)?, key))
+        .encrypts(|direction, params, key| open(pkcs1(params)?, direction, (), key))
         .recovers(rsa_sign::sign_recover_pkcs1, rsa_sign::verify_recover_pkcs1)
         .wraps(
-            |params, key, plain| wrap(Scheme::Pkcs1, none(params)?, key, plain),
-            |params, key, wrapped| unwrap(Scheme::Pkcs1, none(params)?, key, wrapped),
+            |params, key, plain| wrap(pkcs1(params)?, (), key, plain),
+            |params, key, wrapped| unwrap(pkcs1(params)?, (), key, wrapped),
         );
 
 /// The row of `CKM_RSA_X_509`, which also signs.
@@ -65,13 +65,24 @@ pub(super) const MECHANISMS: &[MechanismInfo] = &[
 #[derive(Clone)]
 enum Scheme {
     Raw,
-    Pkcs1,
+    /// PKCS#1 v1.5; `tells` says whether bad padding is an error.
+    Pkcs1 {
+        tells: bool,
+    },
     Oaep(Oaep),
 }
 
 fn none(params: &Params) -> Result<()> {
     match params {
         Params::None => Ok(()),
+        _ => Err(CryptoError::MechanismParamInvalid),
+    }
+}
+
+fn pkcs1(params: &Params) -> Result<Scheme> {
+    match params {
+        Params::None => Ok(Scheme::Pkcs1 { tells: false }),
+        Params::ExplicitRejection => Ok(Scheme::Pkcs1 { tells: true }),
         _ => Err(CryptoError::MechanismParamInvalid),
     }
 }
@@ -141,6 +152,10 @@ struct RsaOperation {
 }
 
 impl OneShot for RsaOperation {
+    fn is_exact(&self) -> bool {
+        self.direction == Direction::Encrypt || matches!(self.scheme, Scheme::Raw)
+    }
+
     fn input_bytes_max(&self) -> usize {
         self.key.modulus_bytes()
     }
@@ -149,7 +164,7 @@ impl OneShot for RsaOperation {
         let modulus = self.key.modulus_bytes();
         match (self.direction, &self.scheme) {
             (Direction::Encrypt, _) | (Direction::Decrypt, Scheme::Raw) => modulus,
-            (Direction::Decrypt, Scheme::Pkcs1) => modulus - PKCS1_OVERHEAD,
+            (Direction::Decrypt, Scheme::Pkcs1 { .. }) => modulus - PKCS1_OVERHEAD,
             (Direction::Decrypt, Scheme::Oaep(oaep)) => oaep_message_bytes(&self.key, oaep).unwrap_or(modulus),
         }
     }
@@ -176,7 +191,7 @@ fn encrypt(key: &RsaKey, scheme: &Scheme, plain: &[u8]) -> Result<Vec<u8>> {
             let block = raw_block(modulus, plain)?;
             key.encrypt_raw(Padding::None, &block, &mut output).map_err(|_not_below| CryptoError::DataInvalid)?;
         }
-        Scheme::Pkcs1 => {
+        Scheme::Pkcs1 { .. } => {
             if plain.len() > modulus - PKCS1_OVERHEAD {
                 return Err(CryptoError::DataLenRange);
             }
@@ -205,10 +220,13 @@ fn decrypt(key: &RsaKey, scheme: &Scheme, cipher: &[u8]) -> Result<Zeroizing<Vec
             output.truncate(bytes);
             Ok(output)
         }
-        Scheme::Raw | Scheme::Pkcs1 => {
+        Scheme::Raw | Scheme::Pkcs1 { .. } => {
             key.decrypt_raw(cipher, &mut output).map_err(|_not_below| CryptoError::EncryptedDataInvalid)?;
             match scheme {
-                Scheme::Pkcs1 => unpad_pkcs1(key, cipher, &output),
+                Scheme::Pkcs1 { tells } => {
+                    let (message, good) = unpad_pkcs1(key, cipher, &output)?;
+                    if *tells && !bool::from(good) { Err(CryptoError::EncryptedDataInvalid) } else { Ok(message) }
+                }
                 _ => Ok(output),
             }
         }
@@ -229,8 +247,9 @@ fn oaep_message_bytes(key: &RsaKey, oaep: &Oaep) -> Result<usize> {
 }
 
 /// Removes type 2 padding with implicit rejection (draft-irtf-cfrg-rsa-guidance §7.2, as OpenSSL 3.2 does it). The only
-/// thing that depends on the padding is which message, of which length, comes out.
-fn unpad_pkcs1(key: &RsaKey, cipher: &[u8], padded: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+/// thing that depends on the padding is which message, of which length, comes out; and what the caller makes of the second
+/// answer, whether the padding was good.
+fn unpad_pkcs1(key: &RsaKey, cipher: &[u8], padded: &[u8]) -> Result<(Zeroizing<Vec<u8>>, Choice)> {
     let modulus = padded.len();
     let secret = rejection_secret(key, cipher)?;
     let mut synthetic = Zeroizing::new(vec![0; modulus]);
@@ -256,7 +275,7 @@ fn unpad_pkcs1(key: &RsaKey, cipher: &[u8], padded: &[u8]) -> Result<Zeroizing<V
     }
     let start = usize::try_from(start).map_err(|_wide| CryptoError::GeneralError)?;
     synthetic.drain(..start);
-    Ok(synthetic)
+    Ok((synthetic, good))
 }
 
 /// HMAC of the ciphertext under the hash of the private exponent: equal for equal ciphertexts, unknown to all others.

@@ -17,6 +17,11 @@ pub(super) trait OneShot: Send {
     /// The most bytes that come out of so many.
     fn output_bound(&self, input_bytes: usize) -> usize;
 
+    /// Whether the bound is exact.
+    fn is_exact(&self) -> bool {
+        true
+    }
+
     /// Which way it runs, for the name of a length error.
     fn direction(&self) -> Direction;
 
@@ -50,6 +55,10 @@ impl<C: OneShot> Whole<C> {
 }
 
 impl<C: OneShot> CipherOperation for Whole<C> {
+    fn is_exact(&self) -> bool {
+        self.cipher.is_exact()
+    }
+
     fn update_bound(&self, _input_bytes: usize) -> usize {
         0
     }

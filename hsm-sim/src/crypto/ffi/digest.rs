@@ -32,6 +32,16 @@ pub(super) fn evp(hash: Hash) -> *const sys::EVP_MD {
     }
 }
 
+/// SHAKE256 over parts, as many bytes as the output takes.
+pub(in crate::crypto) fn shake256(parts: &[&[u8]], output: &mut [u8]) -> Result<()> {
+    let mut context = DigestContext::new(Hash::Shake256)?;
+    for part in parts {
+        context.update(part)?;
+    }
+    // SAFETY: the function gives as many bytes as are asked for.
+    ok(unsafe { sys::EVP_DigestFinalXOF(context.0.as_mut_ptr(), output.as_mut_ptr(), output.len()) })
+}
+
 /// A running hash.
 pub(in crate::crypto) struct DigestContext(Owned<sys::EVP_MD_CTX>, Hash);
 
@@ -56,9 +66,7 @@ impl DigestContext {
         }
         if matches!(self.1, Hash::Shake128 | Hash::Shake256) {
             // SAFETY: these functions give as many bytes as are asked for.
-            return ok(unsafe {
-                sys::EVP_DigestFinalXOF(self.0.as_mut_ptr(), output.as_mut_ptr(), output.len())
-            });
+            return ok(unsafe { sys::EVP_DigestFinalXOF(self.0.as_mut_ptr(), output.as_mut_ptr(), output.len()) });
         }
         let mut written: c_uint = 0;
         // SAFETY: `output` has the digest's length, checked above.

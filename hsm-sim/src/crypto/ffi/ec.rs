@@ -199,6 +199,6 @@ const fn number(curve: Curve) -> Option<c_int> {
         Curve::P384 => Some(sys::NID_secp384r1),
         Curve::P521 => Some(sys::NID_secp521r1),
         Curve::Secp256k1 => Some(sys::NID_secp256k1),
-        Curve::Ed25519 | Curve::X25519 => None,
+        Curve::Ed25519 | Curve::Ed448 | Curve::X25519 | Curve::X448 => None,
     }
 }

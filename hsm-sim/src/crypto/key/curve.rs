@@ -17,8 +17,12 @@ pub enum Curve {
     Secp256k1,
     /// edwards25519 for signatures.
     Ed25519,
+    /// edwards448 for signatures.
+    Ed448,
     /// curve25519 for key agreement.
     X25519,
+    /// curve448 for key agreement.
+    X448,
 }
 
 /// Each curve with the contents of its OID, the names a `curveName` may carry, and its field's bytes.
@@ -29,7 +33,9 @@ const CURVES: &[(Curve, &[u8], &[&str], usize)] = &[
     (Curve::P521, &[0x2b, 0x81, 0x04, 0x00, 0x23], &["secp521r1", "P-521"], 66),
     (Curve::Secp256k1, &[0x2b, 0x81, 0x04, 0x00, 0x0a], &["secp256k1"], 32),
     (Curve::Ed25519, &[0x2b, 0x65, 0x70], &["edwards25519"], 32),
+    (Curve::Ed448, &[0x2b, 0x65, 0x71], &["edwards448"], 57),
     (Curve::X25519, &[0x2b, 0x65, 0x6e], &["curve25519"], 32),
+    (Curve::X448, &[0x2b, 0x65, 0x6f], &["curve448"], 56),
 ];
 
 impl Curve {
@@ -83,6 +89,7 @@ impl Curve {
             Self::P384 => 384,
             Self::P521 => 521,
             Self::Ed25519 | Self::X25519 => 255,
+            Self::Ed448 | Self::X448 => 448,
         }
     }
 

@@ -161,7 +161,9 @@ const fn kind(curve: Curve) -> Result<Kind> {
     match curve {
         Curve::Ed25519 => Ok(Kind::Ed25519),
         Curve::X25519 => Ok(Kind::X25519),
-        Curve::P224 | Curve::P256 | Curve::P384 | Curve::P521 | Curve::Secp256k1 => Err(CryptoError::CurveNotSupported),
+        Curve::P224 | Curve::P256 | Curve::P384 | Curve::P521 | Curve::Secp256k1 | Curve::Ed448 | Curve::X448 => {
+            Err(CryptoError::CurveNotSupported)
+        }
     }
 }
 

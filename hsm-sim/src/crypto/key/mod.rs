@@ -6,6 +6,7 @@
 
 mod curve;
 mod ec;
+mod goldilocks;
 mod lattice;
 pub(super) mod rsa;
 mod secret;
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 
 pub use curve::{Curve, to_octet_string};
 pub use ec::{EcPrivateKey, EcPublicKey, RawPrivateKey, RawPublicKey};
+pub use goldilocks::{GoldilocksPrivateKey, GoldilocksPublicKey};
 pub use lattice::{LatticePrivateKey, LatticePublicKey, ParameterSet};
 pub use rsa::{RsaNumbers, RsaPrivateKey, RsaPublicKey};
 pub use secret::SecretKey;
@@ -47,6 +49,14 @@ pub enum Key {
     Ed25519Private(RawPrivateKey),
     /// An Ed25519 public key.
     Ed25519Public(RawPublicKey),
+    /// An Ed448 private key.
+    Ed448Private(GoldilocksPrivateKey),
+    /// An Ed448 public key.
+    Ed448Public(GoldilocksPublicKey),
+    /// An X448 private key.
+    X448Private(GoldilocksPrivateKey),
+    /// An X448 public key.
+    X448Public(GoldilocksPublicKey),
     /// An X25519 private key.
     X25519Private(RawPrivateKey),
     /// An X25519 public key.
@@ -68,6 +78,8 @@ impl Key {
         Ok(match curve {
             Curve::Ed25519 => Self::Ed25519Private(RawPrivateKey::new(curve, value)?),
             Curve::X25519 => Self::X25519Private(RawPrivateKey::new(curve, value)?),
+            Curve::Ed448 => Self::Ed448Private(GoldilocksPrivateKey::new(curve, value)?),
+            Curve::X448 => Self::X448Private(GoldilocksPrivateKey::new(curve, value)?),
             _ => Self::EcPrivate(EcPrivateKey::new(curve, value)?),
         })
     }
@@ -77,6 +89,8 @@ impl Key {
         Ok(match curve {
             Curve::Ed25519 => Self::Ed25519Public(RawPublicKey::new(curve, point)?),
             Curve::X25519 => Self::X25519Public(RawPublicKey::new(curve, point)?),
+            Curve::Ed448 => Self::Ed448Public(GoldilocksPublicKey::new(curve, point)?),
+            Curve::X448 => Self::X448Public(GoldilocksPublicKey::new(curve, point)?),
             _ => Self::EcPublic(EcPublicKey::new(curve, point)?),
         })
     }
@@ -85,6 +99,12 @@ impl Key {
     pub fn from_pkcs8(der: &[u8]) -> Result<Self> {
         if let Some(key) = LatticePrivateKey::from_pkcs8(der) {
             return key.map(Self::LatticePrivate);
+        }
+        if let Some(key) = GoldilocksPrivateKey::from_pkcs8(der) {
+            return key.map(|key| match key.public().curve() {
+                Curve::X448 => Self::X448Private(key),
+                _ => Self::Ed448Private(key),
+            });
         }
         let pkey = PKey::from_pkcs8(der)?;
         Ok(match pkey.kind().ok_or(CryptoError::AttributeValueInvalid)? {
@@ -99,6 +119,12 @@ impl Key {
     pub fn from_spki(der: &[u8]) -> Result<Self> {
         if let Some(key) = LatticePublicKey::from_spki(der) {
             return key.map(Self::LatticePublic);
+        }
+        if let Some(key) = GoldilocksPublicKey::from_spki(der) {
+            return key.map(|key| match key.curve() {
+                Curve::X448 => Self::X448Public(key),
+                _ => Self::Ed448Public(key),
+            });
         }
         let pkey = PKey::from_spki(der)?;
         Ok(match pkey.kind().ok_or(CryptoError::AttributeValueInvalid)? {
@@ -115,6 +141,7 @@ impl Key {
             Self::RsaPrivate(key) => key.0.pkey().to_pkcs8(),
             Self::EcPrivate(key) => key.0.pkey().to_pkcs8(),
             Self::Ed25519Private(key) | Self::X25519Private(key) => key.pkey()?.to_pkcs8(),
+            Self::Ed448Private(key) | Self::X448Private(key) => Ok(key.to_pkcs8()),
             Self::LatticePrivate(key) => Ok(key.to_pkcs8()),
             _ => Err(CryptoError::KeyTypeInconsistent),
         }
@@ -127,6 +154,8 @@ impl Key {
             Self::EcPrivate(EcPrivateKey(key)) | Self::EcPublic(EcPublicKey(key)) => key.pkey().to_spki(),
             Self::Ed25519Private(key) | Self::X25519Private(key) => key.public().pkey()?.to_spki(),
             Self::Ed25519Public(key) | Self::X25519Public(key) => key.pkey()?.to_spki(),
+            Self::Ed448Private(key) | Self::X448Private(key) => Ok(key.public().to_spki()),
+            Self::Ed448Public(key) | Self::X448Public(key) => Ok(key.to_spki()),
             Self::LatticePrivate(key) => Ok(key.public().to_spki()),
             Self::LatticePublic(key) => Ok(key.to_spki()),
             Self::Secret(_) => Err(CryptoError::KeyTypeInconsistent),
@@ -140,6 +169,8 @@ impl Key {
             Self::EcPrivate(key) => Self::EcPublic(key.public()?),
             Self::Ed25519Private(key) => Self::Ed25519Public(key.public()),
             Self::X25519Private(key) => Self::X25519Public(key.public()),
+            Self::Ed448Private(key) => Self::Ed448Public(key.public().clone()),
+            Self::X448Private(key) => Self::X448Public(key.public().clone()),
             Self::LatticePrivate(key) => Self::LatticePublic(key.public().clone()),
             _ => return Err(CryptoError::KeyTypeInconsistent),
         })
@@ -151,8 +182,12 @@ impl Key {
             Self::Secret(_) => None,
             Self::RsaPrivate(_) | Self::RsaPublic(_) => Some(CKK_RSA),
             Self::EcPrivate(_) | Self::EcPublic(_) => Some(CKK_EC),
-            Self::Ed25519Private(_) | Self::Ed25519Public(_) => Some(CKK_EC_EDWARDS),
-            Self::X25519Private(_) | Self::X25519Public(_) => Some(CKK_EC_MONTGOMERY),
+            Self::Ed25519Private(_) | Self::Ed25519Public(_) | Self::Ed448Private(_) | Self::Ed448Public(_) => {
+                Some(CKK_EC_EDWARDS)
+            }
+            Self::X25519Private(_) | Self::X25519Public(_) | Self::X448Private(_) | Self::X448Public(_) => {
+                Some(CKK_EC_MONTGOMERY)
+            }
             Self::LatticePrivate(key) => Some(lattice_type(key.set())),
             Self::LatticePublic(key) => Some(lattice_type(key.set())),
         }

@@ -46,7 +46,7 @@ impl RsaPublicKey {
     }
 
     pub(in crate::crypto) fn checked(key: RsaKey) -> Result<Self> {
-        check_size(&key)?;
+        check_size(&key, PUBLIC_BITS_MIN)?;
         Ok(Self(Arc::new(key)))
     }
 
@@ -82,7 +82,7 @@ impl RsaPrivateKey {
     }
 
     pub(in crate::crypto) fn checked(key: RsaKey) -> Result<Self> {
-        check_size(&key)?;
+        check_size(&key, BITS_MIN)?;
         if !key.is_private() {
             return Err(CryptoError::KeyTypeInconsistent);
         }
@@ -132,11 +132,13 @@ impl std::fmt::Debug for RsaNumbers {
     }
 }
 
-fn check_size(key: &RsaKey) -> Result<()> {
-    if (BITS_MIN..=BITS_MAX).contains(&key.bits()) { Ok(()) } else { Err(CryptoError::KeySizeRange) }
+fn check_size(key: &RsaKey, bits_min: u32) -> Result<()> {
+    if (bits_min..=BITS_MAX).contains(&key.bits()) { Ok(()) } else { Err(CryptoError::KeySizeRange) }
 }
 
-/// The smallest modulus taken for import; making keys starts at 2048.
+/// The smallest modulus of a public key: old certificates are still read and verified.
+const PUBLIC_BITS_MIN: u32 = 512;
+/// The smallest modulus of a private key taken for import; making keys starts at 2048.
 pub(in crate::crypto) const BITS_MIN: u32 = 1024;
 /// The largest modulus.
 pub(in crate::crypto) const BITS_MAX: u32 = 8192;
