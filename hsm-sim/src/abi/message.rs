@@ -168,16 +168,14 @@ unsafe fn init(
             Way::Decrypt => CKF_MESSAGE_DECRYPT,
         };
         crypto::mechanism(raw.mechanism).filter(|info| info.allows(flag)).ok_or(Rv(CKR_MECHANISM_INVALID))?;
-        // What matters comes with each message; a parameter given here must still be one.
-        if !raw.pParameter.is_null() || raw.ulParameterLen != 0 {
-            let expected = match raw.mechanism {
-                CKM_AES_GCM => size_of::<CK_GCM_MESSAGE_PARAMS>(),
-                CKM_AES_CCM => size_of::<CK_CCM_MESSAGE_PARAMS>(),
-                _ => size_of::<CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS>(),
-            };
-            if raw.pParameter.is_null() || raw.ulParameterLen != expected as CK_ULONG {
-                return Err(INVALID);
-            }
+        // What matters comes with each message, but what is given here must be the structure, too.
+        let expected = match raw.mechanism {
+            CKM_AES_GCM => size_of::<CK_GCM_MESSAGE_PARAMS>(),
+            CKM_AES_CCM => size_of::<CK_CCM_MESSAGE_PARAMS>(),
+            _ => size_of::<CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS>(),
+        };
+        if raw.pParameter.is_null() || raw.ulParameterLen != expected as CK_ULONG {
+            return Err(INVALID);
         }
         session.message_init(way, raw.mechanism, key)
     })

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{
     object::Object,
-    operation::{Output, Way, Written},
+    operation::{Output, Start, Way, Written},
     permit,
     rv::{Result, Rv},
     session::Session,
@@ -101,7 +101,7 @@ fn random(bytes: usize) -> Result<Vec<u8>> {
 
 /// A process of messages under one key.
 pub(crate) struct Messages {
-    number: CK_MECHANISM_TYPE,
+    start: Start,
     key: Arc<Object>,
     way: Way,
     ivs: IvSource,
@@ -111,12 +111,17 @@ pub(crate) struct Messages {
 impl Messages {
     /// The mechanism.
     pub(crate) const fn mechanism(&self) -> CK_MECHANISM_TYPE {
-        self.number
+        self.start.mechanism
+    }
+
+    /// What the process was started with.
+    pub(crate) const fn start(&self) -> &Start {
+        &self.start
     }
 
     /// Whether the key is one that a log-out takes away.
     pub(crate) fn is_private(&self) -> bool {
-        self.key.is_private
+        self.start.is_private
     }
 
     fn check_idle(&self) -> Result<()> {
@@ -180,7 +185,7 @@ impl Messages {
         if self.way == Way::Encrypt {
             self.ivs.next(params)?;
         }
-        open(self.number, &self.key, self.way, params, aad)
+        open(self.start.mechanism, &self.key, self.way, params, aad)
     }
 }
 
@@ -285,10 +290,10 @@ impl Session {
         if slot.is_some() {
             return Err(Rv(CKR_OPERATION_ACTIVE));
         }
-        let (key, _) = permit::permitted(self, number, key, flag, usage)?;
+        let (key, start) = permit::permitted(self, number, key, flag, usage)?;
         // A key that cannot be one is refused now rather than with the first message.
         key.key()?;
-        *slot = Some(Messages { number, key, way, ivs: IvSource::default(), current: None });
+        *slot = Some(Messages { start, key, way, ivs: IvSource::default(), current: None });
         Ok(())
     }
 

@@ -652,18 +652,18 @@ impl Operations {
             Function::VerifySignature | Function::VerifySignatureUpdate | Function::VerifySignatureFinal => {
                 self.verify_signature.started()
             }
-            Function::SignRecover => self.sign_recover.mechanism(),
-            Function::VerifyRecover => self.verify_recover.mechanism(),
-            Function::DigestEncryptUpdate | Function::SignEncryptUpdate => self.encrypt.mechanism(),
-            Function::DecryptDigestUpdate | Function::DecryptVerifyUpdate => self.decrypt.mechanism(),
+            Function::SignRecover => self.sign_recover.started(),
+            Function::VerifyRecover => self.verify_recover.started(),
+            Function::DigestEncryptUpdate | Function::SignEncryptUpdate => self.encrypt.started(),
+            Function::DecryptDigestUpdate | Function::DecryptVerifyUpdate => self.decrypt.started(),
             Function::EncryptMessage
             | Function::EncryptMessageBegin
             | Function::EncryptMessageNext
-            | Function::MessageEncryptFinal => self.message_encrypt.as_ref().map(Messages::mechanism),
+            | Function::MessageEncryptFinal => self.message_encrypt.as_ref().map(Messages::start),
             Function::DecryptMessage
             | Function::DecryptMessageBegin
             | Function::DecryptMessageNext
-            | Function::MessageDecryptFinal => self.message_decrypt.as_ref().map(Messages::mechanism),
+            | Function::MessageDecryptFinal => self.message_decrypt.as_ref().map(Messages::start),
             _ => None,
         }
     }
