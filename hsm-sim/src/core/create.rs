@@ -13,7 +13,7 @@ use super::{
     rv::{Result, Rv},
     session::Session,
 };
-use crate::{config::UsageDefaults, crypto, store::Role};
+use crate::{crypto, store::Role};
 
 /// Refuses attributes that a call may not give to an object of this kind.
 pub(super) fn check_given(

@@ -63,7 +63,14 @@ impl Session {
         let mechanism = CK_MECHANISM_TYPE::from_le_bytes(*mechanism);
         permit::mechanism(mechanism, CKF_DIGEST)?;
         let digester = Digester::restore(mechanism, state).ok_or(invalid)?;
-        let start = Start { mechanism, key: CK_INVALID_HANDLE, is_multi_part: true, is_private: false, wants_login: false };
+        let start = Start {
+            mechanism,
+            key: CK_INVALID_HANDLE,
+            data_bytes_max: None,
+            is_multi_part: true,
+            is_private: false,
+            wants_login: false,
+        };
         let mut operations = self.operations();
         *operations = Operations::default();
         operations.digest.resume(digester, start, *has_parts != 0);
