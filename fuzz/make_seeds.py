@@ -25,6 +25,30 @@ for target in ("ttlv_decode", "ttlv_round_trip", "framing", "messages", "kmip_co
     folder.mkdir(parents=True, exist_ok=True)
     for number, message in enumerate(messages):
         (folder / f"vector-{number:04}").write_bytes(message)
+# The same messages as text, made from the published XML where it is at hand, and some by hand.
+texts = {"text_xml": [b'<D type="Integer" value="7"/>', b'<?xml version="1.0"?><TTLV tag="0x540001" type="TextString" value="&lt;&#10;"/>'],
+         "text_json": [b'{"tag":"D","type":"LongInteger","value":"0x0010000000000001"}',
+                       b'{"value":[{"tag":"AttributeName","type":"TextString","value":"State"},'
+                       b'{"tag":"AttributeValue","type":"Enumeration","value":"Active"}],"tag":"Attribute"}']}
+TYPES = {"Integer", "Enumeration", "TextString", "ByteString", "DateTime", "Boolean", "Interval", "LongInteger", "BigInteger"}
+
+def as_json(element):
+    if element.get("type") in TYPES:
+        return {"tag": element.tag, "type": element.get("type"), "value": element.get("value")}
+    return {"tag": element.tag, "value": [as_json(child) for child in element]}
+
+if vectors.exists():
+    import xml.etree.ElementTree
+    for number, line in enumerate(vectors.open()):
+        if number % 40 == 0:
+            xml_text = json.loads(line)["xml"]
+            texts["text_xml"].append(xml_text.encode())
+            texts["text_json"].append(json.dumps(as_json(xml.etree.ElementTree.fromstring(xml_text))).encode())
+for target, messages_of_text in texts.items():
+    folder = here / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, message in enumerate(messages_of_text):
+        (folder / f"text-{number:04}").write_bytes(message)
 bodies = [b'\x00{"name":"n","payload":"cGF5","payload_content_type":"application/octet-stream","payload_content_encoding":"base64"}',
           b'\x00{}', b'\x01{"type":"generic","secret_refs":[{"name":"a","secret_ref":"http://x/v1/secrets/6c2f3f1e-0b1a-4d5c-9e2f-1a2b3c4d5e6f"}]}',
           b'\x02{"type":"key","meta":{"algorithm":"aes","bit_length":256,"mode":"cbc"}}',

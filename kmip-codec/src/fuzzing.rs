@@ -5,7 +5,7 @@
 
 use crate::attribute::{self, Attribute};
 use crate::codec::{DateTime, DateTimeExtended, Interval, Tags};
-use crate::error::DecodeError;
+use crate::error::{DecodeError, EncodeError};
 use crate::limits::Limits;
 use crate::message::{Payload, RequestMessage, ResponseMessage, peek_version};
 use crate::payload::{Request, Response};
@@ -13,6 +13,7 @@ use crate::secret::{BigInteger, SecretBytes, SecretText};
 use crate::spec::attributes::AttributeRow;
 use crate::spec::enums::EnumRow;
 use crate::spec::tags::Tag;
+use crate::text::{self, Encoding};
 use crate::ttlv::{self, Item, MessageKind, Value, Writer, message_length};
 use crate::version::{ProtocolVersion, V3_0};
 
@@ -43,6 +44,27 @@ pub fn framing(bytes: &[u8]) {
             if let Ok(length) = message_length(header, kind, &Limits::BEFORE_AUTHENTICATION) {
                 assert!(length >= header.len() && length <= Limits::BEFORE_AUTHENTICATION.message_bytes_max);
             }
+        }
+    }
+}
+
+/// Reads a JSON or XML text; what was accepted must be the same after it was written in every encoding.
+///
+/// # Panics
+///
+/// When it is not: that is the finding.
+pub fn text(encoding: Encoding, bytes: &[u8]) {
+    let limits = Limits::BEFORE_AUTHENTICATION;
+    let Ok(ttlv) = text::to_ttlv(encoding, bytes, &limits) else { return };
+    // The texts may be longer than what was read: names instead of numbers.
+    let wide = Limits { message_bytes_max: usize::MAX, ..Limits::AUTHENTICATED };
+    for encoding in [Encoding::Json, Encoding::Xml] {
+        match text::from_ttlv(encoding, &ttlv, &wide) {
+            Ok(again) => {
+                let back = text::to_ttlv(encoding, &again, &wide).expect("what was written can be read");
+                assert!(back == ttlv, "a message changed on its way through {encoding:?}");
+            }
+            Err(error) => assert_eq!(error, EncodeError::NotInXml, "what was read can be written"),
         }
     }
 }
