@@ -757,3 +757,156 @@ def test_batch_of_two(client):
     request = proxy._build_request_message(None, proxy.batch_items)
     results = proxy._process_batch_items(proxy._send_and_receive_message(request))
     assert [result.result_status.value for result in results] == [enums.ResultStatus.SUCCESS] * 2
+
+
+# Replacement and derivation
+
+
+# At 2.0 PyKMIP sends the Template-Attribute of 1.x, which 2.0 does not have.
+@only(KMIPVersion.KMIP_1_2, KMIPVersion.KMIP_1_4)
+def test_rekey_moves_the_name_to_a_new_key(client):
+    name = unique("rekey")
+    old = client.create(CryptographicAlgorithm.AES, 256, name=name)
+    client.activate(old)
+    new = client.rekey(uid=old)
+    assert new != old and client.get(new).value != client.get(old).value
+    assert client.locate(attributes=[attribute(AttributeType.NAME, name)]) == [new]
+    assert len(client.get(new).value) == 32
+
+
+def test_pbkdf2_is_what_everybody_computes(client):
+    password = objects.SecretData(b"correct horse", enums.SecretDataType.PASSWORD, [MASK.DERIVE_KEY], unique("pw"))
+    base = client.register(password)
+    client.activate(base)
+    parameters = {
+        "cryptographic_parameters": {"hashing_algorithm": HashingAlgorithm.SHA_256},
+        "salt": b"battery staple",
+        "iteration_count": 100,
+    }
+    uid = client.derive_key(
+        ObjectType.SYMMETRIC_KEY,
+        [base],
+        enums.DerivationMethod.PBKDF2,
+        parameters,
+        cryptographic_algorithm=CryptographicAlgorithm.AES,
+        cryptographic_length=256,
+        cryptographic_usage_mask=[MASK.ENCRYPT],
+    )
+    expected = hashlib.pbkdf2_hmac("sha256", b"correct horse", b"battery staple", 100, 32)
+    assert client.get(uid).value == expected
+
+
+# The client below: KMIPProxy, whose calls answer with results instead of exceptions
+
+
+def succeeded(result):
+    """A result that is a success; PyKMIP gives some as objects and some as dictionaries."""
+    status = result["result_status"] if isinstance(result, dict) else result.result_status.value
+    assert status == enums.ResultStatus.SUCCESS, result
+    return result
+
+
+def template(*attributes) -> core.TemplateAttribute:
+    return core.TemplateAttribute(attributes=list(attributes))
+
+
+def aes_template(name: str, *masks) -> core.TemplateAttribute:
+    return template(
+        attribute(AttributeType.CRYPTOGRAPHIC_ALGORITHM, CryptographicAlgorithm.AES),
+        attribute(AttributeType.CRYPTOGRAPHIC_LENGTH, 256),
+        attribute(AttributeType.CRYPTOGRAPHIC_USAGE_MASK, list(masks)),
+        attribute(AttributeType.NAME, name),
+    )
+
+
+def test_proxy_life_of_a_key(client):
+    proxy, name = client.proxy, unique("proxy")
+    made = succeeded(proxy.create(ObjectType.SYMMETRIC_KEY, aes_template(name, MASK.ENCRYPT, MASK.DECRYPT)))
+    uid = made.uuid
+    assert succeeded(proxy.locate(attributes=[attribute(AttributeType.NAME, name)])).uuids == [uid]
+    got = succeeded(proxy.get(uid))
+    assert len(got.secret.key_block.key_value.key_material.value) == 32
+    found = succeeded(proxy.get_attributes(uid, ["State", "Cryptographic Length"]))
+    assert {each.attribute_name.value for each in found.attributes} == {"State", "Cryptographic Length"}
+    assert "State" in succeeded(proxy.get_attribute_list(uid)).names
+    checked = succeeded(proxy.check(uuid=uid, cryptographic_usage_mask=[MASK.ENCRYPT]))
+    assert checked["unique_identifier"] == uid
+    succeeded(proxy.activate(uid))
+    parameters = core.attributes.CryptographicParameters(
+        block_cipher_mode=BlockCipherMode.CBC, padding_method=PaddingMethod.PKCS5
+    )
+    sealed = succeeded(proxy.encrypt(b"through the proxy", uid, parameters, bytes(16)))
+    assert sealed["data"] == cbc(got.secret.key_block.key_value.key_material.value, bytes(16), b"through the proxy")
+    opened = succeeded(proxy.decrypt(sealed["data"], uid, parameters, bytes(16)))
+    assert opened["data"] == b"through the proxy"
+    succeeded(proxy.revoke(RevocationReasonCode.CESSATION_OF_OPERATION, uid, "done"))
+    succeeded(proxy.destroy(uid))
+    assert proxy.get(uid).result_status.value == enums.ResultStatus.OPERATION_FAILED
+
+
+def test_proxy_pair_and_mac(client):
+    proxy = client.proxy
+    common = core.TemplateAttribute(
+        attributes=[
+            attribute(AttributeType.CRYPTOGRAPHIC_ALGORITHM, CryptographicAlgorithm.RSA),
+            attribute(AttributeType.CRYPTOGRAPHIC_LENGTH, 2048),
+        ],
+        tag=enums.Tags.COMMON_TEMPLATE_ATTRIBUTE,
+    )
+    half = lambda tag, mask: core.TemplateAttribute(
+        attributes=[attribute(AttributeType.CRYPTOGRAPHIC_USAGE_MASK, [mask])], tag=tag
+    )
+    pair = succeeded(
+        proxy.create_key_pair(
+            common_template_attribute=common,
+            private_key_template_attribute=half(enums.Tags.PRIVATE_KEY_TEMPLATE_ATTRIBUTE, MASK.SIGN),
+            public_key_template_attribute=half(enums.Tags.PUBLIC_KEY_TEMPLATE_ATTRIBUTE, MASK.VERIFY),
+        )
+    )
+    private, public = pair.private_key_uuid, pair.public_key_uuid
+    for uid in (private, public):
+        succeeded(proxy.activate(uid))
+    parameters = core.attributes.CryptographicParameters(
+        padding_method=PaddingMethod.PKCS1v15,
+        hashing_algorithm=HashingAlgorithm.SHA_256,
+        cryptographic_algorithm=CryptographicAlgorithm.RSA,
+    )
+    signed = succeeded(proxy.sign(b"signed below", private, parameters))
+    for message, expected in ((b"signed below", "VALID"), (b"signed above", "INVALID")):
+        verified = succeeded(proxy.signature_verify(message, signed["signature"], public, parameters))
+        assert verified["validity_indicator"].name == expected
+
+    value = os.urandom(64)
+    algorithm = CryptographicAlgorithm.HMAC_SHA512
+    key = objects.SymmetricKey(algorithm, 512, value, [MASK.MAC_GENERATE], unique("mac"))
+    uid = client.register(key)
+    succeeded(proxy.activate(uid))
+    mac = core.attributes.CryptographicParameters(cryptographic_algorithm=algorithm)
+    answered = succeeded(proxy.mac(b"authenticated", uid, mac))
+    assert answered.mac_data.value == hmac.new(value, b"authenticated", hashlib.sha512).digest()
+
+
+def test_proxy_rekey(client):
+    proxy = client.proxy
+    uid = succeeded(proxy.create(ObjectType.SYMMETRIC_KEY, aes_template(unique("proxy"), MASK.ENCRYPT))).uuid
+    assert succeeded(proxy.rekey(uuid=uid))["unique_identifier"] != uid
+
+
+@only(KMIPVersion.KMIP_1_2, KMIPVersion.KMIP_1_4)
+def test_proxy_rekey_key_pair(client):
+    # PyKMIP has no 2.0 form of this payload.
+    public, private = key_pair(client, CryptographicAlgorithm.RSA, 2048)
+    named = core.attributes.PrivateKeyUniqueIdentifier(private)
+    answer = succeeded(client.proxy.rekey_key_pair(private_key_uuid=named))
+    assert {answer.private_key_uuid, answer.public_key_uuid}.isdisjoint({public, private})
+
+
+def test_proxy_knows_its_profiles(client):
+    from kmip.core.enums import AuthenticationSuite, ConformanceClause
+
+    proxy = client.proxy
+    for clause in proxy.get_supported_conformance_clauses():
+        for suite in proxy.get_supported_authentication_suites():
+            assert proxy.is_profile_supported(clause, suite)
+    assert proxy.is_conformance_clause_supported(ConformanceClause.DISCOVER_VERSIONS)
+    assert proxy.is_authentication_suite_supported(AuthenticationSuite.BASIC)
