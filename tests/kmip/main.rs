@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that meets the unexpected fails")]
 
 mod batches;
+mod coverage;
 mod https;
 mod lifecycle;
 mod malformed;
