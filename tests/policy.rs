@@ -151,7 +151,7 @@ fn permits(authorizer: &Authorizer, who: &Principal, kind: OperationKind, entity
         Err(Denied { visible: false }) => '0',
     };
     let ask = |resources: &[Resource<'_>]| {
-        shown(authorizer.permit(who, kind, resources, ()).map(|permitted| permitted.into_inner()))
+        shown(authorizer.permit(who, kind, None, resources, ()).map(|permitted| permitted.into_inner()))
     };
     match entity {
         Entity::None | Entity::Order => ask(&[]).to_string(),
@@ -299,11 +299,11 @@ fn the_rules_mean_what_the_contract_says() {
 fn the_gateway_itself_may_do_everything_and_nobody_else_its_work() {
     let authorizer = authorizer(RuleSet::Secure);
     for kind in OperationKind::ALL {
-        assert!(authorizer.permit(&principal("none", Realm::System), *kind, &[], ()).is_ok());
+        assert!(authorizer.permit(&principal("none", Realm::System), *kind, None, &[], ()).is_ok());
     }
     for kind in [OperationKind::RunJob, OperationKind::Reconcile] {
         for realm in [Realm::Certificate, Realm::Keystone, Realm::Unauthenticated] {
-            assert!(authorizer.permit(&principal("admin", realm), kind, &[], ()).is_err());
+            assert!(authorizer.permit(&principal("admin", realm), kind, None, &[], ()).is_err());
         }
     }
 }
@@ -315,9 +315,9 @@ fn all_resources_of_a_use_case_must_be_permitted() {
     let (mine, theirs) = (ProjectId("mine".into()), ProjectId("theirs".into()));
     let own = Resource { project: &mine, creator: None, origin: Origin::Barbican, grants: None };
     let foreign = Resource { project: &theirs, ..own };
-    assert!(authorizer.permit(&who, OperationKind::Reveal, &[own, own], ()).is_ok());
+    assert!(authorizer.permit(&who, OperationKind::Reveal, None, &[own, own], ()).is_ok());
     for mixed in [[own, foreign], [foreign, own]] {
-        let refusal = authorizer.permit(&who, OperationKind::Reveal, &mixed, ()).map(|_| ());
+        let refusal = authorizer.permit(&who, OperationKind::Reveal, None, &mixed, ()).map(|_| ());
         assert_eq!(refusal, Err(Denied { visible: true }));
     }
 }

@@ -950,7 +950,8 @@ fn an_object_makes_the_store_grow_by_less_than_4_kib() {
             steps.len()
         );
         match reserve_bytes {
-            0 => assert!(average < 2560, "{average} bytes on average"),
+            // Record and index entries, with what sled rewrites around them.
+            0 => assert!(average < 2816, "{average} bytes on average"),
             _ => assert!(above <= 1, "{above} objects made the files longer"),
         }
     }

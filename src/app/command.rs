@@ -12,9 +12,9 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    client, dev, gateway, inspect,
+    client, control, dev, gateway, inspect, policy,
     problem::{Explain, Problem},
-    trail,
+    token, trail,
 };
 use crate::{
     config::{self, Config, Rules},
@@ -45,6 +45,32 @@ enum Command {
     /// Looks at the tokens of a configuration.
     #[command(subcommand)]
     Hsm(HsmCommand),
+    /// Looks at the rules of the Barbican API.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Works on a project as a whole.
+    #[command(subcommand)]
+    Project(ProjectCommand),
+    /// Makes a static bearer token for the Barbican API, and prints the section of the configuration that lets it in.
+    Token(token::TokenArguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Says whether a request would be allowed, and by which rule: exit code 0 when it would, 1 when not.
+    Explain(policy::ExplainArguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum ProjectCommand {
+    /// Removes everything of a project: orders, containers, secrets and keys with their values, quotas.
+    Purge {
+        #[command(flatten)]
+        config: ConfigArguments,
+        /// The project's id.
+        #[arg(value_name = "ID")]
+        project: String,
+    },
 }
 
 /// Which configuration.
@@ -156,6 +182,16 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
             inspect::check(&config)
         }
         Command::Kmip(arguments) => client::run(arguments),
+        Command::Policy(PolicyCommand::Explain(arguments)) => {
+            let config = arguments.config.as_deref().map(configuration).transpose()?;
+            policy::explain(&arguments, config.as_ref())
+        }
+        Command::Project(ProjectCommand::Purge { config, project }) => {
+            let config = configuration(&config.config)?;
+            start_logging(&config)?;
+            control::purge(config, &project)
+        }
+        Command::Token(arguments) => token::make(&arguments),
         Command::Audit(AuditCommand::Verify { files, key }) => trail::verify(&files, key.as_deref()),
         Command::Hsm(HsmCommand::Status { config, json }) => {
             let config = configuration(&config.config)?;

@@ -15,7 +15,10 @@ use super::{
     system::SystemClock,
 };
 use crate::{
-    authn::{Clients, EnrolledClient, Keystone, KeystoneSettings, Refusal, RestAuthenticator, RestClaim},
+    authn::{
+        BearerToken, BearerTokens, Clients, EnrolledClient, Keystone, KeystoneSettings, Refusal, RestAuthenticator,
+        RestClaim,
+    },
     barbican::{self, AuthRefusal, Authenticate},
     config::{self, AuthMode, Config},
     crypto::hash::to_hex,
@@ -131,7 +134,13 @@ pub(super) fn rest(core: &Core, jobs: Arc<Runner>) -> Result<Router, Problem> {
             behind_proxy: config.behind_proxy,
             request_bytes_max: config.body_bytes_max.size(),
             secret_bytes_max: config.payload_bytes_max.size(),
-            ..barbican::Settings::default()
+            aliases: config.aliases.clone(),
+            page_default: config.page_default.size(),
+            page_max: config.page_max.size(),
+            keep_payload_blanks: config.keep_payload_blanks,
+            healthcheck_disable_file: config.healthcheck_disable_file.clone(),
+            cors_origins: config.cors_origins.clone(),
+            hide_private: config.hide_private,
         },
     };
     let limit =
@@ -141,10 +150,23 @@ pub(super) fn rest(core: &Core, jobs: Arc<Runner>) -> Result<Router, Problem> {
 
 /// How REST requests are authenticated.
 pub(super) fn authenticator(config: &Config) -> Result<RestAuthenticator, Problem> {
-    match (config.rest.auth.mode, &config.rest.auth.keystone) {
-        (AuthMode::Keystone, Some(keystone)) => Ok(RestAuthenticator::Keystone(Arc::new(client(keystone)?))),
-        // Keystone without its section does not come this far.
-        (AuthMode::Keystone, None) | (AuthMode::Unauthenticated, _) => Ok(RestAuthenticator::Unauthenticated),
+    let auth = &config.rest.auth;
+    let tokens = BearerTokens::new(auth.tokens.iter().map(|token| BearerToken {
+        name: token.name.clone(),
+        sha256: token.sha256.0,
+        project: token.project.clone(),
+        roles: token.roles.clone(),
+    }));
+    match (auth.mode, &auth.keystone) {
+        (AuthMode::Keystone, Some(keystone)) if auth.tokens.is_empty() => {
+            Ok(RestAuthenticator::Keystone(Arc::new(client(keystone)?)))
+        }
+        (AuthMode::Keystone, Some(keystone)) => {
+            Ok(RestAuthenticator::Both(Arc::new(tokens), Arc::new(client(keystone)?)))
+        }
+        // Keystone without its section does not come this far; if it did, nobody would be let in.
+        (AuthMode::Tokens, _) | (AuthMode::Keystone, None) => Ok(RestAuthenticator::Bearer(Arc::new(tokens))),
+        (AuthMode::Unauthenticated, _) => Ok(RestAuthenticator::Unauthenticated),
     }
 }
 

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     fronts::{self, KmipFront},
     observers::{CountedTrail, Counting, Lag},
+    policy,
     problem::{Explain, Problem},
     refusals,
     system::{SystemChance, SystemClock},
@@ -35,12 +36,13 @@ use super::{
 use crate::{
     admin::{Admin, Parts, Phase},
     audit::{AuditOptions, FileSink, Signer},
-    authz::{Authorizer, Overrides, RuleSet},
-    config::{Config, Durability, Rules, Wrapping},
+    config::{Config, Durability, Within, Wrapping},
+    crypto::hash,
+    domain::{Timestamp, TokenId, UniqueIdentifier, project::Quotas},
     engine::{
-        Engine, Ports, Settings,
+        Engine, Ports, SecretStore, Settings,
         jobs::Runner,
-        ports::{Answer, Hsm, HsmError, Memory, MetadataStore, StoreError},
+        ports::{Answer, Clock, Hsm, HsmError, Memory, MetadataStore, StoreError},
         reconcile::reconcile,
     },
     hsm::{self, Pool},
@@ -333,10 +335,7 @@ impl Doors {
             }
         }
         self.publish_expiry();
-        match authorizer(config) {
-            Ok(rules) => core.engine.replace_rules(rules),
-            Err(problem) => tracing::error!(code = problem.code, what = problem.what, "the old rules stay in force"),
-        }
+        policy::reload(&core.engine, &self.metrics, config);
     }
 
     fn publish_expiry(&self) {
@@ -380,27 +379,6 @@ pub(super) fn certificates(config: &Config) -> Result<Certificates, Problem> {
     Ok(Certificates { kmip, kmip_https, rest })
 }
 
-/// The rules of the configuration.
-pub(super) fn authorizer(config: &Config) -> Result<Authorizer, Problem> {
-    let set = match config.rest.policy.defaults {
-        Rules::Secure => RuleSet::Secure,
-        Rules::Legacy => RuleSet::Legacy,
-    };
-    let remedy = "correct the rules named; without rest.policy.file the built-in ones are in force";
-    let overrides = match &config.rest.policy.file {
-        None => Overrides::default(),
-        Some(path) => {
-            let text = fs::read_to_string(path).explain("PC-POLICY", path.display(), "check the path")?;
-            Overrides::from_yaml(&text).explain("PC-POLICY", path.display(), remedy)?
-        }
-    };
-    let rules = Authorizer::new(set, &overrides).explain("PC-POLICY", "the rules", remedy)?;
-    if !rules.unused_overrides().is_empty() {
-        tracing::warn!(rules = ?rules.unused_overrides(), "overrides that nothing asks for");
-    }
-    Ok(rules)
-}
-
 /// Everything behind the listeners.
 pub(super) struct Core {
     pub(super) config: Arc<Config>,
@@ -414,14 +392,14 @@ pub(super) struct Core {
 }
 
 impl Core {
-    async fn start(
+    pub(super) async fn start(
         config: &Arc<Config>,
         mode: Mode,
         metrics: &Arc<Metrics>,
         admin: &Admin,
         broken: mpsc::UnboundedSender<String>,
     ) -> Result<Self, Problem> {
-        let rules = authorizer(config)?;
+        let rules = policy::authorizer(config)?;
         let starting = |what: &str| admin.enter(Phase::Starting(what.to_owned()));
 
         starting("the store is opened");
@@ -434,7 +412,8 @@ impl Core {
         let counting = Arc::new(Counting(Arc::clone(metrics)));
         let memory: Arc<dyn Memory> = Arc::new(raw.clone());
         let (shared, observer) = (Arc::clone(config), Arc::clone(&counting) as Arc<dyn hsm::Observer>);
-        let pool = Arc::new(blocking(move || tokens::connect(&shared, &memory, &observer)).await??);
+        let known = Arc::clone(&memory);
+        let pool = Arc::new(blocking(move || tokens::connect(&shared, &known, &observer)).await??);
         let mut said = String::new();
         tokens::ready(&pool, |what| {
             if what != said {
@@ -479,7 +458,7 @@ impl Core {
             store: Arc::clone(&store) as Arc<dyn MetadataStore>,
             clock: Arc::new(SystemClock),
             chance: Arc::new(SystemChance::new()),
-            settings: settings(config, &pool),
+            settings: settings(config, &pool, secret_stores(config, &memory)?),
         });
         let counted = Arc::new(CountedTrail::new(Arc::clone(&trail), Arc::clone(&lag)));
         let strict = config.audit.durability == Durability::Strict;
@@ -509,7 +488,7 @@ impl Core {
     }
 
     /// The last acts, within what is left of the time.
-    async fn finish(&self) {
+    pub(super) async fn finish(&self) {
         match timeout(LAST_CHECKPOINT, self.trail.checkpoint(&self.signer)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the audit trail's head is not signed"),
@@ -543,7 +522,43 @@ async fn signer(pool: &Arc<Pool>, folder: &Path) -> Result<Signer, Problem> {
     }))
 }
 
-fn settings(config: &Config, pool: &Pool) -> Settings {
+/// Each token as something that projects may choose; none where they may not. When a token was first seen is remembered.
+fn secret_stores(config: &Config, memory: &Arc<dyn Memory>) -> Result<Vec<SecretStore>, Problem> {
+    let chosen = &config.rest.secret_stores;
+    if !chosen.enabled {
+        return Ok(Vec::new());
+    }
+    let default = chosen.default.as_ref().or_else(|| config.hsm.keys().next());
+    let mut stores = Vec::new();
+    for name in config.hsm.keys() {
+        let fact = format!("secret-store.{name}");
+        let seen = memory.recall(&fact).map_err(store_problem)?.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+        let created = match seen {
+            Some(micros) => Timestamp::from_micros(i64::from_be_bytes(micros)),
+            None => {
+                let now = SystemClock.now();
+                memory.remember(&fact, &now.micros().to_be_bytes()).map_err(store_problem)?;
+                now
+            }
+        };
+        // The same for every start and every node.
+        let digest = hash::sha256_of(&[b"secret store ", name.as_bytes()]);
+        let mut id = [0; 16];
+        id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        stores.push(SecretStore {
+            identifier: UniqueIdentifier::from_random(id),
+            token: TokenId(name.clone()),
+            name: name.clone(),
+            is_default: default == Some(name),
+            created,
+        });
+    }
+    Ok(stores)
+}
+
+fn settings(config: &Config, pool: &Pool, stores: Vec<SecretStore>) -> Settings {
+    let limit = |most: Option<Within<0, 1_000_000_000_000>>| most.and_then(|most| i64::try_from(most.get()).ok());
+    let quotas = &config.rest.quotas;
     let limits = &config.limits;
     Settings {
         hsm_limit: limits.hsm_seconds.seconds(),
@@ -554,6 +569,15 @@ fn settings(config: &Config, pool: &Pool) -> Settings {
         random_bytes_max: limits.random_bytes_max.small(),
         simulated_hsm: pool.status().iter().any(|token| token.software),
         generator: config.kmip.rng.parameters(),
+        quotas: Quotas {
+            secrets: limit(quotas.secrets),
+            orders: limit(quotas.orders),
+            containers: limit(quotas.containers),
+            consumers: limit(quotas.consumers),
+            cas: None,
+        },
+        stores,
+        hide_foreign: config.rest.hide_foreign,
     }
 }
 

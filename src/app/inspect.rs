@@ -9,7 +9,7 @@ use std::{
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use super::{
-    fronts, gateway,
+    fronts, gateway, policy,
     problem::{Explain, Problem},
     refusals, tokens,
 };
@@ -25,7 +25,7 @@ use crate::{
 pub(super) fn check(config: &Config) -> Result<ExitCode, Problem> {
     refusals::serve(config)?;
     let gateway::Certificates { kmip, rest, .. } = gateway::certificates(config)?;
-    let rules = gateway::authorizer(config)?;
+    let rules = policy::authorizer(config)?;
     fronts::clients(config)?;
     fronts::authenticator(config)?;
     let status = reach(config)?;
@@ -136,6 +136,7 @@ fn date(seconds: i64) -> String {
     time::OffsetDateTime::from_unix_timestamp(seconds).map_or_else(|_| "?".to_owned(), |time| time.date().to_string())
 }
 
-fn print(text: &str) -> Result<(), Problem> {
+/// Prints on standard output.
+pub(super) fn print(text: &str) -> Result<(), Problem> {
     io::stdout().write_all(text.as_bytes()).explain("PC-OUTPUT", "standard output", "")
 }

@@ -6,15 +6,18 @@
 
 mod client;
 pub mod command;
+mod control;
 mod dev;
 mod embedded;
 mod fronts;
 mod gateway;
 mod inspect;
 mod observers;
+mod policy;
 mod problem;
 mod refusals;
 mod system;
+mod token;
 mod tokens;
 mod trail;
 mod upkeep;

@@ -40,7 +40,7 @@ pub(super) fn serve(config: &Config) -> Result<(), Problem> {
             return Err(Problem::new(
                 "PC-SERVE-UNAUTHENTICATED",
                 format!("rest.auth.mode is \"unauthenticated\", but rest.listen is {}", rest.listen),
-                "use mode \"keystone\", or listen on loopback",
+                "use mode \"keystone\" or \"tokens\", or listen on loopback",
             ));
         }
         if rest.certificate.is_none() && !rest.behind_proxy {

@@ -8,13 +8,17 @@ use std::{
 
 use tokio::{task::JoinSet, time::sleep};
 
-use super::{gateway::Core, system::SystemClock};
+use super::{control, gateway::Core, policy, system::SystemClock};
 use crate::{
+    config::Config,
     domain::lifecycle::State,
     engine::{
+        Engine,
+        ops::purge::{Purged, purge_due},
         ports::{Clock, MetadataStore, Order, Scope, StoreError},
         reconcile::reconcile,
     },
+    telemetry::Metrics,
 };
 
 /// Between two counts of the objects, at least.
@@ -22,6 +26,8 @@ const COUNT_EVERY: Duration = Duration::from_secs(30);
 /// Counting takes at most one part in so many of the time.
 const COUNT_SHARE: u32 = 20;
 const COUNT_PAGE: usize = 256;
+/// Between two looks for what is past its time.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
 /// Between two looks for intents that a failing token left behind.
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
 
@@ -62,7 +68,31 @@ pub(super) fn start(core: &Core) -> JoinSet<()> {
             sleep(COUNT_EVERY.max(began.elapsed() * COUNT_SHARE)).await;
         }
     });
+    let (engine, metrics, config) = (Arc::clone(&core.engine), Arc::clone(&core.metrics), Arc::clone(&core.config));
+    tasks.spawn(policy::watch(engine, metrics, config));
+    tasks.spawn(control::serve(Arc::clone(&core.config), Arc::clone(&core.engine)));
+    tasks.spawn(purge(Arc::clone(&core.engine), Arc::clone(&core.metrics), Arc::clone(&core.config)));
     tasks
+}
+
+/// Removes what is past its time, now and then.
+async fn purge(engine: Arc<Engine>, metrics: Arc<Metrics>, config: Arc<Config>) {
+    let ago = |hours: u64| i64::try_from(hours.saturating_mul(3600)).unwrap_or(i64::MAX);
+    let rest = &config.rest;
+    loop {
+        let now = engine.ports().clock.now();
+        let expired = now.plus_seconds(-ago(rest.expired_hours.get()));
+        let days = rest.deleted_days.get();
+        let deleted = (days > 0).then(|| now.plus_seconds(-ago(days.saturating_mul(24))));
+        match purge_due(&engine, expired, deleted).await {
+            Ok(Purged { expired, forgotten }) => {
+                metrics.purged("expired", expired);
+                metrics.purged("deleted", forgotten);
+            }
+            Err(error) => tracing::warn!(%error, "what is past its time could not be removed"),
+        }
+        sleep(PURGE_EVERY).await;
+    }
 }
 
 /// Objects by their state now. The state depends on the time, so they are looked at one by one.

@@ -5,8 +5,17 @@ use std::{sync::Arc, time::Instant};
 use parking_lot::Mutex;
 
 use crate::{
-    domain::{ManagedObject, ProjectId, UniqueIdentifier, audit::AuditEvent, group::Group, job::Job},
-    engine::ports::{Answer, Batch, Cursor, Intent, Memory, MetadataStore, Order, Page, Scope, StoreError, Versioned},
+    domain::{
+        ManagedObject, ProjectId, Timestamp, TokenId, UniqueIdentifier,
+        audit::AuditEvent,
+        group::Group,
+        job::Job,
+        project::{Project, Resource, TransportKey},
+    },
+    engine::ports::{
+        Answer, Batch, Cursor, Due, Intent, Memory, MetadataStore, Order, Page, Scope, Slice, StoreError, Versioned,
+        Window,
+    },
     store::{RawStore, Repository},
     telemetry::Metrics,
 };
@@ -38,7 +47,7 @@ impl WatchedStore {
     fn note(&self, result: &Result<(), StoreError>, began: Instant) {
         let word = match result {
             Ok(()) => "ok",
-            Err(StoreError::Conflict | StoreError::NameTaken) => "conflict",
+            Err(StoreError::Conflict | StoreError::NameTaken | StoreError::CeilingReached) => "conflict",
             Err(StoreError::TooLarge | StoreError::Corrupt(_)) => "error",
             Err(error @ StoreError::Unavailable(_)) => {
                 *self.trouble.lock() = Some(error.to_string());
@@ -94,6 +103,51 @@ impl MetadataStore for WatchedStore {
         limit: usize,
     ) -> Answer<'_, Result<Page<Job>, StoreError>> {
         self.inner.jobs(project, after, limit)
+    }
+
+    fn live(
+        &self,
+        scope: Scope,
+        window: Window,
+        now: Timestamp,
+    ) -> Answer<'_, Result<Slice<ManagedObject>, StoreError>> {
+        self.inner.live(scope, window, now)
+    }
+
+    fn group_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Group>, StoreError>> {
+        self.inner.group_slice(project, window)
+    }
+
+    fn job_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Job>, StoreError>> {
+        self.inner.job_slice(project, window)
+    }
+
+    fn used(&self, project: ProjectId, resource: Resource, now: Timestamp) -> Answer<'_, Result<u64, StoreError>> {
+        self.inner.used(project, resource, now)
+    }
+
+    fn due(&self, what: Due, until: Timestamp, limit: usize) -> Answer<'_, Result<Vec<UniqueIdentifier>, StoreError>> {
+        self.inner.due(what, until, limit)
+    }
+
+    fn project(&self, id: ProjectId) -> Answer<'_, Found<Project>> {
+        self.inner.project(id)
+    }
+
+    fn projects(&self, window: Window) -> Answer<'_, Result<Slice<Project>, StoreError>> {
+        self.inner.projects(window)
+    }
+
+    fn preferred(&self, project: &ProjectId) -> Option<TokenId> {
+        self.inner.preferred(project)
+    }
+
+    fn transport_key(&self, id: UniqueIdentifier) -> Answer<'_, Found<TransportKey>> {
+        self.inner.transport_key(id)
+    }
+
+    fn transport_keys(&self) -> Answer<'_, Result<Vec<TransportKey>, StoreError>> {
+        self.inner.transport_keys()
     }
 
     fn pending_jobs(&self) -> Answer<'_, Result<Vec<Versioned<Job>>, StoreError>> {

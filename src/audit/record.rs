@@ -183,6 +183,7 @@ const fn realm_name(realm: Realm) -> &'static str {
         Realm::Keystone => "keystone",
         Realm::Unauthenticated => "unauthenticated",
         Realm::System => "system",
+        Realm::Bearer => "bearer",
     }
 }
 

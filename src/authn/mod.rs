@@ -4,10 +4,12 @@
 //! development the bare words. Roles are expanded here, so that every rule sees the same: admin brings member, member
 //! brings reader. Nothing of this module is ever logged but identifiers and reasons; tokens are neither kept nor printed.
 
+mod bearer;
 mod certificate;
 mod keystone;
 mod unauthenticated;
 
+pub use bearer::{BearerToken, BearerTokens};
 pub use certificate::{Clients, EnrolledClient};
 pub use keystone::{Keystone, KeystoneError, KeystoneSettings};
 pub use unauthenticated::DEFAULT_ROLE;
@@ -49,6 +51,8 @@ pub enum Refusal {
 pub struct RestClaim<'a> {
     /// The user's token.
     pub token: Option<&'a str>,
+    /// The token in `Authorization: Bearer`; counts for static tokens only.
+    pub bearer: Option<&'a str>,
     /// The token of a service that acts for the user.
     pub service_token: Option<&'a str>,
     /// Development only: the project.
@@ -68,6 +72,7 @@ impl<'a> RestClaim<'a> {
     pub fn read(method: &'a str, path: &'a str, header: impl Fn(&'static str) -> Option<&'a str>) -> Self {
         Self {
             token: header("x-auth-token").or_else(|| header("x-storage-token")),
+            bearer: header("authorization").and_then(|value| value.strip_prefix("Bearer ")).map(str::trim),
             service_token: header("x-service-token"),
             project: header("x-project-id"),
             user: header("x-user-id"),
@@ -84,13 +89,17 @@ impl std::fmt::Debug for RestClaim<'_> {
     }
 }
 
-/// How REST requests are authenticated; one of the two, never both.
+/// How REST requests are authenticated. The development context stands alone; the other two may stand beside each other.
 #[derive(Clone, Debug)]
 pub enum RestAuthenticator {
     /// Headers are taken as given: development on loopback.
     Unauthenticated,
     /// Keystone vouches for tokens.
     Keystone(Arc<Keystone>),
+    /// The configuration knows tokens.
+    Bearer(Arc<BearerTokens>),
+    /// The configuration knows some, and Keystone vouches for all others.
+    Both(Arc<BearerTokens>, Arc<Keystone>),
 }
 
 impl RestAuthenticator {
@@ -103,6 +112,11 @@ impl RestAuthenticator {
         match self {
             Self::Unauthenticated => unauthenticated::authenticate(claim),
             Self::Keystone(keystone) => keystone.authenticate(claim).await,
+            Self::Bearer(tokens) => tokens.authenticate(claim),
+            Self::Both(tokens, keystone) => match tokens.authenticate(claim) {
+                Err(_unknown) => keystone.authenticate(claim).await,
+                known => known,
+            },
         }
     }
 
@@ -111,7 +125,8 @@ impl RestAuthenticator {
     pub fn www_authenticate(&self) -> Option<String> {
         match self {
             Self::Unauthenticated => None,
-            Self::Keystone(keystone) => Some(keystone.www_authenticate()),
+            Self::Keystone(keystone) | Self::Both(_, keystone) => Some(keystone.www_authenticate()),
+            Self::Bearer(_) => Some("Bearer realm=\"portcullis\"".to_owned()),
         }
     }
 }

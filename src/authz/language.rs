@@ -25,6 +25,20 @@ pub enum Entity {
     Order,
 }
 
+/// What a rule is asked about, by its name.
+#[must_use]
+pub fn entity_of(rule: &str) -> Entity {
+    match rule.split_once(':') {
+        Some(("secret" | "secret_meta" | "secret_acls" | "secret_consumers", _)) => Entity::Secret,
+        Some(("container" | "container_secret" | "container_acls" | "container_consumers" | "consumer", _)) => {
+            Entity::Container
+        }
+        Some(("kmip", "read" | "get" | "use" | "modify" | "revoke" | "destroy")) => Entity::Secret,
+        Some(("order", _)) => Entity::Order,
+        _ => Entity::None,
+    }
+}
+
 /// What a rule is evaluated over.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'a> {
@@ -205,6 +219,48 @@ impl Check {
         }
     }
 
+    /// How the rule comes to its answer, a line a check, deeper ones indented.
+    pub(super) fn explain<'r>(
+        &'r self,
+        facts: &Facts<'_>,
+        other: &impl Fn(&str) -> Option<&'r Self>,
+        depth: usize,
+        lines: &mut Vec<String>,
+    ) {
+        let mut say = |text: &str| {
+            let word = if self.holds(facts, other) { "yes" } else { "no " };
+            lines.push(format!("{word} {}{text}", "  ".repeat(depth)));
+        };
+        match self {
+            Self::True => say("@"),
+            Self::False => say("!"),
+            Self::Not(check) => {
+                say("not");
+                check.explain(facts, other, depth + 1, lines);
+            }
+            Self::All(checks) => {
+                say("all of");
+                checks.iter().for_each(|check| check.explain(facts, other, depth + 1, lines));
+            }
+            Self::Any(checks) => {
+                say("any of");
+                checks.iter().for_each(|check| check.explain(facts, other, depth + 1, lines));
+            }
+            Self::Rule(name) => {
+                say(&format!("rule:{name}"));
+                if let Some(check) = other(name) {
+                    check.explain(facts, other, depth + 1, lines);
+                }
+            }
+            Self::Role(wanted) => say(&format!("role:{wanted}")),
+            Self::Literal(value, wanted) => say(&format!("'{value}':{wanted}")),
+            Self::Credential(credential, wanted) => {
+                let name = CREDENTIALS.iter().find(|row| row.1 == *credential).map_or("", |row| row.0);
+                say(&format!("{name}:{wanted}"));
+            }
+        }
+    }
+
     /// The names of the rules that it refers to.
     pub(super) fn references(&self) -> Vec<&str> {
         match self {
@@ -313,6 +369,21 @@ fn literal(kind: &str) -> Option<String> {
         .or_else(|| ["True", "False", "None"].contains(&kind).then_some(kind))
         .map(str::to_owned)
         .or_else(|| kind.parse::<i64>().ok().map(|number| number.to_string()))
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => f.write_str(&text.replace('%', "%%"))?,
+                Part::Attribute(attribute) => {
+                    let row = ATTRIBUTES.iter().find(|row| (row.1, row.2) == (attribute.entity, attribute.field));
+                    write!(f, "%({})s", row.map_or("", |row| row.0))?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Template {

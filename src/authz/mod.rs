@@ -10,7 +10,7 @@ mod permit;
 mod rules;
 
 pub use defaults::RuleSet;
-pub use language::Entity;
+pub use language::{Entity, entity_of};
 pub use overrides::{Mistakes, Overrides};
 pub use permit::Permitted;
-pub use rules::{Authorizer, Denied, OPERATIONS, Resource, Row};
+pub use rules::{Authorizer, Denied, Explained, OPERATIONS, Resource, Row};

@@ -55,7 +55,8 @@ const fn row(
     Row { kind, entity, barbican, kmip }
 }
 
-/// Every use case, in the order of [`OperationKind`]. Where one use case serves two methods of the API, both rules must hold.
+/// Every use case, in the order of [`OperationKind`]. Where one use case serves several requests of the API, the one that was
+/// made says which of the rules counts; when nobody says so, all of them must hold.
 pub const OPERATIONS: &[Row] = {
     use Entity::{Container, None as Nothing, Order, Secret};
     use OperationKind as K;
@@ -72,7 +73,7 @@ pub const OPERATIONS: &[Row] = {
         row(K::Activate, Secret, &[], Some("kmip:modify")),
         row(K::Revoke, Secret, &[], Some("kmip:revoke")),
         row(K::Destroy, Secret, &[], Some("kmip:destroy")),
-        row(K::Retire, Secret, &["secret:delete", "secret:delete_kmip"], None),
+        row(K::Retire, Secret, &["secret:delete", DELETE_KMIP], None),
         row(K::SetValue, Secret, &["secret:put"], None),
         row(K::Encrypt, Secret, &[], Some("kmip:use")),
         row(K::Decrypt, Secret, &[], Some("kmip:use")),
@@ -99,7 +100,7 @@ pub const OPERATIONS: &[Row] = {
         row(K::ChangeGroupGrants, Container, &["container_acls:put_patch", "container_acls:delete"], None),
         row(K::ReadGroupConsumers, Container, &["container_consumers:get"], None),
         row(K::ChangeGroupConsumers, Container, &["container_consumers:post", "container_consumers:delete"], None),
-        row(K::SubmitJob, Nothing, &["orders:post"], None),
+        row(K::SubmitJob, Nothing, &["orders:post", "orders:put"], None),
         row(K::ReadJob, Order, &["order:get"], None),
         row(K::ListJobs, Nothing, &["orders:get"], None),
         row(K::DeleteJob, Order, &["order:delete"], None),
@@ -118,14 +119,39 @@ pub const OPERATIONS: &[Row] = {
         row(K::Unwrap, Secret, &[], Some("kmip:use")),
         row(K::Import, Secret, &[], Some("kmip:make_from")),
         row(K::Export, Secret, &[], Some("kmip:get")),
+        row(K::ReadProjectQuotas, Nothing, &["project_quotas:get"], None),
+        row(K::ChangeProjectQuotas, Nothing, &["project_quotas:put", "project_quotas:delete"], None),
+        row(
+            K::ReadSecretStores,
+            Nothing,
+            &["secretstores:get", "secretstores:get_global_default", "secretstores:get_preferred", "secretstore:get"],
+            None,
+        ),
+        row(K::ChangePreferredStore, Nothing, &["secretstore_preferred:post", "secretstore_preferred:delete"], None),
+        row(K::ReadTransportKeys, Nothing, &["transport_keys:get", "transport_key:get"], None),
+        row(K::ChangeTransportKeys, Nothing, &["transport_keys:post", "transport_key:delete"], None),
+        row(K::PurgeProject, Nothing, &[], None),
+        row(K::PurgeExpired, Nothing, &[], None),
+        row(K::Refuse, Nothing, &[], None),
     ]
 };
+
+/// Old names of rules, which operators' files may still have, and the new ones.
+const DEPRECATED: &[(&str, &str)] = &[
+    ("consumers:get", "container_consumers:get"),
+    ("consumers:post", "container_consumers:post"),
+    ("consumers:delete", "container_consumers:delete"),
+];
+
+/// Barbican's DELETE of what a KMIP client made.
+const DELETE_KMIP: &str = "secret:delete_kmip";
 
 /// The rules in force.
 #[derive(Debug)]
 pub struct Authorizer {
     rules: HashMap<String, Check>,
     unused: Vec<String>,
+    deprecated: Vec<(&'static str, &'static str)>,
     new_defaults: bool,
 }
 
@@ -152,6 +178,15 @@ impl Authorizer {
             }
         }
         let known: BTreeSet<String> = rules.keys().cloned().collect();
+        // An override by a rule's old name counts for its new one, unless that is overridden as well.
+        let given: HashMap<&str, &Check> = overrides.rules().collect();
+        let mut deprecated = Vec::new();
+        for (old, new) in DEPRECATED {
+            if let Some(check) = given.get(old).filter(|_| !given.contains_key(new)) {
+                rules.insert((*new).to_owned(), (*check).clone());
+                deprecated.push((*old, *new));
+            }
+        }
         rules.extend(overrides.rules().map(|(name, check)| (name.to_owned(), check.clone())));
         let sorted: BTreeMap<&str, &Check> = rules.iter().map(|(name, check)| (name.as_str(), check)).collect();
         let mut used = BTreeSet::new();
@@ -166,16 +201,23 @@ impl Authorizer {
                 mistakes.add(name, "the rule refers to itself");
             }
         }
-        let is_unused = |name: &&str| !known.contains(*name) && !used.contains(*name);
+        let is_old = |name: &str| DEPRECATED.iter().any(|(old, _)| *old == name);
+        let is_unused = |name: &&str| !known.contains(*name) && !used.contains(*name) && !is_old(name);
         let unused = overrides.rules().map(|(name, _)| name).filter(is_unused).map(str::to_owned).collect();
         mistakes.none_or_all()?;
-        Ok(Self { rules, unused, new_defaults: set == RuleSet::Secure })
+        Ok(Self { rules, unused, deprecated, new_defaults: set == RuleSet::Secure })
     }
 
     /// Overrides that change nothing, because no use case and no other rule asks for them; worth a warning.
     #[must_use]
     pub fn unused_overrides(&self) -> &[String] {
         &self.unused
+    }
+
+    /// Overrides that were given by a rule's old name, with the new one.
+    #[must_use]
+    pub fn deprecated_overrides(&self) -> &[(&'static str, &'static str)] {
+        &self.deprecated
     }
 
     /// The names of all rules in force, sorted.
@@ -186,7 +228,8 @@ impl Authorizer {
         names
     }
 
-    /// Permits the use case on all of the resources, or refuses. Without resources the caller's project is the resource.
+    /// Permits the use case on all of the resources, or refuses. `asked` is the rule of the request, where the use case has
+    /// several. Without resources the caller's project is the resource.
     ///
     /// A KMIP principal acts inside its own project only and learns nothing of others; the gateway itself may do everything.
     ///
@@ -197,6 +240,7 @@ impl Authorizer {
         &self,
         principal: &Principal,
         kind: OperationKind,
+        asked: Option<&str>,
         resources: &[Resource<'_>],
         subject: T,
     ) -> Result<Permitted<T>, Denied> {
@@ -204,14 +248,20 @@ impl Authorizer {
         let rules = match principal.realm {
             Realm::System => return Ok(Permitted::new(subject)),
             Realm::Certificate => row.kmip.as_slice(),
-            Realm::Keystone | Realm::Unauthenticated => row.barbican,
+            Realm::Keystone | Realm::Unauthenticated | Realm::Bearer => row.barbican,
         };
         if principal.realm == Realm::Certificate
             && resources.iter().any(|resource| *resource.project != principal.project)
         {
             return Err(Denied { visible: false });
         }
-        let permitted = |resource| rules.iter().all(|rule| self.holds(rule, principal, row.entity, resource));
+        // What protects objects of the other protocol counts for every request.
+        let counts = |rule: &&&str| asked.is_none_or(|asked| asked == **rule) || **rule == DELETE_KMIP;
+        if asked.is_some_and(|asked| !rules.contains(&asked)) {
+            return Err(Denied { visible: true });
+        }
+        let permitted =
+            |resource| rules.iter().filter(counts).all(|rule| self.holds(rule, principal, row.entity, resource));
         let all = if resources.is_empty() { permitted(None) } else { resources.iter().map(Some).all(permitted) };
         if all && !rules.is_empty() { Ok(Permitted::new(subject)) } else { Err(Denied { visible: true }) }
     }
@@ -221,6 +271,32 @@ impl Authorizer {
     pub fn holds(&self, rule: &str, principal: &Principal, entity: Entity, resource: Option<&Resource<'_>>) -> bool {
         let facts = Facts { principal, entity, resource, new_defaults: self.new_defaults };
         self.rules.get(rule).is_some_and(|check| check.holds(&facts, &|name| self.rules.get(name)))
+    }
+}
+
+/// Why a rule holds or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// Whether it holds.
+    pub is_allowed: bool,
+    /// Its checks as a tree, a line each.
+    pub lines: Vec<String>,
+}
+
+impl Authorizer {
+    /// As [`Self::holds`], with the way to the answer.
+    #[must_use]
+    pub fn explain(
+        &self,
+        rule: &str,
+        principal: &Principal,
+        entity: Entity,
+        resource: Option<&Resource<'_>>,
+    ) -> Explained {
+        let facts = Facts { principal, entity, resource, new_defaults: self.new_defaults };
+        let mut lines = Vec::new();
+        Check::Rule(rule.to_owned()).explain(&facts, &|name| self.rules.get(name), 0, &mut lines);
+        Explained { is_allowed: self.holds(rule, principal, entity, resource), lines }
     }
 }
 

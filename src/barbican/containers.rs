@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{
     Request, Settings,
     error::Refusal,
-    filters::like,
+    filters::{self, like},
     json::Json,
     located, model, no_content, ok,
     query::decode,
@@ -171,7 +171,11 @@ fn check_names(kind: GroupKind, names: &[Option<String>]) -> Result<(), Refusal>
 /// `GET /v1/containers`.
 pub(super) async fn list(request: Request) -> Result<Response<Body>, Error> {
     let window = request.window();
-    let wanted = filter(&request).map(|filter| ListGroups { filter, offset: window.offset, limit: window.limit });
+    let wanted = filter(&request).map(|filter| ListGroups {
+        filter: filters::groups_shown_to(&request, filter),
+        offset: window.offset,
+        limit: window.limit,
+    });
     let listed = request.execute_late(wanted).await?;
     let show = |group: &Group| model::container(group, &request.base);
     let url = format!("{}/v1/containers", request.base);

@@ -174,6 +174,26 @@ pub(super) async fn read(body: &mut Body, limit: usize) -> Result<Option<Zeroizi
     }
 }
 
+/// Most bytes of a body that are read only to be thrown away, and for how long.
+const DRAIN_BYTES_MAX: usize = 1 << 20;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Reads what is left of a body that nobody wants; false when that is too much or takes too long.
+pub(super) async fn drain(body: &mut Body) -> bool {
+    let mut seen = 0_usize;
+    let all = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
+            seen = seen.saturating_add(frame.data_ref().map_or(0, |data| data.len()));
+            if seen > DRAIN_BYTES_MAX {
+                return false;
+            }
+        }
+        true
+    };
+    tokio::time::timeout(DRAIN_TIMEOUT, all).await.unwrap_or(false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

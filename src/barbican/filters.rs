@@ -3,23 +3,40 @@
 use std::cmp::Ordering;
 
 use super::{
-    dates,
+    Request, dates,
     error::Refusal,
     model::Secret,
     page::integer,
     query::{Query, decode, invalid},
 };
 use crate::{
-    domain::{ManagedObject, Timestamp},
-    engine::ops::list_secrets::{Compare, Filter},
+    domain::{ManagedObject, Timestamp, access::Grants, group::Group},
+    engine::{
+        ops::list_secrets::{Filter, Sort},
+        ports::Order,
+    },
 };
 
-/// What the parameters keep; `None` when they keep everything.
-pub(super) fn filter(query: &Query) -> Result<Option<Filter<ManagedObject>>, Refusal> {
+/// What the parameters keep.
+#[derive(Default)]
+pub(super) struct Wanted {
+    /// A whole name, without regard to case: an index leads to it.
+    pub(super) name: Option<String>,
+    /// Everything else; `None` when it keeps everything.
+    pub(super) filter: Option<Filter<ManagedObject>>,
+}
+
+/// Reads the parameters.
+pub(super) fn filter(query: &Query) -> Result<Wanted, Refusal> {
     let mut tests: Vec<Filter<ManagedObject>> = Vec::new();
     let pattern = |name| query.filter(name).map(|value| value.map(decode));
+    let mut wanted = Wanted::default();
     if let Some(pattern) = pattern("name")? {
-        tests.push(Box::new(move |object| Secret(object).name().is_some_and(|name| like(&pattern, name))));
+        if !pattern.contains(['%', '_']) {
+            wanted.name = Some(pattern);
+        } else {
+            tests.push(Box::new(move |object| Secret(object).name().is_some_and(|name| like(&pattern, name))));
+        }
     }
     if let Some(pattern) = pattern("alg")? {
         tests.push(Box::new(move |object| Secret(object).algorithm().is_some_and(|text| like(&pattern, &text))));
@@ -44,10 +61,38 @@ pub(super) fn filter(query: &Query) -> Result<Option<Filter<ManagedObject>>, Ref
             tests.push(Box::new(move |object| date(Secret(object)).is_some_and(|at| bounds.hold(at))));
         }
     }
-    if tests.is_empty() {
-        return Ok(None);
+    if !tests.is_empty() {
+        wanted.filter = Some(Box::new(move |object| tests.iter().all(|test| test(object))));
     }
-    Ok(Some(Box::new(move |object| tests.iter().all(|test| test(object)))))
+    Ok(wanted)
+}
+
+/// Where private things are hidden from lists: what the list of this caller may show.
+fn is_shown(request: &Request) -> Option<impl Fn(Option<&Grants>, Option<&str>) -> bool + Send + Sync + use<>> {
+    let principal = &request.caller.principal;
+    let (user, is_admin) = (principal.name.clone(), principal.has_role("admin"));
+    let hides = request.settings().hide_private && !is_admin;
+    hides.then_some(move |grants: Option<&Grants>, creator: Option<&str>| {
+        let Some(grants) = grants.filter(|grants| !grants.project_access) else { return true };
+        user.as_ref().is_some_and(|user| creator == Some(user) || grants.users.contains(user))
+    })
+}
+
+/// Adds to a filter of secrets what the caller may see in lists.
+pub(super) fn shown_to(request: &Request, filter: Option<Filter<ManagedObject>>) -> Option<Filter<ManagedObject>> {
+    let Some(is_shown) = is_shown(request) else { return filter };
+    Some(Box::new(move |object| {
+        is_shown(object.secret.grants.as_ref(), object.creator.as_deref())
+            && filter.as_ref().is_none_or(|keep| keep(object))
+    }))
+}
+
+/// As [`shown_to`], for containers.
+pub(super) fn groups_shown_to(request: &Request, filter: Option<Filter<Group>>) -> Option<Filter<Group>> {
+    let Some(is_shown) = is_shown(request) else { return filter };
+    Some(Box::new(move |group| {
+        is_shown(group.grants.as_ref(), group.creator.as_deref()) && filter.as_ref().is_none_or(|keep| keep(group))
+    }))
 }
 
 type DateOf = fn(Secret<'_>) -> Option<Timestamp>;
@@ -136,9 +181,9 @@ const KEYS: &[(&str, Key)] = &[
     ("updated", |a, b, _| a.updated().cmp(&b.updated())),
 ];
 
-/// The order that `sort` asks for; `None` when it asks for nothing.
-pub(super) fn sort(query: &Query, now: Timestamp) -> Result<Option<Compare>, Refusal> {
-    let Some(text) = query.filter("sort")? else { return Ok(None) };
+/// The order that `sort` asks for.
+pub(super) fn sort(query: &Query, now: Timestamp) -> Result<Sort, Refusal> {
+    let Some(text) = query.filter("sort")? else { return Ok(Sort::Creation(Order::OldestFirst)) };
     let mut keys: Vec<(&str, Key, bool)> = Vec::new();
     for element in text.split(',') {
         let (name, descending) = match element.split_once(':') {
@@ -153,8 +198,13 @@ pub(super) fn sort(query: &Query, now: Timestamp) -> Result<Option<Compare>, Ref
         }
         keys.push((name, *key, descending));
     }
+    match keys.as_slice() {
+        [("created", _, false)] => return Ok(Sort::Creation(Order::OldestFirst)),
+        [("created", _, true)] => return Ok(Sort::Creation(Order::NewestFirst)),
+        _ => {}
+    }
     let keys: Vec<(Key, bool)> = keys.into_iter().map(|(_, key, descending)| (key, descending)).collect();
-    Ok(Some(Box::new(move |one, other| {
+    Ok(Sort::By(Box::new(move |one, other| {
         let by = |(key, descending): &(Key, bool)| {
             let order = key(Secret(one), Secret(other), now);
             if *descending { order.reverse() } else { order }

@@ -9,6 +9,7 @@ mod acls;
 mod consumers;
 mod containers;
 mod content;
+mod cors;
 mod dates;
 mod error;
 mod extract;
@@ -25,7 +26,9 @@ mod quotas;
 mod routes;
 mod schema;
 mod secrets;
+mod stores;
 pub mod testing;
+mod transport_keys;
 mod versions;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -36,8 +39,8 @@ use axum::{
     extract::{ConnectInfo, State},
     http::{HeaderMap, HeaderValue, Method, Request as HttpRequest, Response, StatusCode, header},
 };
-use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use tower_http::catch_panic::CatchPanicLayer;
 use zeroize::Zeroizing;
 
@@ -80,6 +83,10 @@ pub struct Settings {
     pub keep_payload_blanks: bool,
     /// While this file exists `/healthcheck` says that the service is disabled.
     pub healthcheck_disable_file: Option<PathBuf>,
+    /// Pages of these origins may call the API from a browser.
+    pub cors_origins: Vec<String>,
+    /// Whether lists leave out the private secrets and containers that the caller may not read.
+    pub hide_private: bool,
 }
 
 impl Default for Settings {
@@ -95,6 +102,8 @@ impl Default for Settings {
             page_max: 100,
             keep_payload_blanks: false,
             healthcheck_disable_file: None,
+            cors_origins: Vec::new(),
+            hide_private: false,
         }
     }
 }
@@ -118,20 +127,36 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
 
 async fn serve(State(gateway): State<Arc<Gateway>>, request: HttpRequest<Body>) -> Response<Body> {
     let id = format!("req-{}", uuid::Uuid::new_v4());
-    let mut response = route(gateway, &id, request).await;
+    let (asked, request_method) = (request.headers().clone(), request.method().clone());
+    let (parts, body) = request.into_parts();
+    let (request, body) = (HttpRequest::from_parts(parts, ()), Arc::new(Mutex::new(body)));
+    let mut response = match cors::preflight(&gateway.settings, request.method(), &asked) {
+        Some(answer) => answer,
+        None => route(Arc::clone(&gateway), &id, request, Arc::clone(&body)).await,
+    };
+    if request_method != Method::OPTIONS {
+        cors::announce(&gateway.settings, &asked, &mut response);
+    }
+    // An answer may come before the body was looked at. What is left of it is read, so that the connection can go on.
+    if !extract::drain(&mut *body.lock().await).await {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-openstack-request-id", id);
     }
     response
 }
 
-async fn route(gateway: Arc<Gateway>, id: &str, request: HttpRequest<Body>) -> Response<Body> {
+/// A request's body, read once by whoever needs it.
+type SharedBody = Arc<Mutex<Body>>;
+
+async fn route(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, body: SharedBody) -> Response<Body> {
     if request.method() == Method::OPTIONS {
         return Response::new(Body::empty());
     }
     let path = request.uri().path().to_owned();
     match path.strip_prefix("/v1") {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => v1(gateway, id, request, rest).await,
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => v1(gateway, id, request, rest, body).await,
         _ if path == "/" => versions::root(&gateway.settings, &request),
         _ if path.trim_end_matches('/') == "/healthcheck" => {
             versions::healthcheck(&gateway.settings, request.method(), request.headers()).await
@@ -141,8 +166,8 @@ async fn route(gateway: Arc<Gateway>, id: &str, request: HttpRequest<Body>) -> R
 }
 
 /// Everything below `/v1`, in the order of contract §1.1.
-async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<Body>, rest: &str) -> Response<Body> {
-    let (parts, body) = request.into_parts();
+async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, rest: &str, body: SharedBody) -> Response<Body> {
+    let (parts, ()) = request.into_parts();
     let principal = match gateway.authenticator.authenticate(&parts.method, parts.uri.path(), &parts.headers).await {
         Ok(principal) => principal,
         Err(refusal) => return unauthenticated(refusal),
@@ -171,8 +196,9 @@ async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<Body>, rest: &
                 base,
                 query,
                 headers: parts.headers,
-                body: Mutex::new(body),
+                body,
                 operation: "",
+                rule: None,
             };
             dispatch(request, &parts.method).await
         }
@@ -187,6 +213,9 @@ async fn dispatch(mut request: Request, method: &Method) -> Response<Body> {
     let row = rows.iter().find(|row| row.method == *method);
     let words = words(&request.place, row);
     let accept = extract::header_text(&request.headers, header::ACCEPT);
+    if let Some(refusal) = stores::missing(&request) {
+        return refusal.into_response();
+    }
     let refusal = match row {
         None => Some(routes::absent(&request.place)),
         Some(row) if row.answers_json && !extract::accepts_json(accept.as_deref()) => Some(Refusal::not_acceptable()),
@@ -197,7 +226,7 @@ async fn dispatch(mut request: Request, method: &Method) -> Response<Body> {
         return found.err().map_or(refusal, |error| refusal_of(&error, words)).into_response();
     }
     let Some(row) = row else { return Refusal::not_acceptable().into_response() };
-    request.operation = row.operation;
+    (request.operation, request.rule) = (row.operation, row.rule);
     match (row.run)(request).await {
         Ok(response) => response,
         Err(error) => refusal_of(&error, words).into_response(),
@@ -221,10 +250,11 @@ struct Request {
     base: String,
     query: Query,
     headers: HeaderMap,
-    /// Read once; in a mutex only because a body alone cannot be shared between threads.
-    body: Mutex<Body>,
+    body: SharedBody,
     /// The operation's name in error texts.
     operation: &'static str,
+    /// The rule that the request is measured by.
+    rule: Option<&'static str>,
 }
 
 impl Request {
@@ -247,22 +277,31 @@ impl Request {
 
     /// Runs a use case.
     async fn execute<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
-        self.gateway.engine.execute(&self.caller, operation).await
+        let late = Late { target: operation.target(), rule: self.rule, operation: Ok(operation) };
+        self.gateway.engine.execute(&self.caller, late).await
     }
 
     /// Runs a use case made from a body that may be wrong; lookup and policy come first.
     async fn execute_late<O: Operation>(&self, operation: Result<O, Refusal>) -> Result<O::Output, Error> {
         let target = self.place.target();
-        self.execute(Late { target, operation: operation.map_err(Error::from) }).await
+        let late = Late { target, rule: self.rule, operation: operation.map_err(Error::from) };
+        self.gateway.engine.execute(&self.caller, late).await
     }
 
     /// The JSON body of a verb that requires one.
     async fn json(&mut self) -> Result<Json, Refusal> {
-        let content_type = extract::header_text(&self.headers, header::CONTENT_TYPE).unwrap_or_default();
-        if content_type.split(';').next().map(str::trim) != Some("application/json") {
-            return Err(Refusal::content_type(&["application/json"]));
-        }
+        self.requires_json()?;
         self.any_json().await
+    }
+
+    /// Refuses a body that says it is something else than JSON, or says nothing.
+    fn requires_json(&self) -> Result<(), Refusal> {
+        let content_type = extract::header_text(&self.headers, header::CONTENT_TYPE).unwrap_or_default();
+        if content_type.split(';').next().map(str::trim) == Some("application/json") {
+            Ok(())
+        } else {
+            Err(Refusal::content_type(&["application/json"]))
+        }
     }
 
     /// The JSON body, whatever its content type says.
@@ -274,7 +313,7 @@ impl Request {
 
     /// The body as it is; `None` when it is longer than `limit`.
     async fn bytes(&mut self, limit: usize) -> Result<Option<Zeroizing<Vec<u8>>>, Refusal> {
-        extract::read(self.body.get_mut(), limit).await
+        extract::read(&mut *self.body.lock().await, limit).await
     }
 }
 

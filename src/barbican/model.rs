@@ -16,10 +16,7 @@ pub(super) struct Secret<'a>(pub(super) &'a ManagedObject);
 
 impl<'a> Secret<'a> {
     pub(super) fn name(self) -> Option<&'a str> {
-        match self.0.origin {
-            Origin::Barbican => self.0.secret.name.as_deref(),
-            Origin::Kmip => self.0.names().next(),
-        }
+        self.0.shown_name()
     }
 
     pub(super) fn secret_type(self) -> SecretType {

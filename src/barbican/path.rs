@@ -26,6 +26,17 @@ pub(super) enum Kind {
     Orders,
     Order,
     Quotas,
+    ProjectQuotas,
+    ProjectQuota,
+    SecretStores,
+    DefaultStore,
+    PreferredStore,
+    SecretStore,
+    StorePreference,
+    /// Any other path below a store.
+    BelowStore,
+    TransportKeys,
+    TransportKey,
 }
 
 /// A path that names something.
@@ -34,7 +45,7 @@ pub(super) struct Place {
     pub(super) kind: Kind,
     /// The secret, container or order; a nil identifier where the kind has none.
     pub(super) id: UniqueIdentifier,
-    /// The metadata key or consumer id.
+    /// The metadata key, consumer id, project or store id.
     pub(super) tail: String,
 }
 
@@ -42,7 +53,22 @@ impl Place {
     /// What must exist for anything to be done there.
     pub(super) const fn target(&self) -> Target {
         match self.kind {
-            Kind::Version | Kind::Secrets | Kind::Containers | Kind::Orders | Kind::Quotas => Target::Project,
+            Kind::Version
+            | Kind::Secrets
+            | Kind::Containers
+            | Kind::Orders
+            | Kind::Quotas
+            | Kind::ProjectQuotas
+            | Kind::ProjectQuota
+            | Kind::SecretStores
+            | Kind::DefaultStore
+            | Kind::PreferredStore
+            | Kind::SecretStore
+            | Kind::StorePreference
+            | Kind::BelowStore
+            | Kind::TransportKeys
+            // The rules are asked before it is looked for (contract §1.2).
+            | Kind::TransportKey => Target::Project,
             Kind::Secret
             | Kind::Payload
             | Kind::Metadata
@@ -61,6 +87,9 @@ impl Place {
 
     /// What is said when it does not exist.
     pub(super) fn missing(&self) -> &'static str {
+        if self.kind == Kind::TransportKey {
+            return "Not Found. Transport Key not found.";
+        }
         match self.target() {
             Target::Group(_) => "Secrets container not found.",
             Target::Job(_) => ORDER_NOT_FOUND,
@@ -99,12 +128,29 @@ pub(super) fn parse(rest: &str) -> Result<Place, &'static str> {
         ["orders"] => bare(Kind::Orders),
         ["orders", id] => of(Kind::Order, id.parse().map_err(|_not_an_id| ORDER_NOT_FOUND)?, ""),
         ["quotas"] => bare(Kind::Quotas),
-        ["secret-stores", ..] => Err("Not Found. Multiple backends support is not enabled in service configuration."),
+        ["project-quotas"] => bare(Kind::ProjectQuotas),
+        ["project-quotas", project] => of(Kind::ProjectQuota, NIL, &unescaped(project)),
+        ["secret-stores"] => bare(Kind::SecretStores),
+        ["secret-stores", "global-default"] => bare(Kind::DefaultStore),
+        ["secret-stores", "preferred"] => bare(Kind::PreferredStore),
+        ["secret-stores", id] => of(Kind::SecretStore, NIL, id),
+        ["secret-stores", id, "preferred"] => of(Kind::StorePreference, NIL, id),
+        ["secret-stores", id, ..] => of(Kind::BelowStore, NIL, id),
+        ["transport_keys"] => bare(Kind::TransportKeys),
+        ["transport_keys", id] => {
+            let id = id.parse().map_err(|_not_an_id| "Not Found. Provided transport key id is invalid.")?;
+            of(Kind::TransportKey, id, "")
+        }
         _ => Err(""),
     }
 }
 
 const NIL: UniqueIdentifier = UniqueIdentifier::from_bytes([0; 16]);
+
+/// A project id as it was before it was put into a URL.
+fn unescaped(part: &str) -> String {
+    super::query::decode(&part.replace('+', "%2B"))
+}
 
 fn secret(id: &str) -> Result<UniqueIdentifier, &'static str> {
     id.parse().map_err(|_not_an_id| "Not Found. Provided secret id is invalid.")

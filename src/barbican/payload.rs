@@ -10,7 +10,7 @@ use super::{
     content::{NotWanted, Wanted},
     error::Refusal,
     extract::header_text,
-    model, no_content,
+    model, no_content, transport_keys,
 };
 use crate::{
     crypto::pem,
@@ -30,7 +30,7 @@ pub(super) async fn read(request: Request) -> Result<Response<Body>, Error> {
     let operation = request.operation;
     let accept = header_text(&request.headers, header::ACCEPT);
     let wanted = content::wanted(accept.as_deref());
-    let transport = transport_key(&request);
+    let transport = transport_key(&request).await;
     let refusal = match (transport, &wanted) {
         (Some(refusal), _) => Some(refusal),
         (None, Ok(_)) => None,
@@ -59,13 +59,10 @@ fn wrong_type(operation: &str) -> Refusal {
     Refusal::issue(StatusCode::NOT_ACCEPTABLE, operation, "Wrong payload content-type")
 }
 
-/// Transport keys are not offered; a request that names one says so.
-fn transport_key(request: &Request) -> Option<Refusal> {
+/// No back-end of ours wraps under transport keys; a request that names one is told so.
+async fn transport_key(request: &Request) -> Option<Refusal> {
     match (request.query.last("trans_wrapped_session_key"), request.query.last("transport_key_id")) {
-        (_, Some(_)) => {
-            let reason = "Provided transport key was not found.";
-            Some(Refusal::issue(StatusCode::BAD_REQUEST, request.operation, reason))
-        }
+        (_, Some(named)) => Some(transport_keys::refuse(request, named).await),
         (Some(_), None) => Some(Refusal::bad_request(
             "Transport key wrapped session key has been provided to wrap secrets for retrieval, but the transport key id \
              has not been provided.",
@@ -125,13 +122,13 @@ async fn late_value(request: &mut Request) -> Result<SetValue, Refusal> {
     }
     let wrong = |reason: &str| Error::from(issue(StatusCode::BAD_REQUEST, reason));
     let encoding = header_text(&request.headers, header::CONTENT_ENCODING);
-    let value = if request.query.last("transport_key_id").is_some() {
-        Err(wrong("Provided transport key was not found."))
+    let value = if let Some(named) = request.query.last("transport_key_id") {
+        Err(transport_keys::refuse(request, named).await.into())
     } else {
         match (media, encoding.as_deref()) {
             (content::OCTETS, Some("base64")) => content::decode(&body)
                 .filter(|value| !value.is_empty())
-                .ok_or_else(|| wrong("Problem decoding payload.")),
+                .ok_or_else(|| wrong("Problem decoding payload")),
             (content::OCTETS, Some(_)) => {
                 Err(wrong("Text-based binary secret payloads must specify a content-encoding of 'base64'"))
             }

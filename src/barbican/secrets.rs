@@ -15,6 +15,7 @@ use super::{
     located, model, no_content, ok, payload,
     query::invalid,
     schema::{Field, Schema, Type, list as words},
+    transport_keys,
 };
 use crate::{
     domain::{
@@ -62,6 +63,8 @@ const VALUE: Schema = Schema {
 struct NewSecret {
     labels: SecretFacet,
     payload: Option<SecretValue>,
+    /// The transport key that it names.
+    transport_key: Option<String>,
 }
 
 /// `POST /v1/secrets`.
@@ -69,7 +72,10 @@ pub(super) async fn create(mut request: Request) -> Result<Response<Body>, Error
     let now = request.now();
     let limit = request.settings().secret_bytes_max;
     let operation = request.operation;
-    let new = request.json().await.and_then(|body| new_secret(body, limit, now, operation));
+    let mut new = request.json().await.and_then(|body| new_secret(body, limit, now, operation));
+    if let Ok(NewSecret { transport_key: Some(named), .. }) = &new {
+        new = Err(transport_keys::refuse(&request, named).await);
+    }
     let object = request.execute_late(new.map(|new| registration(new, now))).await?;
     let href = model::secret_ref(&request.base, object.identifier);
     Ok(located(StatusCode::CREATED, &href, &json!({"secret_ref": href})))
@@ -77,7 +83,7 @@ pub(super) async fn create(mut request: Request) -> Result<Response<Body>, Error
 
 fn registration(new: NewSecret, now: Timestamp) -> Register {
     let origin = Origin::Barbican;
-    let NewSecret { labels: secret, payload } = new;
+    let NewSecret { labels: secret, payload, .. } = new;
     match payload {
         Some(payload) => {
             let found = recognise(&secret, payload);
@@ -116,6 +122,7 @@ fn new_secret(mut body: Json, limit: usize, now: Timestamp, operation: &str) -> 
     SECRET.check(&body)?;
     VALUE.check(&body)?;
     let text = |name: &str| body.get(name).and_then(Json::text).map(str::to_owned);
+    let transport_key = text("transport_key_id");
     let mut labels = labels(&SECRET, &body, now)?;
     labels.secret_type = Some(text("secret_type").as_deref().and_then(SecretType::from_name).unwrap_or_default());
     if text("transport_key_needed").as_deref() == Some("true") {
@@ -129,7 +136,7 @@ fn new_secret(mut body: Json, limit: usize, now: Timestamp, operation: &str) -> 
             let reason = "payload must be provided when payload_content_type is specified";
             return Err(SECRET.refuse(reason, Some("payload")));
         }
-        return Ok(NewSecret { labels, payload: None });
+        return Ok(NewSecret { labels, payload: None, transport_key: None });
     };
     let payload = payload.text().unwrap_or_default();
     let at = |property, reason: &str| Err(SECRET.refuse(reason, Some(property)));
@@ -161,12 +168,8 @@ fn new_secret(mut body: Json, limit: usize, now: Timestamp, operation: &str) -> 
     if value.is_empty() {
         return at("payload", EMPTY);
     }
-    if body.get("transport_key_id").is_some() {
-        let reason = "Provided transport key was not found.";
-        return Err(Refusal::issue(StatusCode::BAD_REQUEST, operation, reason));
-    }
     labels.content_type = Some(content_type.to_owned());
-    Ok(NewSecret { labels, payload: Some(value) })
+    Ok(NewSecret { labels, payload: Some(value), transport_key })
 }
 
 /// The stored form of a content type.
@@ -205,9 +208,12 @@ pub(super) fn labels(schema: &Schema, body: &Json, now: Timestamp) -> Result<Sec
 pub(super) async fn list(request: Request) -> Result<Response<Body>, Error> {
     let (now, window) = (request.now(), request.window());
     let wanted = || {
+        let filters::Wanted { name, filter } = filters::filter(&request.query)?;
+        let filter = filters::shown_to(&request, filter);
         Ok::<_, Refusal>(ListSecrets {
             granted: request.query.once("acl_only")?.is_some_and(|value| value.eq_ignore_ascii_case("true")),
-            filter: filters::filter(&request.query)?,
+            name,
+            filter,
             sort: filters::sort(&request.query, now)?,
             offset: window.offset,
             limit: window.limit,
@@ -220,13 +226,16 @@ pub(super) async fn list(request: Request) -> Result<Response<Body>, Error> {
 }
 
 /// `GET /v1/secrets/ID`: the metadata, or, for old clients, the payload (contract §2.1.4).
-pub(super) async fn read(request: Request) -> Result<Response<Body>, Error> {
+pub(super) async fn read(mut request: Request) -> Result<Response<Body>, Error> {
     match header_text(&request.headers, header::ACCEPT).as_deref() {
         None | Some("application/json" | "*/*") => {
             let object = request.execute(ReadSecret { secret: request.id() }).await?;
             Ok(ok(&model::Secret(&object).show(&request.base, request.now(), request.version)))
         }
-        Some(_) => payload::read(request).await,
+        Some(_) => {
+            request.rule = Some("secret:decrypt");
+            payload::read(request).await
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::engine::Error;
 
 /// `GET /`: no authentication, and cheap, because some clients ask for it before each operation.
-pub(super) fn root(settings: &Settings, request: &HttpRequest<Body>) -> Response<Body> {
+pub(super) fn root(settings: &Settings, request: &HttpRequest<()>) -> Response<Body> {
     let version = match Microversion::of(request.headers()) {
         Ok(version) => version,
         Err((status, text)) => return early(status, &text),
@@ -24,6 +24,13 @@ pub(super) fn root(settings: &Settings, request: &HttpRequest<Body>) -> Response
     let mut response = if request.method() != Method::GET {
         let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, "405 Method Not Allowed");
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+        response
+    } else if accept.as_deref() == Some("application/json-home") {
+        let mut response = text_response(StatusCode::FOUND, "302 Found");
+        let place = format!("{}/v1/", base(settings, request.headers(), request.uri()));
+        if let Ok(place) = HeaderValue::from_str(&place) {
+            response.headers_mut().insert(header::LOCATION, place);
+        }
         response
     } else if !accepts_json(accept.as_deref()) {
         text_response(StatusCode::NOT_ACCEPTABLE, "406 Not Acceptable")
@@ -70,7 +77,14 @@ pub(super) fn announce(response: &mut Response<Body>, version: Microversion) {
     }
 }
 
-/// `/healthcheck`: text for people, JSON for those who ask for it.
+fn typed_response(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// `/healthcheck`: text and a page for people, JSON for those who ask for it.
 pub(super) async fn healthcheck(settings: &Settings, method: &Method, headers: &HeaderMap) -> Response<Body> {
     let disabled = match &settings.healthcheck_disable_file {
         // A file that cannot be looked at counts as there: whoever hid it wants the service out of rotation.
@@ -87,10 +101,21 @@ pub(super) async fn healthcheck(settings: &Settings, method: &Method, headers: &
         }
         Method::GET => {
             let accept = header_text(headers, header::ACCEPT);
-            if accept.is_some_and(|accept| accept.contains("application/json")) {
-                json_response(status, &json!({"detailed": false, "reasons": [reason]}))
-            } else {
-                text_response(status, reason)
+            match accept.as_deref() {
+                Some(accept) if accept.contains("application/json") => {
+                    let body =
+                        format!("{{\n    \"detailed\": false,\n    \"reasons\": [\n        \"{reason}\"\n    ]\n}}");
+                    typed_response(status, "application/json", body)
+                }
+                Some(accept) if accept.contains("text/html") => {
+                    let body = format!(
+                        "<HTML><HEAD><TITLE>Healthcheck Status</TITLE></HEAD>\n<BODY>\n<H2>Result of 1 checks:</H2>\n<TABLE \
+                         bgcolor=\"#ffffff\" border=\"1\"><TBODY><TR><TH>Reason</TH></TR>\n<TR><TD>{reason}</TD></TR>\n\
+                         </TBODY></TABLE><HR></HR></BODY></HTML>\n"
+                    );
+                    typed_response(status, "text/html; charset=UTF-8", body)
+                }
+                _ => text_response(status, reason),
             }
         }
         _ => {

@@ -33,7 +33,35 @@ pub(super) fn relations(config: &Config, origins: &BTreeMap<String, Origin>) -> 
         (AuthMode::Unauthenticated, Some(_)) => {
             refuse("rest.auth.keystone", "mode `unauthenticated` excludes a Keystone: remove one of them");
         }
-        (AuthMode::Keystone, Some(_)) | (AuthMode::Unauthenticated, None) => {}
+        (AuthMode::Tokens, Some(_)) => {
+            refuse("rest.auth.keystone", "mode `tokens` excludes a Keystone: mode `keystone` takes static tokens, too");
+        }
+        (AuthMode::Keystone, Some(_)) | (AuthMode::Unauthenticated | AuthMode::Tokens, None) => {}
+    }
+    match (config.rest.auth.mode, config.rest.auth.tokens.is_empty()) {
+        (AuthMode::Tokens, true) => {
+            refuse("rest.auth", "mode `tokens` needs a section [[rest.auth.tokens]]; `portcullis token` makes one");
+        }
+        (AuthMode::Unauthenticated, false) => {
+            refuse("rest.auth.tokens", "mode `unauthenticated` excludes tokens: remove them, or use mode `tokens`");
+        }
+        _ => {}
+    }
+    for (index, token) in config.rest.auth.tokens.iter().enumerate() {
+        let setting = format!("rest.auth.tokens.[{index}]");
+        let earlier = config.rest.auth.tokens.iter().take(index);
+        if earlier.clone().any(|other| other.name == token.name) {
+            refuse(&format!("{setting}.name"), "two tokens have this name");
+        }
+        if earlier.clone().any(|other| other.sha256 == token.sha256) {
+            refuse(&format!("{setting}.sha256"), "two tokens have this hash");
+        }
+    }
+    if let Some(default) = config.rest.secret_stores.default.as_ref().filter(|name| !config.hsm.contains_key(*name)) {
+        refuse("rest.secret_stores.default", &format!("there is no token [hsm.{default}]"));
+    }
+    if config.rest.page_default.get() > config.rest.page_max.get() {
+        refuse("rest.page_default", "is more than rest.page_max");
     }
     if config.kmip.versions.is_empty() {
         refuse("kmip.versions", "must name at least one version");

@@ -39,6 +39,8 @@ words! {
     AuthMode {
         /// Tokens are validated by Keystone.
         Keystone = "keystone",
+        /// Tokens are those of `tokens`, and no others.
+        Tokens = "tokens",
         /// Headers are taken as given; loopback only.
         Unauthenticated = "unauthenticated",
     }
@@ -360,10 +362,66 @@ section! {
         request_seconds: Seconds = Some(Seconds::new(60));
         /// Open connections.
         connections_max: Quantity = Some(Quantity::new(4096));
+        /// Other roots that clients may use in references to secrets.
+        aliases: Vec<String> = None;
+        /// Items of a page when none is asked for.
+        page_default: Within<1, 10_000> = Some(Within::new(10));
+        /// Most items of a page.
+        page_max: Within<1, 10_000> = Some(Within::new(100));
+        /// Whether blanks around a payload in JSON are kept.
+        keep_payload_blanks: bool = Some(false);
+        /// While this file exists the health check says that the service is disabled.
+        healthcheck_disable_file: Option<PathBuf> = None;
+        /// Pages of these origins may call the API from a browser.
+        cors_origins: Vec<String> = None;
+        /// Whether another project's objects look like missing ones.
+        hide_foreign: bool = Some(false);
+        /// Whether lists leave out private secrets and containers that the caller may not read.
+        hide_private: bool = Some(false);
+        /// How long an expired secret is kept.
+        expired_hours: Within<0, 87_600> = Some(Within::new(24));
+        /// How long the record of a deleted secret is kept.
+        deleted_days: Within<0, 36_500> = Some(Within::new(90));
+        /// How many of each resource a project may have.
+        quotas: RestQuotas = None;
+        /// Whether projects may choose a token.
+        secret_stores: RestStores = None;
         /// Who clients are.
         auth: RestAuth = None;
         /// What they may do.
         policy: RestPolicy = None;
+    }
+
+    /// How many of each resource a project without quotas of its own may have; absent is no limit.
+    RestQuotas {
+        /// Secrets.
+        secrets: Option<Within<0, 1_000_000_000_000>> = None;
+        /// Orders.
+        orders: Option<Within<0, 1_000_000_000_000>> = None;
+        /// Containers.
+        containers: Option<Within<0, 1_000_000_000_000>> = None;
+        /// Consumers.
+        consumers: Option<Within<0, 1_000_000_000_000>> = None;
+    }
+
+    /// Whether projects may choose a token.
+    RestStores {
+        /// Whether the API has secret stores: one for each token.
+        enabled: bool = Some(false);
+        /// The token for projects without a preference; absent: the first by name.
+        default: Option<String> = None;
+    }
+
+    /// A static bearer token.
+    RestToken {
+        /// Who it is.
+        name: String = None;
+        /// SHA-256 of its text.
+        sha256: KeyHash = None;
+        /// For which project.
+        project: String = None;
+        /// With which roles.
+        roles: Vec<String> = Some(vec!["member".to_owned()]);
     }
 
     /// Who Barbican clients are.
@@ -372,6 +430,8 @@ section! {
         mode: AuthMode = Some(AuthMode::Keystone);
         /// The Keystone service, for mode `keystone`.
         keystone: Option<Keystone> = None;
+        /// Static bearer tokens, for mode `tokens`, or beside a Keystone.
+        tokens: Vec<RestToken> = None;
     }
 
     /// A Keystone v3 service and our account there.

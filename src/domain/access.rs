@@ -27,6 +27,8 @@ pub enum Realm {
     Unauthenticated,
     /// The gateway itself: jobs and repair.
     System,
+    /// A bearer token that the configuration knows.
+    Bearer,
 }
 
 /// Who asks. Made by `authn` only.

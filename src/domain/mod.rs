@@ -14,6 +14,7 @@ pub mod job;
 pub mod lifecycle;
 pub mod object;
 pub mod operation;
+pub mod project;
 pub mod reference;
 pub mod secret;
 pub mod time;

@@ -347,6 +347,15 @@ impl ManagedObject {
         })
     }
 
+    /// The name that the Barbican API shows: its own, or the first KMIP name.
+    #[must_use]
+    pub fn shown_name(&self) -> Option<&str> {
+        match self.origin {
+            Origin::Barbican => self.secret.name.as_deref(),
+            Origin::Kmip => self.names().next(),
+        }
+    }
+
     /// Every attribute as a reader at `now` sees it: the stored ones and those computed from the record.
     ///
     /// Ordered as the standard lists them is the front end's business; here stored attributes come first.

@@ -152,4 +152,22 @@ operations! {
     Import = "import", Change;
     /// Lets an object out with every attribute.
     Export = "export", Use;
+    /// Reads the quotas that were set for projects.
+    ReadProjectQuotas = "read-project-quotas", Read;
+    /// Sets or removes the quotas of a project.
+    ChangeProjectQuotas = "change-project-quotas", Change;
+    /// Reads which secret stores there are.
+    ReadSecretStores = "read-secret-stores", Read;
+    /// Sets or removes the secret store that a project prefers.
+    ChangePreferredStore = "change-preferred-store", Change;
+    /// Reads transport keys.
+    ReadTransportKeys = "read-transport-keys", Read;
+    /// Stores or deletes a transport key.
+    ChangeTransportKeys = "change-transport-keys", Change;
+    /// Removes everything of a project.
+    PurgeProject = "purge-project", Change;
+    /// Removes what is past its time: expired secrets and old tombstones.
+    PurgeExpired = "purge-expired", Change;
+    /// A request of the Barbican API that ended before any use case.
+    Refuse = "refuse", Read;
 }

@@ -211,6 +211,7 @@ impl From<StoreError> for Error {
         let (kind, public) = match &error {
             StoreError::Conflict => (ErrorKind::Conflict, "the object changed meanwhile; try again"),
             StoreError::NameTaken => (ErrorKind::NameTaken, "the name belongs to another object of the project"),
+            StoreError::CeilingReached => (ErrorKind::QuotaReached, "a quota has been reached"),
             StoreError::TooLarge => (ErrorKind::TooLarge, "the object's metadata is too large"),
             StoreError::Corrupt(_) => (ErrorKind::Internal, "a stored record is damaged"),
             StoreError::Unavailable(_) => (ErrorKind::Unavailable, "the store is not writable"),

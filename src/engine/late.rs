@@ -15,6 +15,8 @@ use crate::{authz::Permitted, domain::OperationKind};
 pub struct Late<O> {
     /// What must be loaded and permitted in any case.
     pub target: Target,
+    /// The rule that the request is measured by, where the use case has several.
+    pub rule: Option<&'static str>,
     /// The use case, or why there is none.
     pub operation: Result<O, Error>,
 }
@@ -25,6 +27,10 @@ impl<O: Operation> Operation for Late<O> {
 
     fn target(&self) -> Target {
         self.target.clone()
+    }
+
+    fn rule(&self) -> Option<&'static str> {
+        self.rule
     }
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<Self::Output, Error> {

@@ -21,6 +21,5 @@ pub use operation::{Operation, Target, Targets};
 pub use pipeline::{Caller, Engine, Observer};
 use tools::unexpected;
 
+pub use tools::{Announced, Ports, SecretStore, Settings, Tools};
 pub use transaction::Transaction;
-
-pub use tools::{Announced, Ports, Settings, Tools};

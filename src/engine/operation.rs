@@ -75,6 +75,11 @@ pub trait Operation: Send + 'static {
     /// What must be loaded and permitted.
     fn target(&self) -> Target;
 
+    /// The one rule that is asked for, where the use case serves several requests that have a rule each.
+    fn rule(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Does it. Reaches objects only through `on`; what it commits is guarded by the revision that was permitted.
     fn run(self, on: Permitted<Targets>, tools: &Tools) -> impl Future<Output = Result<Self::Output, Error>> + Send;
 }

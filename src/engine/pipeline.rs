@@ -155,12 +155,23 @@ impl Engine {
     /// `NotFound`, or the store's own.
     pub async fn look_up(&self, caller: &Caller, target: Target) -> Result<(), Error> {
         let mut event = self.event(caller, OperationKind::ReadAttributes);
-        self.fetch(caller, target, &mut event).await.map(drop)
+        let found = self.fetch(caller, target, &mut event).await?;
+        let (objects, group) = (&found.objects, &found.group);
+        let mut resources = objects
+            .iter()
+            .map(|it| object_resource(&it.record))
+            .chain(group.iter().map(|it| group_resource(&it.record)));
+        let user = caller.principal.name.as_ref();
+        let unknown = |resource: Resource<'_>| {
+            let is_granted = resource.grants.is_some_and(|grants| user.is_some_and(|it| grants.users.contains(it)));
+            *resource.project != caller.principal.project && !is_granted
+        };
+        if self.hides(caller) && resources.any(unknown) { Err(self.hidden().await) } else { Ok(()) }
     }
 
     async fn perform<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Output, Error> {
         let mut event = self.event(caller, O::KIND);
-        let result = match self.load(caller, O::KIND, operation.target(), &mut event).await {
+        let result = match self.load(caller, (O::KIND, operation.rule()), operation.target(), &mut event).await {
             Ok(permitted) => {
                 let tools = Tools::new(Arc::clone(self.ports_of(caller)), caller.principal.clone(), event);
                 let result = operation.run(permitted, &tools).await;
@@ -217,11 +228,18 @@ impl Engine {
     async fn load(
         &self,
         caller: &Caller,
-        kind: OperationKind,
+        (kind, rule): (OperationKind, Option<&'static str>),
         target: Target,
         event: &mut AuditEvent,
     ) -> Result<Permitted<Targets>, Error> {
-        let targets = self.fetch(caller, target, event).await?;
+        let targets = match self.fetch(caller, target, event).await {
+            Err(error) if error.kind == ErrorKind::NotFound && self.hides(caller) => {
+                // As much work as for an object of somebody else.
+                self.authorizer.load().permit(&caller.principal, kind, rule, &[], ()).ok();
+                return Err(error);
+            }
+            fetched => fetched?,
+        };
         let authorizer = self.authorizer.load();
         let (objects, group) = (&targets.objects, &targets.group);
         let resources: Vec<Resource<'_>> = objects
@@ -230,11 +248,28 @@ impl Engine {
             .chain(group.iter().map(|it| group_resource(&it.record)))
             .collect();
         let foreign = resources.iter().any(|resource| *resource.project != caller.principal.project);
-        match authorizer.permit(&caller.principal, kind, &resources, ()) {
+        match authorizer.permit(&caller.principal, kind, rule, &resources, ()) {
             Ok(permit) => Ok(permit.map(|()| targets)),
             Err(Denied { visible: false }) => Err(Error::not_found()),
+            Err(Denied { visible: true }) if foreign && self.hides(caller) => Err(self.hidden().await),
             Err(Denied { visible: true }) if foreign => Err(Error::new(ErrorKind::Foreign, "not allowed")),
             Err(Denied { visible: true }) => Err(Error::new(ErrorKind::Denied, "not allowed")),
+        }
+    }
+
+    /// Whether the caller is not to know of what other projects have.
+    fn hides(&self, caller: &Caller) -> bool {
+        self.ports.settings.hide_foreign && caller.protocol == Protocol::Barbican
+    }
+
+    /// The refusal of what exists and is hidden, after as much work as a missing object makes: one lookup that the store's
+    /// cache cannot answer.
+    async fn hidden(&self) -> Error {
+        let mut id = [0; 16];
+        self.ports.chance.fill(&mut id);
+        match self.ports.store.object(UniqueIdentifier::from_random(id)).await {
+            Ok(_) => Error::not_found(),
+            Err(error) => error.into(),
         }
     }
 
@@ -266,8 +301,12 @@ impl Engine {
             Target::Job(id) => {
                 event.targets.push(id);
                 let job = self.ports_of(caller).store.job(id).await?;
-                let own = job.filter(|job| job.record.project == caller.principal.project);
-                targets.job = Some(own.ok_or_else(Error::not_found)?);
+                let exists = job.is_some();
+                targets.job = job.filter(|job| job.record.project == caller.principal.project);
+                if targets.job.is_none() {
+                    let hidden = exists && self.hides(caller);
+                    return Err(if hidden { self.hidden().await } else { Error::not_found() });
+                }
             }
         }
         Ok(targets)

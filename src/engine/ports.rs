@@ -16,6 +16,7 @@ use crate::domain::{
     audit::AuditEvent,
     group::Group,
     job::Job,
+    project::{Project, Resource, TransportKey},
     reference::{CkaId, KeyKind},
 };
 
@@ -459,6 +460,13 @@ pub trait Hsm: Send + Sync {
     /// `Full` when no token has room, `Unavailable` when none is reachable.
     fn place(&self, project: &ProjectId, object_type: ObjectType) -> Result<TokenId, HsmError>;
 
+    /// The token for a new object that is to go to this one and no other.
+    ///
+    /// # Errors
+    ///
+    /// `Full` when it has no room, `Unavailable` when it is not reachable or not configured.
+    fn place_on(&self, token: &TokenId) -> Result<TokenId, HsmError>;
+
     /// Runs one request within `limit`. Cancelling the future gives up waiting; a change that has begun is finished.
     fn call(&self, request: HsmRequest, limit: Duration) -> Answer<'_, Result<HsmAnswer, HsmError>>;
 
@@ -530,6 +538,26 @@ pub enum Write {
     PutJob(Box<Job>, Guard),
     /// Removes a job.
     RemoveJob(UniqueIdentifier, Guard),
+    /// Stores what is kept about a project.
+    PutProject(Box<Project>, Guard),
+    /// Removes what is kept about a project.
+    RemoveProject(ProjectId, Guard),
+    /// Stores a transport key.
+    PutTransportKey(Box<TransportKey>, Guard),
+    /// Removes a transport key.
+    RemoveTransportKey(UniqueIdentifier, Guard),
+    /// Writes nothing. The batch is refused with `CeilingReached` when it would add to a resource of a project and leave
+    /// more than `most` of it; batches that are on their way count as if they had arrived.
+    Ceiling {
+        /// Whose.
+        project: ProjectId,
+        /// Of what.
+        resource: Resource,
+        /// How many there may be.
+        most: u64,
+        /// What has expired by now does not count.
+        now: Timestamp,
+    },
     /// Stores an intent.
     PutIntent(Box<Intent>),
     /// Removes an intent.
@@ -547,12 +575,36 @@ pub struct Batch(pub Vec<Write>);
 pub enum Scope {
     /// All of a project.
     Project(ProjectId),
+    /// All secrets of a project: what is not destroyed, made through either protocol.
+    Live(ProjectId),
+    /// Those of a project that are not destroyed and are shown under this name, whatever the case of its letters.
+    Called(ProjectId, String),
     /// Those of a project that carry this KMIP name and are not destroyed; at most one.
     Name(ProjectId, String),
     /// Those of any project whose access list names this user.
     GrantedTo(String),
     /// All.
     Everything,
+}
+
+impl Scope {
+    /// Whether an object belongs to it, as its record says.
+    #[must_use]
+    pub fn holds(&self, object: &ManagedObject) -> bool {
+        let is_live = object.lifecycle.destroy.is_none();
+        match self {
+            Self::Project(id) => object.project == *id,
+            // Users and their like are objects of KMIP's and nothing that is listed or counted as a secret.
+            Self::Live(id) => object.project == *id && is_live && !object.object_type.is_of_accounts(),
+            Self::Called(id, text) => {
+                let called = |name: &str| name.to_lowercase() == text.to_lowercase();
+                Self::Live(id.clone()).holds(object) && object.shown_name().is_some_and(called)
+            }
+            Self::Name(id, text) => object.project == *id && is_live && object.names().any(|name| name == text),
+            Self::GrantedTo(user) => object.secret.grants.iter().any(|grants| grants.users.contains(user)),
+            Self::Everything => true,
+        }
+    }
 }
 
 /// In which order of creation.
@@ -577,6 +629,35 @@ pub struct Page<T> {
     pub next: Option<Cursor>,
 }
 
+/// Which part of a list, by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// From which end.
+    pub order: Order,
+    /// How many to pass over.
+    pub offset: usize,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// A part of a list and the length of the whole.
+#[derive(Clone, Debug)]
+pub struct Slice<T> {
+    /// The part.
+    pub records: Vec<T>,
+    /// How many there are in all.
+    pub total: usize,
+}
+
+/// What the passing of time makes due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Objects whose expiration has passed and that are not destroyed.
+    Expired,
+    /// Destroyed objects, by the time of their destruction.
+    Destroyed,
+}
+
 /// A failure of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StoreError {
@@ -586,6 +667,9 @@ pub enum StoreError {
     /// The name belongs to another object of the project.
     #[error("the name is taken")]
     NameTaken,
+    /// The project has as many of a resource as it may.
+    #[error("the quota is used up")]
+    CeilingReached,
     /// The record is too large.
     #[error("the record is too large")]
     TooLarge,
@@ -629,6 +713,32 @@ pub trait MetadataStore: Send + Sync {
         after: Option<Cursor>,
         limit: usize,
     ) -> Answer<'_, Result<Page<Job>, StoreError>>;
+    /// Objects of [`Scope::Live`] or [`Scope::Called`] that have not expired at `now`, by position. Costs the same however
+    /// many there are, as long as `offset` is small.
+    fn live(
+        &self,
+        scope: Scope,
+        window: Window,
+        now: Timestamp,
+    ) -> Answer<'_, Result<Slice<ManagedObject>, StoreError>>;
+    /// Groups of a project by position.
+    fn group_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Group>, StoreError>>;
+    /// Jobs of a project by position.
+    fn job_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Job>, StoreError>>;
+    /// How many of a resource a project has.
+    fn used(&self, project: ProjectId, resource: Resource, now: Timestamp) -> Answer<'_, Result<u64, StoreError>>;
+    /// At most `limit` identifiers of what became due at `until` or before, oldest first.
+    fn due(&self, what: Due, until: Timestamp, limit: usize) -> Answer<'_, Result<Vec<UniqueIdentifier>, StoreError>>;
+    /// What is kept about a project.
+    fn project(&self, id: ProjectId) -> Answer<'_, Result<Option<Versioned<Project>>, StoreError>>;
+    /// Projects with quotas of their own, by position.
+    fn projects(&self, window: Window) -> Answer<'_, Result<Slice<Project>, StoreError>>;
+    /// The token that a project prefers; from memory.
+    fn preferred(&self, project: &ProjectId) -> Option<TokenId>;
+    /// A transport key by identifier.
+    fn transport_key(&self, id: UniqueIdentifier) -> Answer<'_, Result<Option<Versioned<TransportKey>>, StoreError>>;
+    /// All transport keys, oldest first.
+    fn transport_keys(&self) -> Answer<'_, Result<Vec<TransportKey>, StoreError>>;
     /// Jobs of every project that are not finished.
     fn pending_jobs(&self) -> Answer<'_, Result<Vec<Versioned<Job>>, StoreError>>;
     /// Intents that were not settled: only after a crash, or while their request runs.

@@ -24,9 +24,9 @@ use aws_lc_rs::{
 use super::{
     Engine, Observer,
     ports::{
-        Answer, AuditError, AuditSink, Batch, Chance, Clock, Cursor, Derivation, Durability, Found, Guard, Hsm,
+        Answer, AuditError, AuditSink, Batch, Chance, Clock, Cursor, Derivation, Due, Durability, Found, Guard, Hsm,
         HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Intent, MetadataStore, Order, Page, PairKind, Placement,
-        Revision, Scope, StoreError, TokenStatus, Versioned, Write,
+        Revision, Scope, Slice, StoreError, TokenStatus, Versioned, Window, Write,
     },
     tools::{Ports, Settings},
 };
@@ -35,10 +35,12 @@ use crate::{
     domain::{
         CryptographicParameters, ManagedObject, ObjectType, OperationKind, ProjectId, SecretValue, Timestamp, TokenId,
         TokenReference, UniqueIdentifier,
+        access::Consumer,
         algorithm::{BlockCipherMode, Curve, HashingAlgorithm, PaddingMethod},
         audit::{AuditEvent, Protocol},
         group::Group,
         job::{Job, JobState},
+        project::{Project, Resource, TransportKey},
         reference::{CkaId, DataHolder, HeldBytes, KeyKind},
     },
 };
@@ -65,6 +67,16 @@ impl Bench {
     /// A bench at 2026-11-22 06:00:00 UTC.
     #[must_use]
     pub fn new(authorizer: Authorizer) -> Self {
+        Self::made(authorizer, Settings::default())
+    }
+
+    /// A bench with these settings.
+    #[must_use]
+    pub fn with(settings: Settings) -> Self {
+        Self::made(Authorizer::default(), settings)
+    }
+
+    fn made(authorizer: Authorizer, settings: Settings) -> Self {
         let hsm = Arc::new(MemoryHsm::default());
         let store = Arc::new(MemoryStore::default());
         let audit = Arc::new(MemoryAudit::default());
@@ -74,7 +86,7 @@ impl Bench {
             store: Arc::<MemoryStore>::clone(&store),
             clock: Arc::<FixedClock>::clone(&clock),
             chance: Arc::new(SystemChance),
-            settings: Settings::default(),
+            settings,
         });
         let sink = Arc::<MemoryAudit>::clone(&audit);
         let engine = Arc::new(Engine::new(ports, sink, authorizer, Arc::new(Unobserved), false));
@@ -349,6 +361,11 @@ impl Hsm for MemoryHsm {
         Ok(TokenId(Self::TOKEN.to_owned()))
     }
 
+    fn place_on(&self, token: &TokenId) -> Result<TokenId, HsmError> {
+        self.fault("place")?;
+        Ok(token.clone())
+    }
+
     fn call(&self, request: HsmRequest, _: Duration) -> Answer<'_, Result<HsmAnswer, HsmError>> {
         Box::pin(async move { self.answer(request) })
     }
@@ -498,6 +515,8 @@ struct Tables {
     objects: Table<ManagedObject>,
     groups: Table<Group>,
     jobs: Table<Job>,
+    projects: BTreeMap<ProjectId, (Project, Revision)>,
+    transport_keys: Table<TransportKey>,
     intents: Vec<Intent>,
     owed: Vec<AuditEvent>,
 }
@@ -583,6 +602,16 @@ impl MemoryStore {
                 Write::RemoveGroup(id, guard) => held(&tables.groups, *id, *guard)?,
                 Write::PutJob(job, guard) => held(&tables.jobs, job.identifier, *guard)?,
                 Write::RemoveJob(id, guard) => held(&tables.jobs, *id, *guard)?,
+                Write::PutProject(project, guard) => held(&tables.projects, project.id.clone(), *guard)?,
+                Write::RemoveProject(id, guard) => held(&tables.projects, id.clone(), *guard)?,
+                Write::PutTransportKey(key, guard) => held(&tables.transport_keys, key.identifier, *guard)?,
+                Write::RemoveTransportKey(id, guard) => held(&tables.transport_keys, *id, *guard)?,
+                Write::Ceiling { project, resource, most, now } => {
+                    let after = tables.used(project, *resource, *now) + batch.adds(&tables, project, *resource);
+                    if after > *most && batch.adds(&tables, project, *resource) > 0 {
+                        return Err(StoreError::CeilingReached);
+                    }
+                }
                 Write::PutIntent(_) | Write::RemoveIntent(_) | Write::PutOwed(_) => {}
             }
         }
@@ -594,6 +623,11 @@ impl MemoryStore {
                 Write::RemoveGroup(id, _) => drop(tables.groups.remove(&id)),
                 Write::PutJob(job, _) => put(&mut tables.jobs, job.identifier, *job),
                 Write::RemoveJob(id, _) => drop(tables.jobs.remove(&id)),
+                Write::PutProject(project, _) => put(&mut tables.projects, project.id.clone(), *project),
+                Write::RemoveProject(id, _) => drop(tables.projects.remove(&id)),
+                Write::PutTransportKey(key, _) => put(&mut tables.transport_keys, key.identifier, *key),
+                Write::RemoveTransportKey(id, _) => drop(tables.transport_keys.remove(&id)),
+                Write::Ceiling { .. } => {}
                 Write::PutIntent(intent) => tables.intents.push(*intent),
                 Write::RemoveIntent(id) => tables.intents.retain(|intent| intent.id != id),
                 Write::PutOwed(event) => {
@@ -618,21 +652,9 @@ impl MetadataStore for MemoryStore {
         after: Option<Cursor>,
         limit: usize,
     ) -> Answer<'_, Result<Page<ManagedObject>, StoreError>> {
-        let matches = move |object: &ManagedObject| match &scope {
-            Scope::Project(project) => object.project == *project,
-            Scope::Name(project, name) => {
-                object.project == *project
-                    && object.lifecycle.destroy.is_none()
-                    && object.names().any(|have| have == name)
-            }
-            Scope::GrantedTo(user) => {
-                object.secret.grants.as_ref().is_some_and(|grants| grants.users.iter().any(|have| have == user))
-            }
-            Scope::Everything => true,
-        };
         Box::pin(async move {
             let tables = lock(&self.tables);
-            let found = tables.objects.values().filter(|(object, _)| matches(object));
+            let found = tables.objects.values().filter(|(object, _)| scope.holds(object));
             Ok(page(found, |object| (object.lifecycle.initial, object.identifier), order, after, limit))
         })
     }
@@ -679,6 +701,82 @@ impl MetadataStore for MemoryStore {
         })
     }
 
+    fn live(
+        &self,
+        scope: Scope,
+        window: Window,
+        now: Timestamp,
+    ) -> Answer<'_, Result<Slice<ManagedObject>, StoreError>> {
+        Box::pin(async move {
+            let tables = lock(&self.tables);
+            let found = tables.objects.values().filter(|(it, _)| scope.holds(it) && !it.is_expired(now));
+            Ok(slice(found, |object| (object.lifecycle.initial, object.identifier), window))
+        })
+    }
+
+    fn group_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Group>, StoreError>> {
+        Box::pin(async move {
+            let tables = lock(&self.tables);
+            let found = tables.groups.values().filter(|(group, _)| group.project == project);
+            Ok(slice(found, |group| (group.created, group.identifier), window))
+        })
+    }
+
+    fn job_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Job>, StoreError>> {
+        Box::pin(async move {
+            let tables = lock(&self.tables);
+            let found = tables.jobs.values().filter(|(job, _)| job.project == project);
+            Ok(slice(found, |job| (job.created, job.identifier), window))
+        })
+    }
+
+    fn used(&self, project: ProjectId, resource: Resource, now: Timestamp) -> Answer<'_, Result<u64, StoreError>> {
+        Box::pin(async move { Ok(lock(&self.tables).used(&project, resource, now)) })
+    }
+
+    fn due(&self, what: Due, until: Timestamp, limit: usize) -> Answer<'_, Result<Vec<UniqueIdentifier>, StoreError>> {
+        Box::pin(async move {
+            let tables = lock(&self.tables);
+            let due = |object: &ManagedObject| match (what, object.lifecycle.destroy) {
+                (Due::Expired, None) => object.is_expired(until),
+                (Due::Expired, Some(_)) => false,
+                (Due::Destroyed, at) => at.is_some_and(|at| at <= until),
+            };
+            let found = tables.objects.values().filter(|(object, _)| due(object));
+            Ok(found.map(|(object, _)| object.identifier).take(limit).collect())
+        })
+    }
+
+    fn project(&self, id: ProjectId) -> Answer<'_, Result<Option<Versioned<Project>>, StoreError>> {
+        Box::pin(async move { Ok(lock(&self.tables).projects.get(&id).map(versioned)) })
+    }
+
+    fn projects(&self, window: Window) -> Answer<'_, Result<Slice<Project>, StoreError>> {
+        Box::pin(async move {
+            let tables = lock(&self.tables);
+            let found = tables.projects.values().filter(|(project, _)| project.quotas.is_some());
+            let created = |project: &Project| project.quotas.map(|own| own.created);
+            Ok(slice(found, |project| (created(project), project.id.clone()), window))
+        })
+    }
+
+    fn preferred(&self, project: &ProjectId) -> Option<TokenId> {
+        lock(&self.tables).projects.get(project).and_then(|(kept, _)| kept.preferred.clone())
+    }
+
+    fn transport_key(&self, id: UniqueIdentifier) -> Answer<'_, Result<Option<Versioned<TransportKey>>, StoreError>> {
+        Box::pin(async move { Ok(one(&lock(&self.tables).transport_keys, id)) })
+    }
+
+    fn transport_keys(&self) -> Answer<'_, Result<Vec<TransportKey>, StoreError>> {
+        Box::pin(async move {
+            let mut keys: Vec<TransportKey> =
+                lock(&self.tables).transport_keys.values().map(|(key, _)| key.clone()).collect();
+            keys.sort_by_key(|key| (key.created, key.identifier));
+            Ok(keys)
+        })
+    }
+
     fn pending_jobs(&self) -> Answer<'_, Result<Vec<Versioned<Job>>, StoreError>> {
         Box::pin(async move {
             let tables = lock(&self.tables);
@@ -703,7 +801,63 @@ impl MetadataStore for MemoryStore {
     }
 }
 
-fn held<T>(table: &Table<T>, id: UniqueIdentifier, guard: Guard) -> Result<(), StoreError> {
+impl Tables {
+    fn used(&self, project: &ProjectId, resource: Resource, now: Timestamp) -> u64 {
+        let consumers = |all: &[Consumer]| all.iter().filter(|consumer| consumer.project == *project).count();
+        let used = match resource {
+            Resource::Secrets => {
+                let scope = Scope::Live(project.clone());
+                self.objects.values().filter(|(it, _)| scope.holds(it) && !it.is_expired(now)).count()
+            }
+            Resource::Orders => self.jobs.values().filter(|(job, _)| job.project == *project).count(),
+            Resource::Containers => self.groups.values().filter(|(group, _)| group.project == *project).count(),
+            Resource::Consumers => {
+                let of_secrets = self.objects.values().map(|(object, _)| consumers(&object.secret.consumers));
+                of_secrets.chain(self.groups.values().map(|(group, _)| consumers(&group.consumers))).sum()
+            }
+        };
+        used as u64
+    }
+}
+
+impl Batch {
+    /// How many of a resource the batch adds to a project.
+    fn adds(&self, tables: &Tables, project: &ProjectId, resource: Resource) -> u64 {
+        let consumers = |all: &[Consumer]| all.iter().filter(|consumer| consumer.project == *project).count();
+        let added = |write: &Write| match (resource, write) {
+            (Resource::Secrets, Write::PutObject(object, Guard::Absent)) => usize::from(object.project == *project),
+            (Resource::Orders, Write::PutJob(job, Guard::Absent)) => usize::from(job.project == *project),
+            (Resource::Containers, Write::PutGroup(group, Guard::Absent)) => usize::from(group.project == *project),
+            (Resource::Consumers, Write::PutObject(object, _)) => {
+                let old = tables.objects.get(&object.identifier);
+                let old = old.map_or(0, |(old, _)| consumers(&old.secret.consumers));
+                consumers(&object.secret.consumers).saturating_sub(old)
+            }
+            (Resource::Consumers, Write::PutGroup(group, _)) => {
+                let old = tables.groups.get(&group.identifier).map_or(0, |(old, _)| consumers(&old.consumers));
+                consumers(&group.consumers).saturating_sub(old)
+            }
+            _ => 0,
+        };
+        self.0.iter().map(added).sum::<usize>() as u64
+    }
+}
+
+fn slice<'a, T: Clone + 'a, K: Ord>(
+    found: impl Iterator<Item = &'a (T, Revision)>,
+    key: impl Fn(&T) -> K,
+    window: Window,
+) -> Slice<T> {
+    let mut rows: Vec<&T> = found.map(|(record, _)| record).collect();
+    rows.sort_by_key(|record| key(record));
+    if window.order == Order::NewestFirst {
+        rows.reverse();
+    }
+    let total = rows.len();
+    Slice { records: rows.into_iter().skip(window.offset).take(window.limit).cloned().collect(), total }
+}
+
+fn held<K: Ord, T>(table: &BTreeMap<K, (T, Revision)>, id: K, guard: Guard) -> Result<(), StoreError> {
     let holds = match (guard, table.get(&id)) {
         (Guard::Absent, found) => found.is_none(),
         (Guard::At(revision), found) => found.is_some_and(|(_, at)| *at == revision),
@@ -741,7 +895,7 @@ fn name_free(objects: &Table<ManagedObject>, batch: &Batch, object: &ManagedObje
     if taken { Err(StoreError::NameTaken) } else { Ok(()) }
 }
 
-fn put<T>(table: &mut Table<T>, id: UniqueIdentifier, record: T) {
+fn put<K: Ord, T>(table: &mut BTreeMap<K, (T, Revision)>, id: K, record: T) {
     let revision = table.get(&id).map_or(1, |(_, revision)| revision.0 + 1);
     table.insert(id, (record, Revision(revision)));
 }

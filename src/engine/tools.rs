@@ -17,9 +17,10 @@ use super::{
     },
 };
 use crate::domain::{
-    ManagedObject, ObjectType, Principal, SecretValue, Timestamp, TokenReference, UniqueIdentifier,
+    ManagedObject, ObjectType, Principal, SecretValue, Timestamp, TokenId, TokenReference, UniqueIdentifier,
     attributes::RngParameters,
     audit::{AuditEvent, Outcome},
+    project::{Quotas, Resource},
 };
 
 /// Limits and switches that use cases need; filled from the configuration.
@@ -41,6 +42,27 @@ pub struct Settings {
     pub simulated_hsm: bool,
     /// What the HSM's generator is, as far as the operator says.
     pub generator: RngParameters,
+    /// The quotas of projects that have none of their own.
+    pub quotas: Quotas,
+    /// The tokens that projects may choose from; empty where they may not.
+    pub stores: Vec<SecretStore>,
+    /// Whether another project's objects look like missing ones to Barbican clients.
+    pub hide_foreign: bool,
+}
+
+/// A token as something that projects may choose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretStore {
+    /// Its identifier for clients.
+    pub identifier: UniqueIdentifier,
+    /// The token.
+    pub token: TokenId,
+    /// Its name for people.
+    pub name: String,
+    /// Whether values of projects without a preference go there.
+    pub is_default: bool,
+    /// Since when it has been configured.
+    pub created: Timestamp,
 }
 
 impl Default for Settings {
@@ -54,6 +76,9 @@ impl Default for Settings {
             random_bytes_max: 1 << 20,
             simulated_hsm: false,
             generator: RngParameters::unspecified(),
+            quotas: Quotas::default(),
+            stores: Vec::new(),
+            hide_foreign: false,
         }
     }
 }
@@ -165,14 +190,39 @@ impl Tools {
         (event, touched.committed)
     }
 
-    /// The place for a new object.
+    /// The place for a new object: where the project prefers, else the default store, else where there is room.
     ///
     /// # Errors
     ///
     /// `Full` or `Unavailable`.
     pub fn place(&self, id: UniqueIdentifier, object_type: ObjectType) -> Result<Placement, Error> {
-        let token = self.ports.hsm.place(&self.principal.project, object_type)?;
+        let stores = &self.ports.settings.stores;
+        let preferred = self.ports.store.preferred(&self.principal.project);
+        let preferred = preferred.filter(|token| stores.iter().any(|store| store.token == *token));
+        let default = || stores.iter().find(|store| store.is_default).map(|store| store.token.clone());
+        let token = match preferred.or_else(default) {
+            Some(token) => self.ports.hsm.place_on(&token)?,
+            None => self.ports.hsm.place(&self.principal.project, object_type)?,
+        };
         Ok(Placement { token, cka_id: id.cka_id() })
+    }
+
+    /// Refuses when the caller's project has all of a resource that it may have. What is returned goes into the batch that
+    /// makes the resource, and keeps the quota whatever else happens at the same time.
+    ///
+    /// # Errors
+    ///
+    /// `QuotaReached`, or the store's own.
+    pub async fn within_quota(&self, resource: Resource) -> Result<Option<Write>, Error> {
+        let (project, now) = (self.principal.project.clone(), self.now());
+        let own = self.ports.store.project(project.clone()).await?.and_then(|kept| kept.record.quotas);
+        let quotas = own.map(|own| own.quotas).unwrap_or_default().or(self.ports.settings.quotas);
+        // Negative is no limit, and so is absent.
+        let Some(most) = quotas.of(resource).and_then(|most| u64::try_from(most).ok()) else { return Ok(None) };
+        if self.ports.store.used(project.clone(), resource, now).await? >= most {
+            return Err(Error::new(ErrorKind::QuotaReached, "a quota has been reached"));
+        }
+        Ok(Some(Write::Ceiling { project, resource, most, now }))
     }
 
     /// Asks the HSM within the usual limit.

@@ -16,13 +16,17 @@ use std::{
 use super::{
     error::Error,
     ports::{
-        Answer, Batch, Cursor, Guard, Hsm, HsmAnswer, HsmError, HsmRequest, Intent, IntentKind, MetadataStore, Order,
-        Page, Placement, Revision, Scope, StoreError, TokenStatus, Versioned, Write,
+        Answer, Batch, Cursor, Due, Guard, Hsm, HsmAnswer, HsmError, HsmRequest, Intent, IntentKind, MetadataStore,
+        Order, Page, Placement, Revision, Scope, Slice, StoreError, TokenStatus, Versioned, Window, Write,
     },
     tools::Ports,
 };
 use crate::domain::{
-    ManagedObject, ObjectType, ProjectId, TokenId, UniqueIdentifier, audit::AuditEvent, group::Group, job::Job,
+    ManagedObject, ObjectType, ProjectId, Timestamp, TokenId, UniqueIdentifier,
+    audit::AuditEvent,
+    group::Group,
+    job::Job,
+    project::{Project, Resource, TransportKey},
 };
 
 /// A batch of use cases that become true together.
@@ -161,6 +165,10 @@ impl Hsm for StagedHsm {
         self.base.place(project, object_type)
     }
 
+    fn place_on(&self, token: &TokenId) -> Result<TokenId, HsmError> {
+        self.base.place_on(token)
+    }
+
     fn call(&self, request: HsmRequest, limit: Duration) -> Answer<'_, Result<HsmAnswer, HsmError>> {
         if let HsmRequest::Destroy { at } = &request {
             let made_inside = |at: &Placement| lock(&self.staged).made.values().any(|it| it.places.contains(at));
@@ -266,19 +274,6 @@ fn change(staged: &mut Staged, id: UniqueIdentifier, guard: Guard, record: Optio
     staged.objects.insert(id, Changed { guard, revision, record });
 }
 
-fn within(scope: &Scope, object: &ManagedObject) -> bool {
-    match scope {
-        Scope::Project(project) => object.project == *project,
-        Scope::Name(project, name) => {
-            object.project == *project && object.lifecycle.destroy.is_none() && object.names().any(|have| have == name)
-        }
-        Scope::GrantedTo(user) => {
-            object.secret.grants.as_ref().is_some_and(|grants| grants.users.iter().any(|have| have == user))
-        }
-        Scope::Everything => true,
-    }
-}
-
 impl MetadataStore for StagedStore {
     fn object(&self, id: UniqueIdentifier) -> Answer<'_, Result<Option<Versioned<ManagedObject>>, StoreError>> {
         Box::pin(self.current(id))
@@ -300,7 +295,7 @@ impl MetadataStore for StagedStore {
                 Some(Changed { record: None, .. }) => false,
                 Some(Changed { record: Some(record), revision, .. }) => {
                     *found = Versioned { record: record.clone(), revision: *revision };
-                    within(&scope, record)
+                    scope.holds(record)
                 }
             });
             // What the stored page cannot know: objects made inside, and ones that came into the scope inside.
@@ -310,7 +305,7 @@ impl MetadataStore for StagedStore {
                     .objects
                     .values()
                     .filter_map(|changed| {
-                        let record = changed.record.as_ref().filter(|record| within(&scope, record))?;
+                        let record = changed.record.as_ref().filter(|record| scope.holds(record))?;
                         let is_new = changed.guard == Guard::Absent || matches!(scope, Scope::Name(..));
                         let listed = page.records.iter().any(|it| it.record.identifier == record.identifier);
                         (is_new && !listed).then(|| Versioned { record: record.clone(), revision: changed.revision })
@@ -357,6 +352,51 @@ impl MetadataStore for StagedStore {
         limit: usize,
     ) -> Answer<'_, Result<Page<Job>, StoreError>> {
         self.base.jobs(project, after, limit)
+    }
+
+    fn live(
+        &self,
+        scope: Scope,
+        window: Window,
+        now: Timestamp,
+    ) -> Answer<'_, Result<Slice<ManagedObject>, StoreError>> {
+        self.base.live(scope, window, now)
+    }
+
+    fn group_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Group>, StoreError>> {
+        self.base.group_slice(project, window)
+    }
+
+    fn job_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Job>, StoreError>> {
+        self.base.job_slice(project, window)
+    }
+
+    fn used(&self, project: ProjectId, resource: Resource, now: Timestamp) -> Answer<'_, Result<u64, StoreError>> {
+        self.base.used(project, resource, now)
+    }
+
+    fn due(&self, what: Due, until: Timestamp, limit: usize) -> Answer<'_, Result<Vec<UniqueIdentifier>, StoreError>> {
+        self.base.due(what, until, limit)
+    }
+
+    fn project(&self, id: ProjectId) -> Answer<'_, Result<Option<Versioned<Project>>, StoreError>> {
+        self.base.project(id)
+    }
+
+    fn projects(&self, window: Window) -> Answer<'_, Result<Slice<Project>, StoreError>> {
+        self.base.projects(window)
+    }
+
+    fn preferred(&self, project: &ProjectId) -> Option<TokenId> {
+        self.base.preferred(project)
+    }
+
+    fn transport_key(&self, id: UniqueIdentifier) -> Answer<'_, Result<Option<Versioned<TransportKey>>, StoreError>> {
+        self.base.transport_key(id)
+    }
+
+    fn transport_keys(&self) -> Answer<'_, Result<Vec<TransportKey>, StoreError>> {
+        self.base.transport_keys()
     }
 
     fn pending_jobs(&self) -> Answer<'_, Result<Vec<Versioned<Job>>, StoreError>> {

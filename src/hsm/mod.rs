@@ -344,6 +344,15 @@ impl Hsm for Pool {
         self.ready().map(|token| token.id.clone())
     }
 
+    fn place_on(&self, id: &TokenId) -> Result<TokenId, HsmError> {
+        let token = self.tokens.iter().find(|token| token.id == *id);
+        let token = token.ok_or_else(|| refused(HsmErrorKind::Unavailable, "a token that is not configured"))?;
+        match token.health.lock().state {
+            "ready" | "degraded" => Ok(token.id.clone()),
+            _ => Err(refused(HsmErrorKind::Unavailable, "the token that was asked for")),
+        }
+    }
+
     fn call(&self, request: HsmRequest, limit: Duration) -> Answer<'_, Result<HsmAnswer, HsmError>> {
         Box::pin(async move {
             let token = self.token(&request)?;

@@ -11,10 +11,15 @@ use std::{
 use super::{
     backend::{Condition, Key, RawBatch},
     cache::Stored,
+    index,
     record::{Encoded, Head, Record, head_key, piece_key},
     repository::{Cached, Known, Shared},
+    tally::{Ceiling, Deltas},
 };
-use crate::engine::ports::{Batch, Guard, Intent, Revision, StoreError, Write};
+use crate::{
+    domain::project::Resource,
+    engine::ports::{Batch, Guard, Intent, Revision, StoreError, Write},
+};
 
 /// What happens to the caches and counters once the batch is durable.
 pub(super) type Effect = Box<dyn FnOnce(&Known) + Send>;
@@ -24,6 +29,10 @@ pub(super) type Effect = Box<dyn FnOnce(&Known) + Send>;
 pub(super) struct Plan {
     pub(super) raw: RawBatch,
     pub(super) effects: Vec<Effect>,
+    /// What the batch adds to and takes from the counts of projects.
+    pub(super) deltas: Deltas,
+    /// Which of the counts may not grow beyond a limit.
+    pub(super) ceilings: Vec<Ceiling>,
     released: BTreeMap<Key, [u8; 16]>,
     claimed: BTreeMap<Key, [u8; 16]>,
 }
@@ -42,6 +51,7 @@ type Touches<R> = BTreeMap<[u8; 16], Touched<R>>;
 /// Makes the plan. Reads the records that guards name, from the cache where it has them.
 pub(super) fn plan(shared: &Shared, batch: Batch) -> Result<Plan, StoreError> {
     let (mut objects, mut groups, mut jobs) = (Touches::new(), Touches::new(), Touches::new());
+    let (mut projects, mut transport_keys) = (Touches::new(), Touches::new());
     let mut plan = Plan::default();
     for write in batch.0 {
         match write {
@@ -51,6 +61,17 @@ pub(super) fn plan(shared: &Shared, batch: Batch) -> Result<Plan, StoreError> {
             Write::RemoveGroup(id, guard) => touch(shared, &mut groups, id.bytes(), guard, None)?,
             Write::PutJob(job, guard) => touch(shared, &mut jobs, job.id(), guard, Some(*job))?,
             Write::RemoveJob(id, guard) => touch(shared, &mut jobs, id.bytes(), guard, None)?,
+            Write::PutProject(project, guard) => touch(shared, &mut projects, project.id(), guard, Some(*project))?,
+            Write::RemoveProject(id, guard) => touch(shared, &mut projects, index::project(&id), guard, None)?,
+            Write::PutTransportKey(key, guard) => touch(shared, &mut transport_keys, key.id(), guard, Some(*key))?,
+            Write::RemoveTransportKey(id, guard) => touch(shared, &mut transport_keys, id.bytes(), guard, None)?,
+            Write::Ceiling { project, resource, most, now } => {
+                let expired = match resource {
+                    Resource::Secrets => shared.expired(&project, now)?.len(),
+                    Resource::Orders | Resource::Containers | Resource::Consumers => 0,
+                };
+                plan.ceilings.push(Ceiling { of: (resource, index::project(&project)), most, expired });
+            }
             Write::PutIntent(intent) => plan.put_volatile(shared, &*intent)?,
             Write::PutOwed(event) => plan.put_volatile(shared, &*event)?,
             Write::RemoveIntent(id) => {
@@ -66,6 +87,8 @@ pub(super) fn plan(shared: &Shared, batch: Batch) -> Result<Plan, StoreError> {
     plan.emit(shared, objects)?;
     plan.emit(shared, groups)?;
     plan.emit(shared, jobs)?;
+    plan.emit(shared, projects)?;
+    plan.emit(shared, transport_keys)?;
     plan.names();
     Ok(plan)
 }
@@ -80,6 +103,12 @@ pub(super) fn is_cached(shared: &Shared, batch: &Batch) -> bool {
         Write::RemoveGroup(id, guard) => !at(guard) || shared.known.groups.get(&id.bytes()).is_some(),
         Write::PutJob(job, guard) => !at(guard) || shared.known.jobs.get(&job.id()).is_some(),
         Write::RemoveJob(id, guard) => !at(guard) || shared.known.jobs.get(&id.bytes()).is_some(),
+        Write::PutProject(project, guard) => !at(guard) || shared.known.projects.get(&project.id()).is_some(),
+        Write::RemoveProject(id, guard) => !at(guard) || shared.known.projects.get(&index::project(id)).is_some(),
+        Write::PutTransportKey(key, guard) => !at(guard) || shared.known.transport_keys.get(&key.id()).is_some(),
+        Write::RemoveTransportKey(id, guard) => !at(guard) || shared.known.transport_keys.get(&id.bytes()).is_some(),
+        // What has expired is looked up.
+        Write::Ceiling { resource, .. } => *resource != Resource::Secrets,
         Write::PutIntent(_) | Write::RemoveIntent(_) | Write::PutOwed(_) => true,
     })
 }
@@ -154,6 +183,12 @@ impl Plan {
             let fresh: BTreeMap<Key, Vec<u8>> =
                 new.as_ref().map(Record::entries).unwrap_or_default().into_iter().collect();
             self.raw.writes.extend(stale.keys().filter(|key| !fresh.contains_key(*key)).map(|key| (key.clone(), None)));
+            for key in stale.keys().filter(|key| !fresh.contains_key(*key)) {
+                self.deltas.add(key, -1);
+            }
+            for key in fresh.keys().filter(|key| !stale.contains_key(*key)) {
+                self.deltas.add(key, 1);
+            }
             let changed = fresh.iter().filter(|(key, value)| stale.get(*key) != Some(*value));
             self.raw.writes.extend(changed.map(|(key, value)| (key.clone(), Some(value.clone()))));
 
@@ -181,6 +216,7 @@ impl Plan {
             };
             self.effects.push(Box::new(move |known| {
                 known.count(old.as_deref(), stored.as_deref());
+                R::note(known, id, stored.as_deref().map(|stored| &stored.versioned.record));
                 R::cache(known).follow(id, stored);
             }));
         }

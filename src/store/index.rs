@@ -1,21 +1,31 @@
 //! Index keys, kept in the same batch as the record they follow.
 //!
 //! Texts of any length (projects, users, names) stand in keys as the first bytes of their SHA-256, so keys have fixed
-//! lengths. A reader checks the record it arrives at, so that a stale or forged entry shows nothing that it should not.
+//! lengths. Names are folded to lower case where a list looks for them without regard to case. A reader checks the record it arrives at, so that a stale or forged entry shows nothing that it should not.
 //! Creation times are big-endian with the sign bit turned, so that the order of bytes is the order of time.
 
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::{backend::Key, record::Table};
 use crate::{
-    domain::{ManagedObject, ProjectId, Timestamp, UniqueIdentifier, group::Group, job::Job, job::JobState},
+    domain::{
+        ManagedObject, ProjectId, Timestamp, UniqueIdentifier,
+        access::Consumer,
+        group::Group,
+        job::Job,
+        job::JobState,
+        project::{Project, Resource},
+    },
     engine::ports::Scope,
 };
 
 /// A key and its small value.
 pub(super) type Entry = (Key, Vec<u8>);
 
-const PROJECT_BYTES: usize = 16;
+pub(super) const PROJECT_BYTES: usize = 16;
+
+/// A project in a key.
+pub(super) type ProjectKey = [u8; PROJECT_BYTES];
 /// Wide enough that nobody finds two names that meet: uniqueness hangs on it.
 const NAME_BYTES: usize = 24;
 
@@ -32,6 +42,24 @@ pub(super) fn of_object(object: &ManagedObject) -> Vec<Entry> {
         (Table::ObjectsByCreation.key(&[&when]), label(object).to_vec()),
         (Table::ObjectsByProject.key(&[&project(&object.project), &when]), Vec::new()),
     ];
+    match object.lifecycle.destroy {
+        // Users and their like are no secrets.
+        None if object.object_type.is_of_accounts() => {}
+        None => {
+            entries.push((Table::LiveByProject.key(&[&project(&object.project), &when]), Vec::new()));
+            if let Some(name) = object.shown_name() {
+                entries.push((Table::LiveByName.key(&[&project(&object.project), &folded(name), &when]), Vec::new()));
+            }
+            if let Some(expiration) = object.secret.expiration {
+                let key = Table::Expiring.key(&[&moment(expiration, &object.identifier)]);
+                entries.push((key, project(&object.project).to_vec()));
+            }
+        }
+        Some(destroyed) => {
+            entries.push((Table::Destroyed.key(&[&moment(destroyed, &object.identifier)]), Vec::new()));
+        }
+    }
+    entries.extend(of_consumers(&object.identifier, &object.secret.consumers));
     for user in object.secret.grants.iter().flat_map(|grants| &grants.users) {
         entries.push((Table::ObjectsByGrant.key(&[&short(&[user.as_bytes()]), &when]), Vec::new()));
     }
@@ -50,6 +78,7 @@ pub(super) fn names(object: &ManagedObject) -> Vec<Key> {
 pub(super) fn of_group(group: &Group) -> Vec<Entry> {
     let when = moment(group.created, &group.identifier);
     let mut entries = vec![(Table::GroupsByProject.key(&[&project(&group.project), &when]), Vec::new())];
+    entries.extend(of_consumers(&group.identifier, &group.consumers));
     for member in &group.members {
         entries.push((Table::GroupsByMember.key(&[&member.object.bytes(), &group.identifier.bytes()]), Vec::new()));
     }
@@ -66,25 +95,49 @@ pub(super) fn of_job(job: &Job) -> Vec<Entry> {
     entries
 }
 
+/// One entry a consumer, so that those of a project can be counted.
+fn of_consumers(entity: &UniqueIdentifier, consumers: &[Consumer]) -> impl Iterator<Item = Entry> {
+    consumers.iter().map(|consumer| {
+        let words = [&consumer.service, &consumer.resource_type, &consumer.resource_id];
+        let parts: Vec<Vec<u8>> =
+            words.iter().map(|word| [&(word.len() as u64).to_be_bytes(), word.as_bytes()].concat()).collect();
+        let words = short(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        (Table::ConsumersByProject.key(&[&project(&consumer.project), &entity.bytes(), &words]), Vec::new())
+    })
+}
+
+/// The entries of a project: it is listed by the quotas that were set for it.
+pub(super) fn of_project(kept: &Project) -> Vec<Entry> {
+    let listed = kept.quotas.as_ref().map(|own| {
+        let key = Table::ProjectsByQuota.key(&[&moment_of(own.created), &project(&kept.id)]);
+        (key, Vec::new())
+    });
+    listed.into_iter().collect()
+}
+
+/// Which resource of which project an entry counts for.
+pub(super) fn counted(key: &[u8]) -> Option<(Resource, ProjectKey)> {
+    let (table, rest) = key.split_first()?;
+    let resource = [
+        (Table::LiveByProject, Resource::Secrets),
+        (Table::GroupsByProject, Resource::Containers),
+        (Table::JobsByProject, Resource::Orders),
+        (Table::ConsumersByProject, Resource::Consumers),
+    ]
+    .into_iter()
+    .find(|(listing, _)| *listing as u8 == *table)?;
+    Some((resource.1, *rest.first_chunk()?))
+}
+
 /// Where the objects of a scope are listed; a name has its single key instead.
 pub(super) fn listing(scope: &Scope) -> Key {
     match scope {
         Scope::Project(id) => in_project(Table::ObjectsByProject, id),
+        Scope::Live(id) => in_project(Table::LiveByProject, id),
+        Scope::Called(id, text) => Table::LiveByName.key(&[&project(id), &folded(text)]),
         Scope::Name(id, text) => name(id, text),
         Scope::GrantedTo(user) => Table::ObjectsByGrant.key(&[&short(&[user.as_bytes()])]),
         Scope::Everything => Table::ObjectsByCreation.key(&[]),
-    }
-}
-
-/// Whether an object belongs to a scope, as its record says.
-pub(super) fn belongs(object: &ManagedObject, scope: &Scope) -> bool {
-    match scope {
-        Scope::Project(id) => object.project == *id,
-        Scope::Name(id, text) => {
-            object.project == *id && object.lifecycle.destroy.is_none() && object.names().any(|name| name == text)
-        }
-        Scope::GrantedTo(user) => object.secret.grants.iter().any(|grants| grants.users.contains(user)),
-        Scope::Everything => true,
     }
 }
 
@@ -108,7 +161,12 @@ fn name(project: &ProjectId, text: &str) -> Key {
     Table::Names.key(&[digest.as_ref().split_at(NAME_BYTES).0])
 }
 
-fn project(id: &ProjectId) -> [u8; PROJECT_BYTES] {
+fn folded(text: &str) -> [u8; PROJECT_BYTES] {
+    short(&[text.to_lowercase().as_bytes()])
+}
+
+/// A project in a key.
+pub(super) fn project(id: &ProjectId) -> ProjectKey {
     short(&[id.0.as_bytes()])
 }
 
@@ -124,8 +182,12 @@ fn hash(parts: &[&[u8]]) -> aws_lc_rs::digest::Digest {
 }
 
 fn moment(time: Timestamp, id: &UniqueIdentifier) -> Vec<u8> {
-    let ordered = time.micros().cast_unsigned() ^ (1 << 63);
-    [ordered.to_be_bytes().as_slice(), &id.bytes()].concat()
+    [moment_of(time).as_slice(), &id.bytes()].concat()
+}
+
+/// A time in a key, in the order of time.
+pub(super) fn moment_of(time: Timestamp) -> [u8; 8] {
+    (time.micros().cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
 #[cfg(test)]

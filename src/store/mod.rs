@@ -18,11 +18,12 @@ mod pool;
 mod record;
 mod repository;
 pub mod sled;
+mod tally;
 
 pub use repository::Repository;
 
 use self::{
-    backend::{Backend, Condition, Key, RawBatch},
+    backend::{Backend, Condition, Key, Pair, RawBatch},
     memory::MemoryBackend,
     record::{Head, MacKey, Table},
     sled::{OnFatal, SledBackend, SledOptions},
@@ -55,6 +56,8 @@ pub struct Stats {
     pub bytes_on_disk: u64,
 }
 
+/// Which index entries the records have: raised with each new table of them, so that older stores get theirs.
+const INDEX_LAYOUT: u8 = 2;
 /// Keys of each fence: more than two of sled's leaves take.
 const FENCE_KEYS: u8 = 34;
 
@@ -88,7 +91,7 @@ impl RawStore {
     /// `Corrupt` when this is not the key that the store was made with.
     pub fn unlock(&self, mac_key: &SecretValue) -> Result<Repository, StoreError> {
         let mac = MacKey::new(mac_key)?;
-        let key = Table::KeyCheck.key(&[]);
+        let (key, layout) = (Table::KeyCheck.key(&[]), Table::IndexLayout.key(&[]));
         match self.backend.get(&key)? {
             Some(head) => {
                 mac.open(&key, &Head::parse(&head)?, &[]).map_err(|_unfit| {
@@ -98,10 +101,22 @@ impl RawStore {
             None => {
                 let mut writes = fences();
                 writes.push((key.clone(), mac.seal(&key, Revision(1), Vec::new(), 0)?.head));
+                writes.push((layout.clone(), vec![INDEX_LAYOUT]));
                 self.write(writes, vec![Condition { key, expected: None, otherwise: StoreError::Conflict }])?;
             }
         }
-        Repository::new(Arc::clone(&self.backend), mac)
+        match self.backend.get(&layout)?.as_deref() {
+            Some([INDEX_LAYOUT]) => Repository::new(Arc::clone(&self.backend), mac, None),
+            Some([newer, ..]) if *newer > INDEX_LAYOUT => Err(StoreError::Corrupt(format!(
+                "its indexes are of layout {newer}: this program knows {INDEX_LAYOUT}"
+            ))),
+            _ => {
+                let write = |entries: Vec<Pair>| self.write(entries, Vec::new());
+                let repository = Repository::new(Arc::clone(&self.backend), mac, Some(&write))?;
+                self.write(vec![(layout, vec![INDEX_LAYOUT])], Vec::new())?;
+                Ok(repository)
+            }
+        }
     }
 
     /// Writes and waits for it, on this thread.

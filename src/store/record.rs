@@ -12,7 +12,13 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{backend::Key, index::Entry};
 use crate::{
-    domain::{ManagedObject, SecretValue, audit::AuditEvent, group::Group, job::Job},
+    domain::{
+        ManagedObject, SecretValue,
+        audit::AuditEvent,
+        group::Group,
+        job::Job,
+        project::{Project, TransportKey},
+    },
     engine::ports::{Intent, Revision, StoreError},
 };
 
@@ -36,6 +42,8 @@ pub(super) enum Table {
     Fact = 0x01,
     /// The record that tells whether the MAC key is the right one.
     KeyCheck = 0x02,
+    /// Which index entries the records have.
+    IndexLayout = 0x03,
     /// Keys that are never changed; they keep the tables around them in leaves of their own.
     FenceLow = 0x10,
     /// Intents.
@@ -60,6 +68,18 @@ pub(super) enum Table {
     JobsByProject = 0x36,
     /// Jobs that are not finished.
     PendingJobs = 0x37,
+    /// Objects that are not destroyed, by project and creation.
+    LiveByProject = 0x38,
+    /// Objects that are not destroyed, by project, shown name and creation.
+    LiveByName = 0x39,
+    /// Objects that are not destroyed and will expire, by that time; the value is the project.
+    Expiring = 0x3A,
+    /// Destroyed objects, by that time.
+    Destroyed = 0x3B,
+    /// Consumers, by the project that registered them.
+    ConsumersByProject = 0x3C,
+    /// Projects with quotas of their own, by the time these were set.
+    ProjectsByQuota = 0x3D,
     /// As `FenceLow`.
     FenceRecords = 0x3F,
     /// Objects.
@@ -68,6 +88,10 @@ pub(super) enum Table {
     Group = 0x81,
     /// Jobs.
     Job = 0x82,
+    /// Projects.
+    Project = 0x83,
+    /// Transport keys.
+    TransportKey = 0x84,
 }
 
 impl Table {
@@ -137,6 +161,28 @@ impl Record for Job {
     }
     fn entries(&self) -> Vec<Entry> {
         super::index::of_job(self)
+    }
+}
+
+impl Record for Project {
+    const TABLE: Table = Table::Project;
+    const INLINE_BYTES: usize = PIECE_BYTES - HEAD_BYTES;
+    fn id(&self) -> [u8; 16] {
+        super::index::project(&self.id)
+    }
+    fn entries(&self) -> Vec<Entry> {
+        super::index::of_project(self)
+    }
+}
+
+impl Record for TransportKey {
+    const TABLE: Table = Table::TransportKey;
+    const INLINE_BYTES: usize = 0;
+    fn id(&self) -> [u8; 16] {
+        self.identifier.bytes()
+    }
+    fn entries(&self) -> Vec<Entry> {
+        Vec::new()
     }
 }
 
@@ -318,6 +364,8 @@ fn display(head_key: &[u8]) -> String {
         Some(0x80) => "object",
         Some(0x81) => "group",
         Some(0x82) => "job",
+        Some(0x83) => "project",
+        Some(0x84) => "transport key",
         _ => "record",
     };
     match head_key.get(1..).and_then(|id| uuid::Uuid::from_slice(id).ok()) {

@@ -4,7 +4,7 @@
 //! steps, index and records; a record that changed in between is judged by what it says itself.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound,
     sync::Arc,
 };
@@ -20,10 +20,19 @@ use super::{
     index,
     pool::Pool,
     record::{HEAD_KEY_BYTES, Head, MacKey, Record, Table, head_key, piece_key},
+    tally::Tallies,
 };
 use crate::{
-    domain::{ManagedObject, ObjectType, ProjectId, UniqueIdentifier, audit::AuditEvent, group::Group, job::Job},
-    engine::ports::{Answer, Batch, Cursor, Intent, MetadataStore, Order, Page, Scope, StoreError, Versioned},
+    domain::{
+        ManagedObject, ObjectType, ProjectId, Timestamp, TokenId, UniqueIdentifier,
+        audit::AuditEvent,
+        group::Group,
+        job::Job,
+        project::{Project, Resource, TransportKey},
+    },
+    engine::ports::{
+        Answer, Batch, Cursor, Due, Intent, MetadataStore, Order, Page, Scope, Slice, StoreError, Versioned, Window,
+    },
 };
 
 /// The metadata store.
@@ -45,6 +54,11 @@ pub(super) struct Known {
     pub(super) objects: Cache<ManagedObject>,
     pub(super) groups: Cache<Group>,
     pub(super) jobs: Cache<Job>,
+    pub(super) projects: Cache<Project>,
+    pub(super) transport_keys: Cache<TransportKey>,
+    /// Every project that has a record, and which token it prefers: asked with each creation.
+    preferences: Mutex<HashMap<[u8; 16], Option<TokenId>>>,
+    pub(super) tallies: Tallies,
     /// The intents and owed records that are stored, with the number of their pieces.
     volatile: Mutex<HashMap<Key, u16>>,
     counts: Mutex<BTreeMap<Vec<u8>, i64>>,
@@ -53,6 +67,8 @@ pub(super) struct Known {
 /// A record that is kept decoded.
 pub(super) trait Cached: Record {
     fn cache(known: &Known) -> &Cache<Self>;
+    /// Follows a durable change beside the cache.
+    fn note(_known: &Known, _id: [u8; 16], _new: Option<&Self>) {}
 }
 
 impl Cached for ManagedObject {
@@ -73,26 +89,65 @@ impl Cached for Job {
     }
 }
 
+impl Cached for Project {
+    fn cache(known: &Known) -> &Cache<Self> {
+        &known.projects
+    }
+
+    fn note(known: &Known, id: [u8; 16], new: Option<&Self>) {
+        let mut preferences = known.preferences.lock();
+        match new {
+            Some(project) => drop(preferences.insert(id, project.preferred.clone())),
+            None => drop(preferences.remove(&id)),
+        }
+    }
+}
+
+impl Cached for TransportKey {
+    fn cache(known: &Known) -> &Cache<Self> {
+        &known.transport_keys
+    }
+}
+
 /// Records kept decoded.
 const OBJECTS_CACHED: u64 = 100_000;
 const GROUPS_CACHED: u64 = 10_000;
 const JOBS_CACHED: u64 = 10_000;
+const PROJECTS_CACHED: u64 = 10_000;
+const TRANSPORT_KEYS_CACHED: u64 = 100;
 /// Pairs read from an index at a time while counting.
 const COUNTED_AT_A_TIME: usize = 10_000;
+/// Keys of a table of records, pieces included, whose index entries are made again in one batch.
+const INDEXED_AT_A_TIME: usize = 1_000;
 /// How often a record may change under a reader before it gives up.
 const READ_ATTEMPTS: usize = 100;
 
 impl Repository {
-    pub(super) fn new(backend: Arc<dyn Backend>, mac: MacKey) -> Result<Self, StoreError> {
+    /// Opens the records; with `entries_again` their index entries are written first, by that function.
+    pub(super) fn new(
+        backend: Arc<dyn Backend>,
+        mac: MacKey,
+        entries_again: Option<&dyn Fn(Vec<Pair>) -> Result<(), StoreError>>,
+    ) -> Result<Self, StoreError> {
         let known = Known {
             objects: Cache::new(OBJECTS_CACHED),
             groups: Cache::new(GROUPS_CACHED),
             jobs: Cache::new(JOBS_CACHED),
+            projects: Cache::new(PROJECTS_CACHED),
+            transport_keys: Cache::new(TRANSPORT_KEYS_CACHED),
+            preferences: Mutex::default(),
+            tallies: Tallies::default(),
             volatile: Mutex::default(),
             counts: Mutex::default(),
         };
         let shared = Shared { backend, mac, known: Arc::new(known) };
+        if let Some(write) = entries_again {
+            shared.entries_again(write)?;
+        }
         shared.count_all()?;
+        for project in shared.table::<Project>()? {
+            Project::note(&shared.known, project.id(), Some(&project));
+        }
         Ok(Self { shared: Arc::new(shared), pool: Pool::start()? })
     }
 
@@ -227,6 +282,90 @@ impl Shared {
         Ok(Page { records, next })
     }
 
+    /// A part of a list by position. Without a `total` the whole list is counted. Entries of what is in `gone` do not count.
+    fn slice<R: Cached>(
+        &self,
+        prefix: &[u8],
+        window: Window,
+        gone: &BTreeSet<[u8; 16]>,
+        total: Option<usize>,
+        belongs: impl Fn(&R) -> bool,
+    ) -> Result<Slice<R>, StoreError> {
+        let mut range = KeyRange::prefix(prefix);
+        let direction = match window.order {
+            Order::OldestFirst => Direction::Up,
+            Order::NewestFirst => Direction::Down,
+        };
+        let end = window.offset.saturating_add(window.limit);
+        let (mut seen, mut ids) = (0_usize, Vec::new());
+        loop {
+            let wanted = if total.is_some() { end.saturating_sub(seen) } else { COUNTED_AT_A_TIME };
+            let pairs = self.backend.scan(&range, direction, wanted.clamp(1, COUNTED_AT_A_TIME))?;
+            let Some((last, _)) = pairs.last() else { break };
+            match direction {
+                Direction::Up => range.start = Bound::Excluded(last.clone()),
+                Direction::Down => range.end = Bound::Excluded(last.clone()),
+            }
+            let listed = pairs.iter().filter_map(|(key, _)| index::identifier(key).map(|id| id.bytes()));
+            for id in listed.filter(|id| !gone.contains(id)) {
+                if seen >= window.offset && ids.len() < window.limit {
+                    ids.push(id);
+                }
+                seen += 1;
+            }
+            if total.is_some() && seen >= end {
+                break;
+            }
+        }
+        let mut records = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some(stored) = self.load::<R>(id)?
+                && belongs(&stored.versioned.record)
+            {
+                records.push(stored.versioned.record.clone());
+            }
+        }
+        Ok(Slice { records, total: total.unwrap_or(seen) })
+    }
+
+    /// The project's objects that have expired and are not yet destroyed.
+    pub(super) fn expired(&self, project: &ProjectId, now: Timestamp) -> Result<BTreeSet<[u8; 16]>, StoreError> {
+        let owner = index::project(project);
+        let pairs = self.backend.scan(&until(Table::Expiring, now), Direction::Up, usize::MAX)?;
+        let own = pairs.iter().filter(|(_, value)| value.as_slice() == owner);
+        Ok(own.filter_map(|(key, _)| index::identifier(key).map(|id| id.bytes())).collect())
+    }
+
+    /// How many of a resource a project has.
+    fn used(&self, project: &ProjectId, resource: Resource, now: Timestamp) -> Result<u64, StoreError> {
+        let there = self.known.tallies.of((resource, index::project(project)));
+        let expired = match resource {
+            Resource::Secrets => self.expired(project, now)?.len(),
+            Resource::Orders | Resource::Containers | Resource::Consumers => 0,
+        };
+        Ok(there.saturating_sub(expired as u64))
+    }
+
+    /// Writes the index entries of every record again, as this program makes them.
+    pub(super) fn entries_again(&self, write: &dyn Fn(Vec<Pair>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        self.entries_of::<ManagedObject>(write)?;
+        self.entries_of::<Group>(write)
+    }
+
+    fn entries_of<R: Record>(&self, write: &dyn Fn(Vec<Pair>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let mut range = KeyRange::prefix(&R::TABLE.key(&[]));
+        loop {
+            let pairs = self.backend.scan(&range, Direction::Up, INDEXED_AT_A_TIME)?;
+            let Some((last, _)) = pairs.last() else { return Ok(()) };
+            range.start = Bound::Excluded(last.clone());
+            let mut entries = Vec::new();
+            for (key, bytes) in pairs.iter().filter(|(key, _)| key.len() == HEAD_KEY_BYTES) {
+                entries.extend(self.read_at::<R>(key, bytes)?.versioned.record.entries());
+            }
+            write(entries)?;
+        }
+    }
+
     /// The one object that holds a name.
     fn named(&self, scope: &Scope) -> Result<Page<ManagedObject>, StoreError> {
         let id = self.backend.get(&index::listing(scope))?;
@@ -235,7 +374,7 @@ impl Shared {
             Some(id) => self.load::<ManagedObject>(id)?,
             None => None,
         };
-        let found = stored.filter(|stored| index::belongs(&stored.versioned.record, scope));
+        let found = stored.filter(|stored| scope.holds(&stored.versioned.record));
         Ok(Page { records: found.iter().map(|stored| stored.versioned.clone()).collect(), next: None })
     }
 
@@ -268,9 +407,13 @@ impl Shared {
             (Table::JobsByProject, Some(Table::Job)),
         ];
         for (listing, table) in tables {
-            self.each(&listing.key(&[]), |(_, value)| {
+            self.each(&listing.key(&[]), |(key, value)| {
+                self.known.tallies.found(&key);
                 *counts.entry(table.map_or(value, |table| vec![table as u8])).or_default() += 1;
             })?;
+        }
+        for listing in [Table::LiveByProject, Table::ConsumersByProject] {
+            self.each(&listing.key(&[]), |(key, _)| self.known.tallies.found(&key))?;
         }
         *self.known.counts.lock() = counts;
         let mut volatile = self.known.volatile.lock();
@@ -294,6 +437,13 @@ impl Shared {
             pairs.into_iter().for_each(&mut see);
         }
     }
+}
+
+/// Every key of a table by time, up to and including a time.
+fn until(table: Table, time: Timestamp) -> KeyRange {
+    let mut range = KeyRange::prefix(&table.key(&[]));
+    range.end = Bound::Included(table.key(&[&index::moment_of(time), &[u8::MAX; 16]]));
+    range
 }
 
 impl Known {
@@ -342,9 +492,9 @@ impl MetadataStore for Repository {
             match &scope {
                 Scope::Name(..) if after.is_some() => Ok(Page { records: Vec::new(), next: None }),
                 Scope::Name(..) => self.read(move |shared| shared.named(&scope)).await,
-                Scope::Project(_) | Scope::GrantedTo(_) | Scope::Everything => {
+                Scope::Project(_) | Scope::Live(_) | Scope::Called(..) | Scope::GrantedTo(_) | Scope::Everything => {
                     let prefix = index::listing(&scope);
-                    self.listed(prefix, order, after, limit, move |object| index::belongs(object, &scope)).await
+                    self.listed(prefix, order, after, limit, move |object| scope.holds(object)).await
                 }
             }
         })
@@ -384,6 +534,98 @@ impl MetadataStore for Repository {
         Box::pin(self.listed(prefix, Order::OldestFirst, after, limit, move |job: &Job| job.project == project))
     }
 
+    fn live(
+        &self,
+        scope: Scope,
+        window: Window,
+        now: Timestamp,
+    ) -> Answer<'_, Result<Slice<ManagedObject>, StoreError>> {
+        Box::pin(self.read(move |shared| {
+            let (gone, total) = match &scope {
+                Scope::Live(project) => {
+                    let gone = shared.expired(project, now)?;
+                    let there = shared.known.tallies.of((Resource::Secrets, index::project(project)));
+                    let total = usize::try_from(there).unwrap_or(usize::MAX).saturating_sub(gone.len());
+                    (gone, Some(total))
+                }
+                Scope::Called(project, _) | Scope::Project(project) | Scope::Name(project, _) => {
+                    (shared.expired(project, now)?, None)
+                }
+                Scope::GrantedTo(_) | Scope::Everything => (BTreeSet::new(), None),
+            };
+            let belongs = |object: &ManagedObject| scope.holds(object) && !object.is_expired(now);
+            shared.slice(&index::listing(&scope), window, &gone, total, belongs)
+        }))
+    }
+
+    fn group_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Group>, StoreError>> {
+        Box::pin(self.read(move |shared| {
+            let prefix = index::in_project(Table::GroupsByProject, &project);
+            let total = shared.known.tallies.of((Resource::Containers, index::project(&project)));
+            let belongs = |group: &Group| group.project == project;
+            shared.slice(&prefix, window, &BTreeSet::new(), usize::try_from(total).ok(), belongs)
+        }))
+    }
+
+    fn job_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Job>, StoreError>> {
+        Box::pin(self.read(move |shared| {
+            let prefix = index::in_project(Table::JobsByProject, &project);
+            let total = shared.known.tallies.of((Resource::Orders, index::project(&project)));
+            let belongs = |job: &Job| job.project == project;
+            shared.slice(&prefix, window, &BTreeSet::new(), usize::try_from(total).ok(), belongs)
+        }))
+    }
+
+    fn used(&self, project: ProjectId, resource: Resource, now: Timestamp) -> Answer<'_, Result<u64, StoreError>> {
+        Box::pin(self.read(move |shared| shared.used(&project, resource, now)))
+    }
+
+    fn due(&self, what: Due, time: Timestamp, limit: usize) -> Answer<'_, Result<Vec<UniqueIdentifier>, StoreError>> {
+        let table = match what {
+            Due::Expired => Table::Expiring,
+            Due::Destroyed => Table::Destroyed,
+        };
+        Box::pin(self.read(move |shared| {
+            let pairs = shared.backend.scan(&until(table, time), Direction::Up, limit)?;
+            Ok(pairs.iter().filter_map(|(key, _)| index::identifier(key)).collect())
+        }))
+    }
+
+    fn project(&self, id: ProjectId) -> Answer<'_, Result<Option<Versioned<Project>>, StoreError>> {
+        let key = index::project(&id);
+        let is_there = self.shared.known.preferences.lock().contains_key(&key);
+        Box::pin(async move {
+            if !is_there {
+                return Ok(None);
+            }
+            let found = self.one::<Project>(UniqueIdentifier::from_bytes(key)).await?;
+            Ok(found.filter(|found| found.record.id == id))
+        })
+    }
+
+    fn projects(&self, window: Window) -> Answer<'_, Result<Slice<Project>, StoreError>> {
+        Box::pin(self.read(move |shared| {
+            let prefix = Table::ProjectsByQuota.key(&[]);
+            shared.slice(&prefix, window, &BTreeSet::new(), None, |project: &Project| project.quotas.is_some())
+        }))
+    }
+
+    fn preferred(&self, project: &ProjectId) -> Option<TokenId> {
+        self.shared.known.preferences.lock().get(&index::project(project)).cloned().flatten()
+    }
+
+    fn transport_key(&self, id: UniqueIdentifier) -> Answer<'_, Result<Option<Versioned<TransportKey>>, StoreError>> {
+        Box::pin(self.one(id))
+    }
+
+    fn transport_keys(&self) -> Answer<'_, Result<Vec<TransportKey>, StoreError>> {
+        Box::pin(self.read(|shared| {
+            let mut keys = shared.table::<TransportKey>()?;
+            keys.sort_by_key(|key| (key.created, key.identifier));
+            Ok(keys)
+        }))
+    }
+
     fn pending_jobs(&self) -> Answer<'_, Result<Vec<Versioned<Job>>, StoreError>> {
         let pending = |job: &Job| job.state == crate::domain::job::JobState::Pending;
         Box::pin(self.read(move |shared| shared.all(&Table::PendingJobs.key(&[]), pending)))
@@ -405,12 +647,15 @@ impl MetadataStore for Repository {
             };
             let (answer, answered) = oneshot::channel();
             let known = Arc::clone(&self.shared.known);
-            let effects = plan.effects;
+            let (effects, deltas) = (plan.effects, plan.deltas);
+            // From here to the engine's answer nothing is awaited, so what is announced is always settled.
+            known.tallies.announce(&deltas, &plan.ceilings)?;
             // The effects run with the commit, not with the caller, who may have gone away.
             let done = move |result: Result<(), StoreError>| {
                 if result.is_ok() {
                     effects.into_iter().for_each(|effect| effect(&known));
                 }
+                known.tallies.settle(&deltas, result.is_ok());
                 drop(answer.send(result));
             };
             self.shared.backend.commit(plan.raw, Box::new(done));

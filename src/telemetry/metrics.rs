@@ -155,6 +155,12 @@ metrics! {
         "Reloads of certificates, by result (ok; error keeps the old ones).";
     tls_expiry: Gauge, "portcullis_tls_certificate_expiry_timestamp_seconds", ["listener"],
         "When the listener's own certificate expires, in seconds since 1970.";
+    policy_reloads: Counter, "portcullis_policy_reloads_total", ["result"],
+        "Reloads of the policy file, by result (ok; error keeps the old rules).";
+    policy_current: Gauge, "portcullis_policy_current", [],
+        "1 while the rules in force are those of the policy file, 0 while the file cannot be used.";
+    purged: Counter, "portcullis_purged_total", ["what"],
+        "What was removed because its time had passed: expired secrets, and records of deleted ones (deleted).";
     connections: Gauge, "portcullis_connections", ["listener"],
         "Connections open, handshakes included.";
     connections_refused: Counter, "portcullis_connections_refused_total", ["listener"],
@@ -217,6 +223,17 @@ impl Metrics {
         self.tls_reloads.with_label_values(&[result]).inc();
     }
 
+    /// Counts a reload of the policy file, which may have failed.
+    pub fn policy_reload(&self, is_good: bool) {
+        self.policy_reloads.with_label_values(&[if is_good { "ok" } else { "error" }]).inc();
+        self.policy_current.with_label_values(&[] as &[&str]).set(i64::from(is_good));
+    }
+
+    /// Counts what was removed because its time had passed. `what` is `expired` or `deleted`.
+    pub fn purged(&self, what: &str, count: usize) {
+        self.purged.with_label_values(&[what]).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
     /// Sets when the listener's certificate expires, in seconds since 1970.
     pub fn tls_expiry(&self, listener: &str, seconds: i64) {
         self.tls_expiry.with_label_values(&[listener]).set(seconds);
@@ -253,7 +270,12 @@ impl Metrics {
     fn touch(&self) {
         self.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         self.audit_lag.with_label_values(&[] as &[&str]).set(0.0);
+        self.policy_current.with_label_values(&[] as &[&str]).set(1);
+        for what in ["expired", "deleted"] {
+            self.purged.with_label_values(&[what]).inc_by(0);
+        }
         for result in ["ok", "error"] {
+            self.policy_reloads.with_label_values(&[result]).inc_by(0);
             self.audit_records.with_label_values(&[result]).inc_by(0);
             self.tls_reloads.with_label_values(&[result]).inc_by(0);
         }

@@ -101,7 +101,7 @@ async fn nobody_is_told_so() {
 }
 
 #[tokio::test]
-async fn health_is_told_in_three_ways() {
+async fn health_is_told_in_four_ways() {
     let api = Api::new();
     let reply = api.get("/healthcheck").await;
     assert_eq!((reply.status, reply.text().as_str()), (200, "OK"));

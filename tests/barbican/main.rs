@@ -12,6 +12,7 @@ mod kmip_objects;
 mod metadata;
 mod orders;
 mod payload;
+mod projects;
 mod rows;
 mod secrets;
 mod support;

@@ -109,7 +109,7 @@ async fn a_late_payload_may_be_base64() {
     assert_eq!(put("gzip", "x").await.error(), refused(400, text));
     assert_eq!(
         put("base64", "a!b").await.error(),
-        refused(400, "Secret update issue seen - Problem decoding payload..")
+        refused(400, "Secret update issue seen - Problem decoding payload.")
     );
     assert_eq!(put("base64", "YmVl\ncg==").await.status, 204);
     assert_eq!(api.get(&format!("{path}/payload")).await.body, b"beer");

@@ -45,6 +45,14 @@ const ROWS: &[(&str, &str, bool)] = &[
     ("GET", "/v1/orders/O", true),
     ("DELETE", "/v1/orders/O", false),
     ("GET", "/v1/quotas", true),
+    ("GET", "/v1/project-quotas", true),
+    ("GET", "/v1/project-quotas/p1", true),
+    ("PUT", "/v1/project-quotas/p1", true),
+    ("DELETE", "/v1/project-quotas/p1", false),
+    ("GET", "/v1/transport_keys", true),
+    ("POST", "/v1/transport_keys", true),
+    ("GET", "/v1/transport_keys/6c2f3f1e-0b1a-4d5c-9e2f-1a2b3c4d5e6f", true),
+    ("DELETE", "/v1/transport_keys/6c2f3f1e-0b1a-4d5c-9e2f-1a2b3c4d5e6f", false),
 ];
 
 async fn rows(api: &Api) -> Vec<(&'static str, String, bool)> {

@@ -16,13 +16,14 @@ use portcullis::{
         audit::{AuditEvent, Protocol},
         group::Group,
         job::Job,
+        project::{Project, Resource, TransportKey},
     },
     engine::{
         Caller, Engine, Error, Operation, Ports, Settings,
         ports::{
-            Answer, AuditError, AuditSink, Batch, Clock, Cursor, Durability, Guard, Hsm, HsmAnswer, HsmError,
-            HsmErrorKind, HsmRequest, Intent, MetadataStore, Order, Page, Scope, StoreError, TokenStatus, Versioned,
-            Write,
+            Answer, AuditError, AuditSink, Batch, Clock, Cursor, Due, Durability, Guard, Hsm, HsmAnswer, HsmError,
+            HsmErrorKind, HsmRequest, Intent, MetadataStore, Order, Page, Scope, Slice, StoreError, TokenStatus,
+            Versioned, Window, Write,
         },
         reconcile::{Repaired, reconcile},
         testing::{MemoryAudit, MemoryHsm, SystemChance, Unobserved},
@@ -329,6 +330,51 @@ impl MetadataStore for FaultyStore {
         read!(self.jobs(project, after, limit))
     }
 
+    fn live(
+        &self,
+        scope: Scope,
+        window: Window,
+        now: Timestamp,
+    ) -> Answer<'_, Result<Slice<portcullis::domain::ManagedObject>, StoreError>> {
+        read!(self.live(scope, window, now))
+    }
+
+    fn group_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Group>, StoreError>> {
+        read!(self.group_slice(project, window))
+    }
+
+    fn job_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Job>, StoreError>> {
+        read!(self.job_slice(project, window))
+    }
+
+    fn used(&self, project: ProjectId, resource: Resource, now: Timestamp) -> Answer<'_, Result<u64, StoreError>> {
+        read!(self.used(project, resource, now))
+    }
+
+    fn due(&self, what: Due, until: Timestamp, limit: usize) -> Answer<'_, Result<Vec<UniqueIdentifier>, StoreError>> {
+        read!(self.due(what, until, limit))
+    }
+
+    fn project(&self, id: ProjectId) -> Answer<'_, Result<Option<Versioned<Project>>, StoreError>> {
+        read!(self.project(id))
+    }
+
+    fn projects(&self, window: Window) -> Answer<'_, Result<Slice<Project>, StoreError>> {
+        read!(self.projects(window))
+    }
+
+    fn preferred(&self, project: &ProjectId) -> Option<TokenId> {
+        self.inner.preferred(project)
+    }
+
+    fn transport_key(&self, id: UniqueIdentifier) -> Answer<'_, Result<Option<Versioned<TransportKey>>, StoreError>> {
+        read!(self.transport_key(id))
+    }
+
+    fn transport_keys(&self) -> Answer<'_, Result<Vec<TransportKey>, StoreError>> {
+        read!(self.transport_keys())
+    }
+
     fn pending_jobs(&self) -> Answer<'_, Result<Vec<Versioned<Job>>, StoreError>> {
         read!(self.pending_jobs())
     }
@@ -372,6 +418,10 @@ struct FaultyHsm {
 impl Hsm for FaultyHsm {
     fn place(&self, project: &ProjectId, object_type: ObjectType) -> Result<TokenId, HsmError> {
         self.inner.place(project, object_type)
+    }
+
+    fn place_on(&self, token: &TokenId) -> Result<TokenId, HsmError> {
+        self.inner.place_on(token)
     }
 
     fn call(&self, request: HsmRequest, limit: Duration) -> Answer<'_, Result<HsmAnswer, HsmError>> {

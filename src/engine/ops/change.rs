@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How often a record is read again before the request gives up.
-const ATTEMPTS: u32 = 8;
+const ATTEMPTS: u32 = 256;
 
 /// Makes `change` on an object and commits it; answers the object as it was stored.
 ///
@@ -21,14 +21,25 @@ const ATTEMPTS: u32 = 8;
 pub(super) async fn change_object(
     tools: &Tools,
     on: Versioned<ManagedObject>,
+    change: impl FnMut(&mut ManagedObject) -> Result<(), Error> + Send,
+) -> Result<ManagedObject, Error> {
+    change_object_with(tools, on, &[], change).await
+}
+
+/// As [`change_object`], with more writes in the same batch.
+pub(super) async fn change_object_with(
+    tools: &Tools,
+    on: Versioned<ManagedObject>,
+    also: &[Write],
     mut change: impl FnMut(&mut ManagedObject) -> Result<(), Error> + Send,
 ) -> Result<ManagedObject, Error> {
     let mut at = on;
     for _ in 0..ATTEMPTS {
         let mut object = at.record.clone();
         change(&mut object)?;
-        let write = Write::PutObject(Box::new(object.clone()), Guard::At(at.revision));
-        match tools.commit(vec![write]).await {
+        let mut writes = also.to_vec();
+        writes.push(Write::PutObject(Box::new(object.clone()), Guard::At(at.revision)));
+        match tools.commit(writes).await {
             Ok(()) => return Ok(object),
             Err(error) if error.kind != ErrorKind::Conflict => return Err(error),
             Err(_) => at = object_again(tools, &at.record).await?,
@@ -43,14 +54,25 @@ pub(super) async fn change_object(
 pub(super) async fn change_group(
     tools: &Tools,
     on: Versioned<Group>,
+    change: impl FnMut(&mut Group) -> Result<(), Error> + Send,
+) -> Result<Group, Error> {
+    change_group_with(tools, on, &[], change).await
+}
+
+/// As [`change_group`], with more writes in the same batch.
+pub(super) async fn change_group_with(
+    tools: &Tools,
+    on: Versioned<Group>,
+    also: &[Write],
     mut change: impl FnMut(&mut Group) -> Result<(), Error> + Send,
 ) -> Result<Group, Error> {
     let mut at = on;
     for _ in 0..ATTEMPTS {
         let mut group = at.record.clone();
         change(&mut group)?;
-        let write = Write::PutGroup(Box::new(group.clone()), Guard::At(at.revision));
-        match tools.commit(vec![write]).await {
+        let mut writes = also.to_vec();
+        writes.push(Write::PutGroup(Box::new(group.clone()), Guard::At(at.revision)));
+        match tools.commit(writes).await {
             Ok(()) => return Ok(group),
             Err(error) if error.kind != ErrorKind::Conflict => return Err(error),
             Err(_) => at = group_again(tools, &at.record).await?,

@@ -1,12 +1,16 @@
 //! Consumers: notes of others that they use a secret or a container (Barbican contract §2.5, §2.8).
 
-use super::change::{change_group, change_object};
+use super::change::{change_group_with, change_object_with};
 use crate::{
     authz::Permitted,
-    domain::{ManagedObject, OperationKind, ProjectId, Timestamp, UniqueIdentifier, access::Consumer, group::Group},
+    domain::{
+        ManagedObject, OperationKind, ProjectId, Timestamp, UniqueIdentifier, access::Consumer, group::Group,
+        project::Resource,
+    },
     engine::{
         error::{Error, ErrorKind},
         operation::{Operation, Target, Targets},
+        ports::Write,
         tools::Tools,
     },
 };
@@ -84,7 +88,8 @@ impl Operation for ChangeConsumers {
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<Self::Output, Error> {
         let (on, now) = (on.into_object()?, tools.now());
-        change_object(tools, on, |object| {
+        let quota = quota(tools, self.change).await?;
+        change_object_with(tools, on, &quota, |object| {
             object.secret.updated = Some(now);
             let owner = object.project.clone();
             apply(&mut object.secret.consumers, &owner, &self.consumer, self.change, &tools.principal().project, now)
@@ -134,13 +139,22 @@ impl Operation for ChangeGroupConsumers {
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<Self::Output, Error> {
         let (on, now) = (on.into_group()?, tools.now());
-        let group = change_group(tools, on, |group| {
+        let quota = quota(tools, self.change).await?;
+        let group = change_group_with(tools, on, &quota, |group| {
             group.updated = now;
             let owner = group.project.clone();
             apply(&mut group.consumers, &owner, &self.consumer, self.change, &tools.principal().project, now)
         })
         .await?;
         super::groups::without_the_destroyed(tools, group).await
+    }
+}
+
+/// The quota is asked with every registration, also with one that is there already.
+async fn quota(tools: &Tools, change: ConsumerChange) -> Result<Vec<Write>, Error> {
+    match change {
+        ConsumerChange::Add => Ok(tools.within_quota(Resource::Consumers).await?.into_iter().collect()),
+        ConsumerChange::Remove => Ok(Vec::new()),
     }
 }
 

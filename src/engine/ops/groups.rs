@@ -12,11 +12,12 @@ use crate::{
     domain::{
         OperationKind, UniqueIdentifier,
         group::{Group, GroupKind, Member},
+        project::Resource,
     },
     engine::{
         error::{Error, ErrorKind},
         operation::{Operation, Target, Targets},
-        ports::{Guard, Write},
+        ports::{Guard, Order, Slice, Window, Write},
         tools::Tools,
     },
 };
@@ -46,6 +47,7 @@ impl Operation for CreateGroup {
     }
 
     async fn run(self, _: Permitted<Targets>, tools: &Tools) -> Result<Self::Output, Error> {
+        let quota = tools.within_quota(Resource::Containers).await?;
         for member in &self.members {
             if !usable(tools, member.object).await? {
                 return Err((self.missing)(member.name.as_deref()));
@@ -54,7 +56,8 @@ impl Operation for CreateGroup {
         let group = new_group(tools, tools.identifier(), self.kind, self.name, self.members);
         let id = group.identifier;
         tools.touch(id);
-        tools.commit(vec![Write::PutGroup(Box::new(group), Guard::Absent)]).await?;
+        let write = Write::PutGroup(Box::new(group), Guard::Absent);
+        tools.commit(quota.into_iter().chain([write]).collect()).await?;
         Ok(id)
     }
 }
@@ -144,22 +147,28 @@ impl Operation for ListGroups {
     }
 
     async fn run(self, _: Permitted<Targets>, tools: &Tools) -> Result<Self::Output, Error> {
-        let mut page = Page::new(self.offset, self.limit);
-        let (mut after, mut seen) = (None, 0_usize);
-        loop {
-            let step = tools.store().groups(tools.principal().project.clone(), after, STEP).await?;
-            seen = seen.saturating_add(step.records.len());
-            for group in step.records.into_iter().map(|it| it.record) {
-                if self.filter.as_ref().is_none_or(|keep| keep(&group)) {
-                    page.add(group);
+        let project = tools.principal().project.clone();
+        let mut listed = match &self.filter {
+            None => {
+                let window = Window { order: Order::OldestFirst, offset: self.offset, limit: self.limit };
+                let Slice { records, total } = tools.store().group_slice(project, window).await?;
+                Listed { records, total }
+            }
+            Some(keep) => {
+                let mut page = Page::new(self.offset, self.limit);
+                let (mut after, mut seen) = (None, 0_usize);
+                loop {
+                    let step = tools.store().groups(project.clone(), after, STEP).await?;
+                    seen = seen.saturating_add(step.records.len());
+                    step.records.into_iter().map(|it| it.record).filter(|it| keep(it)).for_each(|it| page.add(it));
+                    after = step.next;
+                    if after.is_none() || (page.is_full() && seen >= tools.settings().walk_max) {
+                        break;
+                    }
                 }
+                Listed::from(page)
             }
-            after = step.next;
-            if after.is_none() || (self.filter.is_some() && seen >= tools.settings().walk_max) {
-                break;
-            }
-        }
-        let mut listed = Listed::from(page);
+        };
         for group in &mut listed.records {
             *group = without_the_destroyed(tools, group.clone()).await?;
         }

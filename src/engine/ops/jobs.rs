@@ -25,12 +25,13 @@ use crate::{
         algorithm::KeyFormatType,
         group::{GroupKind, Member},
         job::{Job, JobKind, JobState},
+        project::Resource,
         secret::{SecretFacet, SecretType},
     },
     engine::{
         error::{Error, ErrorKind},
         operation::{Operation, Target, Targets},
-        ports::{Guard, HsmRequest, IntentKind, Versioned, Write},
+        ports::{Guard, HsmRequest, IntentKind, Order, Slice, Versioned, Window, Write},
         tools::Tools,
     },
 };
@@ -57,6 +58,7 @@ impl Operation for SubmitJob {
     }
 
     async fn run(self, _: Permitted<Targets>, tools: &Tools) -> Result<Self::Output, Error> {
+        let quota = tools.within_quota(Resource::Orders).await?;
         let (id, now) = (tools.identifier(), tools.now());
         let results = match self.kind {
             JobKind::Key => vec![tools.identifier()],
@@ -77,7 +79,8 @@ impl Operation for SubmitJob {
         };
         tools.touch(id);
         let Some(passphrase) = self.passphrase else {
-            tools.commit(vec![Write::PutJob(Box::new(job), Guard::Absent)]).await?;
+            let write = Write::PutJob(Box::new(job), Guard::Absent);
+            tools.commit(quota.into_iter().chain([write]).collect()).await?;
             return Ok(id);
         };
         let mut object = passphrase_of(tools, &job);
@@ -93,7 +96,8 @@ impl Operation for SubmitJob {
             }
         }
         let object = Write::PutObject(Box::new(object), Guard::Absent);
-        tools.conclude(announced, vec![object, Write::PutJob(Box::new(job), Guard::Absent)]).await?;
+        let writes = [object, Write::PutJob(Box::new(job), Guard::Absent)];
+        tools.conclude(announced, quota.into_iter().chain(writes).collect()).await?;
         Ok(id)
     }
 }
@@ -159,18 +163,20 @@ impl Operation for ListJobs {
     }
 
     async fn run(self, _: Permitted<Targets>, tools: &Tools) -> Result<Self::Output, Error> {
+        let project = tools.principal().project.clone();
+        let Some(keep) = &self.filter else {
+            let window = Window { order: Order::OldestFirst, offset: self.offset, limit: self.limit };
+            let Slice { records, total } = tools.store().job_slice(project, window).await?;
+            return Ok(Listed { records, total });
+        };
         let mut page = Page::new(self.offset, self.limit);
         let (mut after, mut seen) = (None, 0_usize);
         loop {
-            let step = tools.store().jobs(tools.principal().project.clone(), after, STEP).await?;
+            let step = tools.store().jobs(project.clone(), after, STEP).await?;
             seen = seen.saturating_add(step.records.len());
-            for job in step.records.into_iter().map(|it| it.record) {
-                if self.filter.as_ref().is_none_or(|keep| keep(&job)) {
-                    page.add(job);
-                }
-            }
+            step.records.into_iter().map(|it| it.record).filter(|it| keep(it)).for_each(|it| page.add(it));
             after = step.next;
-            if after.is_none() || (self.filter.is_some() && seen >= tools.settings().walk_max) {
+            if after.is_none() || (page.is_full() && seen >= tools.settings().walk_max) {
                 break;
             }
         }

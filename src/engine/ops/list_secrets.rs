@@ -1,7 +1,8 @@
 //! Reads a secret's record, and lists the secrets of a project.
 //!
-//! What a filter or an order means is the front end's business; here the records are walked, those that are gone are left
-//! out, and one page is kept. Unfiltered totals are exact; a filtered walk ends at the limit of the settings.
+//! What a filter or an order means is the front end's business. A page of a whole project, or of one name, is read by its
+//! position and costs the same in a large project as in a small one. Other filters walk the records: the page is always
+//! complete, only the counting of matches behind it ends at the limit of the settings.
 
 use std::cmp::Ordering;
 
@@ -11,7 +12,7 @@ use crate::{
     engine::{
         error::Error,
         operation::{Operation, Target, Targets},
-        ports::{Order, Scope},
+        ports::{Order, Scope, Slice, Window},
         tools::Tools,
     },
 };
@@ -44,14 +45,24 @@ pub type Filter<T> = Box<dyn Fn(&T) -> bool + Send + Sync>;
 /// Puts records in an order.
 pub type Compare = Box<dyn Fn(&ManagedObject, &ManagedObject) -> Ordering + Send + Sync>;
 
+/// The order of a list.
+pub enum Sort {
+    /// By creation.
+    Creation(Order),
+    /// By something else.
+    By(Compare),
+}
+
 /// Lists secrets.
 pub struct ListSecrets {
     /// Instead of the project's secrets, those whose access list names the caller.
     pub granted: bool,
+    /// Those that are shown under this name, whatever the case of its letters.
+    pub name: Option<String>,
     /// Which ones; all when absent.
     pub filter: Option<Filter<ManagedObject>>,
-    /// In which order; oldest first when absent.
-    pub sort: Option<Compare>,
+    /// In which order.
+    pub sort: Sort,
     /// How many matches to pass over.
     pub offset: usize,
     /// How many to answer.
@@ -76,40 +87,87 @@ impl Operation for ListSecrets {
     }
 
     async fn run(self, _: Permitted<Targets>, tools: &Tools) -> Result<Self::Output, Error> {
-        let mut page = Page::new(self.offset, self.limit);
-        let scope = match (self.granted, &tools.principal().name) {
-            (false, _) => Scope::Project(tools.principal().project.clone()),
-            (true, Some(user)) => Scope::GrantedTo(user.clone()),
-            (true, None) => return Ok(page.into()),
+        let (now, project) = (tools.now(), tools.principal().project.clone());
+        let scope = match (self.granted, &tools.principal().name, &self.name) {
+            (false, _, None) => Scope::Live(project),
+            (false, _, Some(name)) => Scope::Called(project, name.clone()),
+            (true, Some(user), _) => Scope::GrantedTo(user.clone()),
+            (true, None, _) => return Ok(Listed { records: Vec::new(), total: 0 }),
         };
-        let now = tools.now();
-        let limited = self.filter.is_some() || self.sort.is_some();
-        let (mut all, mut after, mut seen) = (Vec::new(), None, 0_usize);
+        let order = match &self.sort {
+            Sort::Creation(order) => *order,
+            Sort::By(_) => Order::OldestFirst,
+        };
+        if let (false, None, Sort::Creation(order)) = (self.granted, &self.filter, &self.sort) {
+            let window = Window { order: *order, offset: self.offset, limit: self.limit };
+            let Slice { records, total } = tools.store().live(scope, window, now).await?;
+            return Ok(Listed { records, total });
+        }
+        let called = |object: &ManagedObject| match (&self.name, object.shown_name()) {
+            (None, _) => true,
+            (Some(wanted), Some(name)) => wanted.to_lowercase() == name.to_lowercase(),
+            (Some(_), None) => false,
+        };
+        let wanted = |object: &ManagedObject| {
+            !object.state(now).is_destroyed()
+                && !object.is_expired(now)
+                && called(object)
+                && self.filter.as_ref().is_none_or(|keep| keep(object))
+        };
+        let mut page = Page::new(self.offset, self.limit);
+        let mut best = Best::new(self.offset.saturating_add(self.limit));
+        let (mut after, mut seen) = (None, 0_usize);
         loop {
-            let step = tools.store().objects(scope.clone(), Order::OldestFirst, after, STEP).await?;
+            let step = tools.store().objects(scope.clone(), order, after, STEP).await?;
             seen = seen.saturating_add(step.records.len());
-            for object in step.records.into_iter().map(|it| it.record) {
-                let gone =
-                    object.state(now).is_destroyed() || object.is_expired(now) || object.object_type.is_of_accounts();
-                if gone || self.filter.as_ref().is_some_and(|keep| !keep(&object)) {
-                    continue;
-                }
-                if self.sort.is_some() {
-                    all.push(object);
-                } else {
-                    page.add(object);
+            for object in step.records.into_iter().map(|it| it.record).filter(wanted) {
+                match &self.sort {
+                    Sort::By(compare) => best.add(object, compare),
+                    Sort::Creation(_) => page.add(object),
                 }
             }
             after = step.next;
-            if after.is_none() || (limited && seen >= tools.settings().walk_max) {
+            // What sorts first may be the last one that is looked at.
+            let enough = matches!(self.sort, Sort::Creation(_)) && page.is_full();
+            if after.is_none() || (enough && seen >= tools.settings().walk_max) {
                 break;
             }
         }
-        if let Some(compare) = &self.sort {
-            all.sort_by(|one, other| compare(one, other));
-            all.into_iter().for_each(|object| page.add(object));
+        match &self.sort {
+            Sort::By(compare) => Ok(best.listed(compare, self.offset)),
+            Sort::Creation(_) => Ok(page.into()),
         }
-        Ok(page.into())
+    }
+}
+
+/// The records that sort first, as many as a page needs: a large project is sorted without holding all of it.
+struct Best {
+    wanted: usize,
+    records: Vec<ManagedObject>,
+    total: usize,
+}
+
+impl Best {
+    const fn new(wanted: usize) -> Self {
+        Self { wanted, records: Vec::new(), total: 0 }
+    }
+
+    fn add(&mut self, object: ManagedObject, compare: &Compare) {
+        self.total = self.total.saturating_add(1);
+        self.records.push(object);
+        if self.records.len() > self.wanted.saturating_mul(2).saturating_add(STEP) {
+            self.cut(compare);
+        }
+    }
+
+    fn cut(&mut self, compare: &Compare) {
+        self.records.sort_by(|one, other| compare(one, other));
+        self.records.truncate(self.wanted);
+    }
+
+    fn listed(mut self, compare: &Compare, offset: usize) -> Listed<ManagedObject> {
+        self.cut(compare);
+        Listed { records: self.records.into_iter().skip(offset).collect(), total: self.total }
     }
 }
 
@@ -124,6 +182,11 @@ pub(super) struct Page<T> {
 impl<T> Page<T> {
     pub(super) const fn new(offset: usize, limit: usize) -> Self {
         Self { offset, limit, total: 0, records: Vec::new() }
+    }
+
+    /// Whether nothing more fits in; what is added is counted.
+    pub(super) const fn is_full(&self) -> bool {
+        self.records.len() >= self.limit
     }
 
     pub(super) fn add(&mut self, record: T) {

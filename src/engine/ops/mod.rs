@@ -19,6 +19,7 @@ pub mod locate;
 pub mod metadata;
 pub mod obliterate;
 pub mod payload;
+pub mod purge;
 pub mod quotas;
 pub mod register;
 pub mod rekey;
@@ -28,8 +29,10 @@ pub mod rng;
 pub mod secret_value;
 pub mod set_value;
 pub mod split;
+pub mod stores;
 mod succession;
 mod template;
+pub mod transport_keys;
 mod usage;
 
 pub use template::KeyShape;

@@ -8,8 +8,8 @@ use crate::{
     authz::Permitted,
     domain::{
         Attribute, AttributeKind, AttributeValue, Lifecycle, ManagedObject, ObjectType, OperationKind, Origin,
-        SecretValue, TokenReference, UniqueIdentifier, UsageMask, algorithm::KeyFormatType, reference::KeyKind,
-        secret::SecretFacet,
+        SecretValue, TokenReference, UniqueIdentifier, UsageMask, algorithm::KeyFormatType, project::Resource,
+        reference::KeyKind, secret::SecretFacet,
     },
     engine::{
         Error, ErrorKind, Operation, Target, Targets, Tools,
@@ -67,6 +67,10 @@ impl Operation for Register {
     }
 
     async fn run(self, _on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
+        let quota = match self.origin {
+            Origin::Barbican => tools.within_quota(Resource::Secrets).await?,
+            Origin::Kmip => None,
+        };
         let id = self.identifier.unwrap_or_else(|| tools.identifier());
         let mut object = ManagedObject {
             identifier: id,
@@ -95,7 +99,7 @@ impl Operation for Register {
         if object.object_type.holds_value() {
             template::server_attributes(&mut object, tools.settings(), false);
         }
-        keep(tools, object, self.value, Vec::new()).await
+        keep(tools, object, self.value, quota.into_iter().collect()).await
     }
 }
 

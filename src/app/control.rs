@@ -1,0 +1,194 @@
+//! Orders of an operator to the gateway that runs: a socket beside the store, for its own user and root only.
+//!
+//! One line of JSON each way. Where no gateway runs, the command does the work itself: it opens the store as a start would.
+
+use std::{
+    fs, io,
+    os::fd::AsRawFd as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::mpsc,
+    time::timeout,
+};
+
+use super::{
+    gateway::{Core, Mode},
+    problem::{Explain, Problem},
+};
+use crate::{
+    admin::Admin,
+    config::Config,
+    domain::ProjectId,
+    engine::{
+        Engine,
+        ops::purge::{PurgedProject, purge_project},
+    },
+    telemetry::Metrics,
+    tls,
+};
+
+/// A line is short.
+const LINE_BYTES_MAX: u64 = 4096;
+const LINE_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+enum Order {
+    PurgeProject(String),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Reply {
+    Purged { secrets: usize, containers: usize, orders: usize },
+    Failed(String),
+}
+
+/// The socket: the store's path with `.sock` after it.
+fn socket(config: &Config) -> PathBuf {
+    let mut path = config.store.path.clone().into_os_string();
+    path.push(".sock");
+    PathBuf::from(path)
+}
+
+/// A socket's path has at most 107 bytes, a store's may have more: the folder is named by a descriptor then.
+fn short<T>(path: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    if path.as_os_str().len() < 100 {
+        return with(path);
+    }
+    let (folder, name) = (path.parent().unwrap_or_else(|| Path::new(".")), path.file_name().unwrap_or_default());
+    let folder = fs::File::open(folder)?;
+    with(&Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name))
+}
+
+/// The socket while the gateway serves; it goes with this.
+pub(super) struct Control {
+    path: PathBuf,
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // Gone already, or not ours to remove: the next start does it.
+        let _gone = fs::remove_file(&self.path);
+    }
+}
+
+/// Opens the socket and takes orders until the task is ended. A gateway without it serves all the same.
+pub(super) async fn serve(config: Arc<Config>, engine: Arc<Engine>) {
+    let path = socket(&config);
+    // Whoever holds the store is alone, so what lies there was left by a crash.
+    let _left = fs::remove_file(&path);
+    let listener = match short(&path, |path| UnixListener::bind(path)) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::warn!(%error, path = %path.display(), "no orders can be given to this gateway while it runs");
+            return;
+        }
+    };
+    let _socket = Control { path };
+    let own = rustix::process::getuid().as_raw();
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "an order could not be taken");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+        };
+        if !stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0) {
+            tracing::warn!("an order of another user was refused");
+            continue;
+        }
+        // One after the other: an operator's orders are few, and two of them would be in each other's way.
+        if let Err(error) = obey(stream, &engine).await {
+            tracing::warn!(%error, "an order came to nothing");
+        }
+    }
+}
+
+async fn obey(stream: UnixStream, engine: &Arc<Engine>) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    timeout(LINE_TIMEOUT, BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut line)).await??;
+    let reply = match serde_json::from_str(&line) {
+        Ok(Order::PurgeProject(project)) => {
+            tracing::warn!(project, "everything of the project is removed, as ordered");
+            match purge_project(engine, &ProjectId(project)).await {
+                Ok(PurgedProject { secrets, containers, orders }) => Reply::Purged { secrets, containers, orders },
+                Err(error) => Reply::Failed(error.to_string()),
+            }
+        }
+        Err(error) => Reply::Failed(format!("the order cannot be read: {error}")),
+    };
+    let mut answer = serde_json::to_vec(&reply)?;
+    answer.push(b'\n');
+    write.write_all(&answer).await
+}
+
+/// `portcullis project purge`: by the gateway that runs, or here when none does.
+pub(super) fn purge(config: Config, project: &str) -> Result<ExitCode, Problem> {
+    tls::install_provider();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.explain("PC-RUNTIME", "no threads can be started", "raise the limit of processes")?;
+    let reply = runtime.block_on(async {
+        match ask(&config, &Order::PurgeProject(project.to_owned())).await {
+            Ok(reply) => Ok(reply),
+            Err(error) if is_absent(&error) => alone(config, project).await,
+            Err(error) => Err(Problem::new("PC-CONTROL", error, "look at the gateway's log")),
+        }
+    });
+    runtime.shutdown_background();
+    match reply? {
+        Reply::Purged { secrets, containers, orders } => {
+            super::inspect::print(&format!(
+                "removed of project {project}: {secrets} secrets, {containers} containers, {orders} orders\n"
+            ))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Reply::Failed(what) => Err(Problem::new(
+            "PC-PROJECT-PURGE",
+            what,
+            "mend that and run the command again; it goes on where it stopped",
+        )),
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+async fn ask(config: &Config, order: &Order) -> io::Result<Reply> {
+    let stream = short(&socket(config), |path| std::os::unix::net::UnixStream::connect(path))?;
+    stream.set_nonblocking(true)?;
+    let (read, mut write) = UnixStream::from_std(stream)?.into_split();
+    let mut line = serde_json::to_vec(order)?;
+    line.push(b'\n');
+    write.write_all(&line).await?;
+    let mut answer = String::new();
+    BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut answer).await?;
+    Ok(serde_json::from_str(&answer)?)
+}
+
+/// Without a gateway: starts everything but the listeners.
+async fn alone(config: Config, project: &str) -> Result<Reply, Problem> {
+    let metrics = Arc::new(Metrics::new());
+    let admin = Admin::new(Arc::clone(&metrics));
+    let (broken, _fatal) = mpsc::unbounded_channel();
+    // The token may be a simulator: what is to be removed was made on it.
+    let core = Core::start(&Arc::new(config), Mode::Dev, &metrics, &admin, broken).await?;
+    let purged = purge_project(&core.engine, &ProjectId(project.to_owned())).await;
+    core.finish().await;
+    Ok(match purged {
+        Ok(PurgedProject { secrets, containers, orders }) => Reply::Purged { secrets, containers, orders },
+        Err(error) => Reply::Failed(error.to_string()),
+    })
+}
