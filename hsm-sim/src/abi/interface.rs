@@ -5,8 +5,8 @@ use std::{ffi::CStr, sync::OnceLock};
 use cryptoki_sys::*;
 
 use super::{
-    cipher::*, digest::*, dual::*, general::*, guard, key::*, message::*, object::*, pointer, recover::*, session::*,
-    sign::*, slot::*, unsupported::*,
+    cipher::*, digest::*, dual::*, forward, general::*, guard, key::*, message::*, object::*, pointer, recover::*,
+    session::*, sign::*, slot::*, unsupported::*,
 };
 use crate::{
     config::{InterfaceMax, Settings},
@@ -83,6 +83,8 @@ struct Interface {
 
 // SAFETY: the pointers lead to immutable statics.
 unsafe impl Sync for Interface {}
+// SAFETY: as above.
+unsafe impl Send for Interface {}
 
 const fn interface(version: (u8, u8), shown_from: InterfaceMax, list: *const std::ffi::c_void) -> Interface {
     let raw =
@@ -104,7 +106,24 @@ fn shown() -> impl Iterator<Item = &'static Interface> {
     let newest = *NEWEST.get_or_init(|| {
         Settings::resolve(None).map_or_else(|_| InterfaceMax::default(), |settings| settings.config.interface_max)
     });
-    INTERFACES.iter().filter(move |interface| interface.shown_from <= newest)
+    let target = forward::target();
+    let interfaces = if target.is_some() { forwarding() } else { &INTERFACES };
+    interfaces.iter().filter(move |interface| {
+        interface.shown_from <= newest && target.is_none_or(|target| target.has(interface.version))
+    })
+}
+
+/// The interfaces of forward mode.
+fn forwarding() -> &'static [Interface; 3] {
+    static FORWARDING: OnceLock<[Interface; 3]> = OnceLock::new();
+    FORWARDING.get_or_init(|| {
+        let lists = forward::lists();
+        [
+            interface((3, 2), InterfaceMax::V3_2, (&raw const lists.v3_2).cast()),
+            interface((3, 0), InterfaceMax::V3_0, (&raw const lists.v3_0).cast()),
+            interface((2, 40), InterfaceMax::V2_40, (&raw const lists.v2_40).cast()),
+        ]
+    })
 }
 
 /// # Safety
@@ -113,8 +132,9 @@ fn shown() -> impl Iterator<Item = &'static Interface> {
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) -> CK_RV {
     guard(|| {
+        let ours = if forward::target().is_some() { &raw const forward::lists().v2_40 } else { &raw const LIST_2_40 };
         // SAFETY: as the caller promises.
-        unsafe { pointer::put(list, (&raw const LIST_2_40).cast_mut()) }
+        unsafe { pointer::put(list, ours.cast_mut()) }
     })
 }
 

@@ -7,6 +7,7 @@
 mod cipher;
 mod digest;
 mod dual;
+mod forward;
 mod general;
 mod interface;
 mod key;

@@ -20,6 +20,7 @@ use crate::{
     crypto,
     fault::{Action, Call, DropSessions, Engine, Facts, Injection, Phase, Replacement, Verdict},
     profile::GcmIv,
+    store::StoreFolder,
 };
 
 /// Runs an entry point of a module that does not simply run.
@@ -110,8 +111,13 @@ const GCM_IV_BYTES_MAX: usize = 256;
 /// Faults of `C_Initialize` itself: a code instead of the work, a delay, or the end of the process.
 pub(super) fn start(library: &Library) -> Result<()> {
     std::thread::sleep(library.config.slow_start());
+    start_faults(&library.faults, &library.store)
+}
+
+/// The same without a library.
+pub(super) fn start_faults(faults: &Engine, store: &StoreFolder) -> Result<()> {
     let call = Call { function: Function::Initialize, slot: None, session: None, mechanism: None, object: None };
-    let Some(verdict) = library.faults.ask(&library.store, &call) else { return Ok(()) };
+    let Some(verdict) = faults.ask(store, &call) else { return Ok(()) };
     match &verdict.action {
         Action::Return { code: CKR_OK, .. } => Ok(()),
         Action::Return { code, .. } => Err(Rv(*code)),
@@ -120,14 +126,14 @@ pub(super) fn start(library: &Library) -> Result<()> {
             Ok(())
         }
         Action::Hang(time) => {
-            Engine::hang(&library.store, *time);
+            Engine::hang(store, *time);
             Ok(())
         }
         Action::Abort => std::process::abort(),
         Action::Segv => segv(),
         // No session, slot or output is there to do something to.
         _ => {
-            library.faults.take_back(&library.store, Function::Initialize, &verdict);
+            faults.take_back(store, Function::Initialize, &verdict);
             Ok(())
         }
     }
@@ -242,7 +248,7 @@ fn lose(library: &'static Library, entry: &Entry, slot: Option<CK_SLOT_ID>, verd
 }
 
 /// Ends the process as a wild pointer does.
-fn segv() -> ! {
+pub(super) fn segv() -> ! {
     // A runtime that looks at the signal first (Rust's does) gives it up the first time, so it is sent more than once. A
     // process that keeps it for itself ends all the same.
     for _ in 0..100 {
