@@ -97,7 +97,7 @@ pub(crate) fn decode_within<T: Codec>(reader: &Reader<'_, '_>, item: &Item<'_>) 
 pub(crate) fn take_optional<T: Codec>(reader: &mut Reader<'_, '_>, tags: &Tags) -> Result<Option<T>, DecodeError> {
     let Some(tag) = tag_in(tags, reader.context().version) else { return Ok(None) };
     match reader.optional(tag)? {
-        Some(item) => decode_within(reader, item).map(Some),
+        Some(item) => decode_within(reader, &item).map(Some),
         None => Ok(None),
     }
 }
@@ -119,7 +119,7 @@ pub(crate) fn take_required<T: Codec>(reader: &mut Reader<'_, '_>, tags: &Tags) 
 
 pub(crate) fn take_repeated<T: Codec>(reader: &mut Reader<'_, '_>, tags: &Tags) -> Result<Vec<T>, DecodeError> {
     let Some(tag) = tag_in(tags, reader.context().version) else { return Ok(Vec::new()) };
-    reader.repeated(tag).into_iter().map(|item| decode_within(reader, item)).collect()
+    reader.repeated(tag).into_iter().map(|item| decode_within(reader, &item)).collect()
 }
 
 pub(crate) fn put_all<'v, T: Codec + 'v>(values: impl IntoIterator<Item = &'v T>, writer: &mut Writer, tags: &Tags) {

@@ -201,10 +201,10 @@ samples! {
     Interval, |seeds| Self(u32::from_le_bytes(*seeds.next().to_le_bytes().first_chunk().expect("eight bytes hold four")));
     SecretBytes, |seeds| seeds.bytes().into();
     SecretText, |seeds| Self::copy_of(&format!("secret {}", seeds.below(1000)));
-    Value<'static>, |seeds| Value::Structure(vec![Item::new(
+    Value<'static>, |seeds| Value::Structure(ttlv::Children::from(vec![Item::new(
         Tag::from_number(0x54_0001),
         Value::TextString(format!("vendor's {}", seeds.below(1000)).into()),
-    )]);
+    )]));
     Item<'static>, |seeds| Item::new(Tag::from_number(0x54_0002), Value::ByteString(seeds.bytes().into()));
     BigInteger, |seeds| Self::from_magnitude(&seeds.bytes());
 }

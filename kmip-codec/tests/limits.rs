@@ -63,7 +63,7 @@ fn a_structure_of_many_megabytes_of_length_allocates_nothing() {
 fn batch_items() {
     let decode = |count| {
         let header = RequestHeader::new(V1_0);
-        let payload = || Item::new(Tag::REQUEST_PAYLOAD, Value::Structure(Vec::new()));
+        let payload = || Item::new(Tag::REQUEST_PAYLOAD, Value::Structure(Default::default()));
         let items = (0..count).map(|_| RequestItem::new(Operation::QUERY, payload())).collect();
         let bytes = RequestMessage { header, items }.encode().expect("short");
         let limits = Limits { message_bytes_max: 4096, items_max: 100, ..LIMITS };

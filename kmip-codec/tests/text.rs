@@ -111,6 +111,23 @@ proptest! {
     }
 
     #[test]
+    fn a_damaged_text_is_refused_or_means_the_same_everywhere(seed: u64, at in 0_usize..4096, with: u8) {
+        let mut seeds = Seeds::new(seed);
+        let payload = Request::sample(Operation::CREATE, &mut seeds, V2_1).expect("2.1 has it");
+        let header = RequestHeader::sample(&mut seeds, V2_1);
+        let message = RequestMessage { header, items: vec![RequestItem::new(Operation::CREATE, payload)] };
+        let bytes = message.encode().expect("short");
+        for encoding in TEXTS {
+            let mut text = into(encoding, &bytes).into_bytes();
+            let place = at % text.len();
+            text[place] = with;
+            kmip_codec::fuzzing::text(encoding, &text);
+            text.truncate(place);
+            kmip_codec::fuzzing::text(encoding, &text);
+        }
+    }
+
+    #[test]
     fn no_text_makes_it_panic(text in "[<>/=\"{}\\[\\]:,a-zA-Z0-9 &;#!?-]{0,200}") {
         for encoding in TEXTS {
             let _ = text::to_ttlv(encoding, text.as_bytes(), &Limits::default());
@@ -218,7 +235,7 @@ fn each_type_has_its_form() {
             r#"{"tag":"0x540001","type":"Integer","value":1}"#,
             r#"<TTLV tag="0x540001" type="Integer" value="1"/>"#,
         ),
-        (Tag::ATTRIBUTES, Value::Structure(Vec::new()), r#"{"tag":"Attributes","value":[]}"#, "<Attributes/>"),
+        (Tag::ATTRIBUTES, Value::Structure(Default::default()), r#"{"tag":"Attributes","value":[]}"#, "<Attributes/>"),
     ];
     for (tag, value, in_json, in_xml) in table {
         let item = Item::new(tag, value);
@@ -386,7 +403,7 @@ fn an_error_says_where_and_for_which_version() {
             header: RequestHeader::new(V2_1),
             items: vec![RequestItem::new(
                 Operation::PING,
-                Item::new(Tag::REQUEST_PAYLOAD, Value::Structure(Vec::new())),
+                Item::new(Tag::REQUEST_PAYLOAD, Value::Structure(Default::default())),
             )],
         }
         .encode()

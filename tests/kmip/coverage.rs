@@ -53,7 +53,7 @@ fn versions() -> impl Iterator<Item = ProtocolVersion> {
 
 /// Whether a version offers the operation: what it answers to an empty payload.
 async fn offers(gateway: &Gateway, operation: Operation, version: ProtocolVersion) -> bool {
-    let payload = Item::new(Tag::REQUEST_PAYLOAD, Value::Structure(Vec::new()));
+    let payload = Item::new(Tag::REQUEST_PAYLOAD, Value::Structure(Default::default()));
     let message =
         RequestMessage { header: RequestHeader::new(version), items: vec![RequestItem::new(operation, payload)] };
     let (_, items) = gateway.raw_items(&message.encode().unwrap()).await;

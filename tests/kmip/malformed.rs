@@ -87,7 +87,7 @@ async fn a_higher_minor_version_is_processed() {
 async fn an_unknown_operation_fails_its_item_only() {
     let gateway = Gateway::start();
     for (version, code) in [(V1_0, 0x1F_u32), (V1_2, 0x2E), (V2_1, 0x7777)] {
-        let payload = Item::new(Tag::REQUEST_PAYLOAD, Value::Structure(Vec::new()));
+        let payload = Item::new(Tag::REQUEST_PAYLOAD, Value::Structure(Default::default()));
         let items = vec![RequestItem::new(Operation::from_number(code), payload)];
         let message = RequestMessage { header: RequestHeader::new(version), items };
         let (_, items) = gateway.raw_items(&message.encode().unwrap()).await;
@@ -108,7 +108,7 @@ async fn a_critical_extension_that_nobody_knows_stops_its_item() {
         item.extensions.push(MessageExtension {
             vendor_identification: "acme".into(),
             criticality_indicator: critical,
-            vendor_extension: Value::Structure(Vec::new()),
+            vendor_extension: Value::Structure(Default::default()),
         });
         let answers = gateway.send(&RequestMessage { header: RequestHeader::new(V1_2), items: vec![item] }).await;
         assert_eq!(answers[0].reason, expected, "critical: {critical}");

@@ -293,9 +293,9 @@ impl Codec for Attribute {
         let Some(child) = reader.any() else {
             return Err(reader.missing(Tag::ATTRIBUTE));
         };
-        let attribute = structured::decode_attribute(child, context).map_err(|error| reader.within(error))?;
+        let attribute = structured::decode_attribute(&child, context).map_err(|error| reader.within(error))?;
         reader.finish()?;
-        attribute.ok_or_else(|| reader_error(item, child))
+        attribute.ok_or_else(|| reader_error(item, &child))
     }
 
     fn encode(&self, tag: Tag, writer: &mut Writer) {
@@ -391,13 +391,13 @@ fn take_list(reader: &mut Reader<'_, '_>) -> Result<Attributes, DecodeError> {
         let found = reader.optional(Tag::ATTRIBUTES)?;
         return found.map_or_else(
             || Ok(Attributes::default()),
-            |item| Attributes::decode(item, reader.context()).map_err(|error| reader.within(error)),
+            |item| Attributes::decode(&item, reader.context()).map_err(|error| reader.within(error)),
         );
     }
     reader
         .repeated(Tag::ATTRIBUTE)
         .into_iter()
-        .map(|item| template::decode_attribute(item, reader.context()).map_err(|error| reader.within(error)))
+        .map(|item| template::decode_attribute(&item, reader.context()).map_err(|error| reader.within(error)))
         .collect()
 }
 

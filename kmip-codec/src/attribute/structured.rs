@@ -16,7 +16,7 @@ pub(super) fn decode(item: &Item<'_>, context: Context) -> Result<Attributes, De
     let mut reader = Reader::new(item, context)?;
     let mut attributes = Attributes::default();
     while let Some(child) = reader.any() {
-        attributes.items.extend(decode_attribute(child, context).map_err(|error| reader.within(error))?);
+        attributes.items.extend(decode_attribute(&child, context).map_err(|error| reader.within(error))?);
     }
     Ok(attributes)
 }
@@ -69,7 +69,7 @@ fn decode_vendor(item: &Item<'_>, context: Context) -> Result<Attribute, DecodeE
     let mut reader = Reader::new(item, context)?;
     let kind = take_vendor(&mut reader)?;
     let value = reader.optional(Tag::ATTRIBUTE_VALUE)?;
-    let value = value.map(|value| AttributeValue::Other(value.value.clone().into_owned()));
+    let value = value.map(|value| AttributeValue::Other(value.value.into_owned()));
     reader.finish()?;
     Ok(Attribute { kind, index: None, value })
 }
@@ -77,8 +77,8 @@ fn decode_vendor(item: &Item<'_>, context: Context) -> Result<Attribute, DecodeE
 fn take_vendor(reader: &mut Reader<'_, '_>) -> Result<AttributeKind, DecodeError> {
     let vendor = reader.required(Tag::VENDOR_IDENTIFICATION)?;
     let name = reader.required(Tag::ATTRIBUTE_NAME)?;
-    let text = |item| text_of(item).map(str::to_owned).map_err(|error| reader.within(error));
-    Ok(AttributeKind::Vendor { vendor: text(vendor)?, name: text(name)? })
+    let text = |item: &Item<'_>| text_of(item).map(str::to_owned).map_err(|error| reader.within(error));
+    Ok(AttributeKind::Vendor { vendor: text(&vendor)?, name: text(&name)? })
 }
 
 pub(super) fn decode_reference(item: &Item<'_>, context: Context) -> Result<AttributeKind, DecodeError> {

@@ -16,21 +16,22 @@ pub(super) fn decode_name(item: &Item<'_>, context: Context) -> Result<Attribute
 
 pub(super) fn decode_attribute(item: &Item<'_>, context: Context) -> Result<Attribute, DecodeError> {
     let mut reader = Reader::new(item, context)?;
-    let name = match reader.optional(Tag::ATTRIBUTE_NAME)? {
+    let name = reader.optional(Tag::ATTRIBUTE_NAME)?;
+    let name = match &name {
         Some(name) => text_of(name).map_err(|error| reader.within(error))?,
         None => "",
     };
     let kind = AttributeKind::from_name(name, context.version);
     let index = match reader.optional(Tag::ATTRIBUTE_INDEX)? {
-        Some(index) => Some(i32::decode(index, context).map_err(|error| reader.within(error))?),
+        Some(index) => Some(i32::decode(&index, context).map_err(|error| reader.within(error))?),
         None => None,
     };
     let value = match (reader.optional(Tag::ATTRIBUTE_VALUE)?, kind.row()) {
         (None, _) => None,
         (Some(value), Some(row)) => {
-            Some(AttributeValue::decode(row.shape, value, context).map_err(|error| reader.within(error))?)
+            Some(AttributeValue::decode(row.shape, &value, context).map_err(|error| reader.within(error))?)
         }
-        (Some(value), None) => Some(AttributeValue::Other(value.value.clone().into_owned())),
+        (Some(value), None) => Some(AttributeValue::Other(value.value.into_owned())),
     };
     reader.finish()?;
     Ok(Attribute { kind, index, value })
@@ -56,10 +57,10 @@ pub(super) fn decode(item: &Item<'_>, context: Context) -> Result<Attributes, De
     let mut reader = Reader::new(item, context)?;
     let mut attributes = Attributes::default();
     for name in reader.repeated(Tag::NAME) {
-        attributes.templates.push(Name::decode(name, context).map_err(|error| reader.within(error))?);
+        attributes.templates.push(Name::decode(&name, context).map_err(|error| reader.within(error))?);
     }
     for attribute in reader.repeated(Tag::ATTRIBUTE) {
-        attributes.items.push(decode_attribute(attribute, context).map_err(|error| reader.within(error))?);
+        attributes.items.push(decode_attribute(&attribute, context).map_err(|error| reader.within(error))?);
     }
     reader.finish()?;
     Ok(attributes)

@@ -80,9 +80,9 @@ impl Codec for Link {
     fn decode(item: &Item<'_>, context: Context) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(item, context)?;
         let link_type = reader.required(Tag::LINK_TYPE)?;
-        let link_type = LinkType::decode(link_type, context).map_err(|error| reader.within(error))?;
+        let link_type = LinkType::decode(&link_type, context).map_err(|error| reader.within(error))?;
         let target = reader.required(Tag::LINKED_OBJECT_IDENTIFIER)?;
-        let target = UniqueIdentifier::decode(target, context).map_err(|error| reader.within(error))?;
+        let target = UniqueIdentifier::decode(&target, context).map_err(|error| reader.within(error))?;
         reader.finish()?;
         Ok(Self { link_type, target })
     }

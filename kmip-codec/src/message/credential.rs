@@ -95,14 +95,14 @@ macro_rules! credentials {
                 let mut reader = Reader::new(item, context)?;
                 let credential_type = reader.required(Tag::CREDENTIAL_TYPE)?;
                 let value = reader.required(Tag::CREDENTIAL_VALUE)?;
-                let credential_type = CredentialType::decode(credential_type, context);
+                let credential_type = CredentialType::decode(&credential_type, context);
                 let credential = credential_type.and_then(|credential_type| match credential_type {
                     $(
                         CredentialType::$credential_type if versions!($($versions)+).contains(context.version) => {
-                            Codec::decode(value, context).map(Self::$variant)
+                            Codec::decode(&value, context).map(Self::$variant)
                         }
                     )+
-                    other => Codec::decode(value, context).map(|value| Self::Other(other, value)),
+                    other => Codec::decode(&value, context).map(|value| Self::Other(other, value)),
                 });
                 let credential = credential.map_err(|error| reader.within(error))?;
                 reader.finish()?;

@@ -79,7 +79,7 @@ impl Codec for ProtocolVersion {
         let mut reader = Reader::new(item, context)?;
         let mut number = |tag| {
             let found = reader.required(tag)?;
-            i32::decode(found, context).map_err(|error| reader.within(error))
+            i32::decode(&found, context).map_err(|error| reader.within(error))
         };
         let version = Self::new(number(Tag::PROTOCOL_VERSION_MAJOR)?, number(Tag::PROTOCOL_VERSION_MINOR)?);
         reader.finish()?;
@@ -174,6 +174,6 @@ pub(super) fn version_of(header: &Item<'_>) -> Result<ProtocolVersion, DecodeErr
     let version = header
         .child(Tag::PROTOCOL_VERSION)
         .ok_or_else(|| DecodeError::new(header.offset, DecodeErrorKind::MissingField(Tag::PROTOCOL_VERSION)))
-        .and_then(|version| ProtocolVersion::decode(version, lenient));
+        .and_then(|version| ProtocolVersion::decode(&version, lenient));
     version.map_err(|error| error.within(header.tag))
 }

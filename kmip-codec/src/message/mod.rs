@@ -168,12 +168,12 @@ pub fn peek_version(bytes: &[u8]) -> Option<ProtocolVersion> {
     ProtocolVersion::decode(&item, context).ok()
 }
 
-/// A message taken apart: the header's version, the header and the batch items.
+/// A message taken apart: the header's version, the header and how many batch items follow.
 struct Parts<'a> {
     context: Context,
     header: Item<'a>,
-    items: Vec<Item<'a>>,
-    message: Tag,
+    message: Item<'a>,
+    count: usize,
 }
 
 impl<'a> Parts<'a> {
@@ -182,25 +182,22 @@ impl<'a> Parts<'a> {
         let message = ttlv::parse(bytes, limits)?;
         let tag = message.tag;
         let within = |offset, kind| DecodeError::new(offset, kind).within(tag);
-        let Value::Structure(children) = message.value else {
-            return Err(within(0, DecodeErrorKind::NotAMessage));
-        };
-        if tag != kind.tag() {
+        if tag != kind.tag() || !matches!(message.value, Value::Structure(_)) {
             return Err(within(0, DecodeErrorKind::NotAMessage));
         }
-        let mut children = children.into_iter();
+        let mut children = message.children();
         let Some(header) = children.next().filter(|header| header.tag == header_tag) else {
             return Err(within(0, DecodeErrorKind::MissingField(header_tag)));
         };
         let version = header::version_of(&header).map_err(|error| error.within(tag))?;
         let context = Context::new(version).map_err(|error| error.within(tag))?;
-        let mut items = Vec::with_capacity(children.len());
+        let mut count = 0;
         for child in children {
             match child.tag {
-                Tag::BATCH_ITEM if items.len() == limits.batch_items_max => {
+                Tag::BATCH_ITEM if count == limits.batch_items_max => {
                     return Err(within(child.offset, DecodeErrorKind::TooMany));
                 }
-                Tag::BATCH_ITEM => items.push(child),
+                Tag::BATCH_ITEM => count += 1,
                 other if other == header_tag => {
                     return Err(within(child.offset, DecodeErrorKind::DuplicateField(other)));
                 }
@@ -208,18 +205,18 @@ impl<'a> Parts<'a> {
                 other => return Err(within(child.offset, DecodeErrorKind::UnexpectedField(other))),
             }
         }
-        Ok(Self { context, header, items, message: tag })
+        Ok(Self { context, header, message, count })
     }
 
     /// Reads the header and compares its Batch Count, which 3.0 does not have, with the items.
     fn header<H: Structure>(&self) -> Result<H, DecodeError> {
-        let within = |error: DecodeError| error.within(self.message);
+        let within = |error: DecodeError| error.within(self.message.tag);
         let mut reader = Reader::new(&self.header, self.context).map_err(within)?;
         let header = H::decode_fields(&mut reader).map_err(within)?;
         if self.context.version <= V2_1 {
             let item = reader.required(Tag::BATCH_COUNT).map_err(within)?;
-            let count = i32::decode(item, self.context).map_err(|error| within(reader.within(error)))?;
-            if usize::try_from(count).ok() != Some(self.items.len()) {
+            let count = i32::decode(&item, self.context).map_err(|error| within(reader.within(error)))?;
+            if usize::try_from(count).ok() != Some(self.count) {
                 return Err(within(
                     reader.within(DecodeError::new(item.offset, DecodeErrorKind::BatchCount).within(Tag::BATCH_COUNT)),
                 ));
@@ -236,21 +233,19 @@ impl<'a> Parts<'a> {
         make: impl Fn(F, Option<Item<'a>>, usize) -> Result<T, DecodeError>,
     ) -> Result<Vec<T>, DecodeError> {
         let (context, message) = (self.context, self.message);
-        let read = |mut item: Item<'a>| {
+        let read = |item: Item<'a>| {
             let mut reader = Reader::new(&item, context)?;
             let frame = F::decode_fields(&mut reader)?;
-            reader.optional(payload_tag)?;
+            let payload = reader.optional(payload_tag)?;
             reader.finish()?;
-            let payload = match &mut item.value {
-                Value::Structure(children) => {
-                    let position = children.iter().position(|child| child.tag == payload_tag);
-                    position.map(|position| children.swap_remove(position))
-                }
-                _ => None,
-            };
             make(frame, payload, item.offset)
         };
-        self.items.into_iter().map(|item| read(item).map_err(|error| error.within(message))).collect()
+        let items = message.children().filter(|child| child.tag == Tag::BATCH_ITEM);
+        let mut read_items = Vec::with_capacity(self.count);
+        for item in items {
+            read_items.push(read(item).map_err(|error| error.within(message.tag))?);
+        }
+        Ok(read_items)
     }
 }
 

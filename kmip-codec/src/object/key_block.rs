@@ -59,7 +59,7 @@ impl KeyValue {
         }
         let mut reader = Reader::new(item, context)?;
         let material = reader.required(Tag::KEY_MATERIAL)?;
-        let material = KeyMaterial::decode(format, material, context).map_err(|error| reader.within(error))?;
+        let material = KeyMaterial::decode(format, &material, context).map_err(|error| reader.within(error))?;
         let attributes = OptionalAttributeList::take(&mut reader)?;
         reader.finish()?;
         Ok(Self::Plain { material, attributes })
@@ -82,8 +82,8 @@ impl FieldGroup for Option<KeyValue> {
         let context = reader.context();
         let Some(value) = reader.optional(Tag::KEY_VALUE)? else { return Ok(None) };
         let format = reader.peek(Tag::KEY_FORMAT_TYPE).ok_or_else(|| reader.missing(Tag::KEY_FORMAT_TYPE))?;
-        KeyFormatType::decode(format, context)
-            .and_then(|format| KeyValue::decode(format, value, context))
+        KeyFormatType::decode(&format, context)
+            .and_then(|format| KeyValue::decode(format, &value, context))
             .map(Some)
             .map_err(|error| reader.within(error))
     }

@@ -157,7 +157,7 @@ macro_rules! objects {
                     if versions!($($versions)+).contains(reader.context().version)
                         && let Some(item) = reader.optional(Tag::$tag)?
                     {
-                        return decode_within(reader, item).map(|object| Some(ManagedObject::$variant(object)));
+                        return decode_within(reader, &item).map(|object| Some(ManagedObject::$variant(object)));
                     }
                 )+
                 Ok(None)

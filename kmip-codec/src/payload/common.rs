@@ -78,7 +78,7 @@ impl FieldGroup for VendorItems {
     fn take(reader: &mut Reader<'_, '_>) -> Result<Self, DecodeError> {
         let mut items = Vec::new();
         while let Some(item) = reader.any() {
-            items.push(item.clone().into_owned());
+            items.push(item.into_owned());
         }
         Ok(Self(items))
     }

@@ -101,7 +101,7 @@ pub fn write(encoding: Encoding, item: &Item<'_>) -> Result<Zeroizing<Vec<u8>>, 
 
 /// The version that the header of a message names.
 pub fn version_of(message: &Item<'_>) -> Option<ProtocolVersion> {
-    let version = message.children().first()?.child(Tag::PROTOCOL_VERSION)?;
+    let version = message.children().next()?.child(Tag::PROTOCOL_VERSION)?;
     let number = |tag| match version.child(tag)?.value {
         Value::Integer(number) => Some(number),
         _ => None,

@@ -46,8 +46,8 @@ fn meaning(item: &Item<'_>, attribute: Meaning) -> Meaning {
 
 /// What an Attribute Value within this structure means.
 fn meaning_inside(item: &Item<'_>) -> Meaning {
-    match item.child(Tag::ATTRIBUTE_NAME).map(|name| &name.value) {
-        Some(Value::TextString(name)) => names::of_attribute(name),
+    match item.child(Tag::ATTRIBUTE_NAME).map(|name| name.value) {
+        Some(Value::TextString(name)) => names::of_attribute(&name),
         _ => Meaning::Other,
     }
 }
@@ -66,7 +66,7 @@ impl Form<'_> {
                 if position > 0 {
                     self.output.push(",");
                 }
-                self.json(child, attribute)?;
+                self.json(&child, attribute)?;
             }
             self.output.push("]}");
             return Ok(());
@@ -144,7 +144,7 @@ impl Form<'_> {
             self.output.push(">");
             let attribute = meaning_inside(item);
             for child in children {
-                self.xml(child, attribute)?;
+                self.xml(&child, attribute)?;
             }
             self.output.push("</");
             self.output.push(name);

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::spec::tags::Tag;
+use crate::ttlv::{Children, Items};
 
 /// A tagged value.
 #[derive(Clone)]
@@ -23,7 +24,7 @@ pub struct Item<'a> {
 #[derive(Clone, PartialEq)]
 pub enum Value<'a> {
     /// Items, in the order of the message.
-    Structure(Vec<Item<'a>>),
+    Structure(Children<'a>),
     /// A signed 32-bit number; also masks.
     Integer(i32),
     /// A signed 64-bit number.
@@ -123,16 +124,16 @@ impl<'a> Item<'a> {
     }
 
     /// The children of a structure; a leaf has none.
-    pub fn children(&self) -> &[Self] {
+    pub fn children(&self) -> Items<'_, 'a> {
         match &self.value {
-            Value::Structure(children) => children,
-            _ => &[],
+            Value::Structure(children) => children.iter(),
+            _ => Items::none(),
         }
     }
 
     /// The first child with this tag.
-    pub fn child(&self, tag: Tag) -> Option<&Self> {
-        self.children().iter().find(|child| child.tag == tag)
+    pub fn child(&self, tag: Tag) -> Option<Self> {
+        self.children().find(|child| child.tag == tag)
     }
 
     /// Copies what is borrowed, so that the item outlives the message.
@@ -165,7 +166,7 @@ impl Value<'_> {
     /// Copies what is borrowed.
     pub fn into_owned(self) -> Value<'static> {
         match self {
-            Self::Structure(items) => Value::Structure(items.into_iter().map(Item::into_owned).collect()),
+            Self::Structure(children) => Value::Structure(children.iter().map(Item::into_owned).collect()),
             Self::Integer(value) => Value::Integer(value),
             Self::LongInteger(value) => Value::LongInteger(value),
             Self::BigInteger(bytes) => Value::BigInteger(Cow::Owned(bytes.into_owned())),
@@ -199,7 +200,7 @@ impl fmt::Debug for Item<'_> {
 impl fmt::Debug for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Structure(items) => f.debug_list().entries(items).finish(),
+            Self::Structure(children) => f.debug_list().entries(children).finish(),
             Self::Integer(value) => write!(f, "Integer {value}"),
             Self::LongInteger(value) => write!(f, "LongInteger {value}"),
             Self::Enumeration(value) => write!(f, "Enumeration {value:08X}"),
@@ -234,11 +235,11 @@ mod tests {
     fn debug_shows_no_content() {
         let item = Item::new(
             Tag::KEY_MATERIAL,
-            Value::Structure(vec![
+            Value::Structure(Children::from(vec![
                 Item::new(Tag::KEY, Value::ByteString(Cow::Borrowed(b"0123456789abcdef"))),
                 Item::new(Tag::PASSWORD, Value::TextString(Cow::Borrowed("hunter2"))),
                 Item::new(Tag::D, Value::BigInteger(Cow::Borrowed(&[0x77; 8]))),
-            ]),
+            ])),
         );
         let shown = format!("{item:?}");
         assert!(shown.contains("16 bytes") && shown.contains("7 bytes"), "{shown}");

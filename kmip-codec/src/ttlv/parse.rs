@@ -1,5 +1,6 @@
 //! Bytes to items: the only place that uses nom.
 //!
+//! The whole message is checked here, and nothing is allocated: what a structure holds is read when it is looked at.
 //! Framing has counted the bytes already, so the parsers are the `complete` ones and never ask for more. A length is
 //! compared with what its parent holds before anything is taken or allocated. Padding is skipped whatever it contains,
 //! because some clients do not clear it (KMIP 1.0 §9.1.1.3); the writer always writes zeros.
@@ -8,13 +9,13 @@ use std::borrow::Cow;
 
 use nom::bytes::complete::take;
 use nom::error::{ErrorKind, ParseError};
-use nom::number::complete::{be_i32, be_i64, be_u8, be_u24, be_u32, be_u64};
+use nom::number::complete::{be_u8, be_u24, be_u32};
 use nom::{Err, IResult, Offset, Parser};
 
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
 use crate::spec::tags::Tag;
-use crate::ttlv::{HEADER_BYTES, Item, ItemType, Value};
+use crate::ttlv::{Children, HEADER_BYTES, Item, ItemType, Value};
 
 /// Reads one item that fills `bytes`.
 ///
@@ -98,48 +99,78 @@ impl<'a> ItemParser<'a, '_> {
             return refuse(offset, DecodeErrorKind::Truncated);
         }
         let (rest, (body, _)) = (take(length), take(padding)).parse(input)?;
-        let value = match item_type {
-            ItemType::Structure => Value::Structure(self.children(body, offset, depth)?),
-            ItemType::Integer => Value::Integer(be_i32(body)?.1),
-            ItemType::LongInteger => Value::LongInteger(be_i64(body)?.1),
-            ItemType::BigInteger => Value::BigInteger(Cow::Borrowed(body)),
-            ItemType::Enumeration => Value::Enumeration(be_u32(body)?.1),
-            ItemType::Boolean => match be_u64(body)?.1 {
-                0 => Value::Boolean(false),
-                1 => Value::Boolean(true),
-                _ => return refuse(offset, DecodeErrorKind::BadBoolean),
-            },
-            ItemType::TextString => Value::TextString(self.text(body, offset)?),
-            ItemType::ByteString => Value::ByteString(Cow::Borrowed(body)),
-            ItemType::DateTime => Value::DateTime(be_i64(body)?.1),
-            ItemType::Interval => Value::Interval(be_u32(body)?.1),
-            ItemType::DateTimeExtended => Value::DateTimeExtended(be_i64(body)?.1),
-            ItemType::Identifier => Value::Identifier(self.text(body, offset)?),
-            ItemType::Reference => Value::Reference(self.text(body, offset)?),
-            ItemType::NameReference => Value::NameReference(self.text(body, offset)?),
-        };
+        if item_type == ItemType::Structure {
+            self.children(body, depth)?;
+            return Ok((rest, Value::Structure(Children::encoded(body, offset + HEADER_BYTES))));
+        }
+        if is_text(item_type) && body.len() > self.limits.text_bytes_max {
+            return refuse(offset, DecodeErrorKind::TextTooLong(body.len()));
+        }
+        let value = leaf(item_type, body).or_else(|kind| refuse(offset, kind))?;
         Ok((rest, value))
     }
 
-    fn children(&mut self, mut body: &'a [u8], offset: usize, depth: usize) -> Result<Vec<Item<'a>>, Err<Fault>> {
+    /// Checks the items of a structure; they are read again when somebody looks at them.
+    fn children(&mut self, mut body: &'a [u8], depth: usize) -> Result<(), Err<Fault>> {
         if depth > self.limits.depth_max {
+            let offset = self.message.offset(body).saturating_sub(HEADER_BYTES);
             return refuse(offset, DecodeErrorKind::TooDeep);
         }
-        let mut children = Vec::new();
         while !body.is_empty() {
-            let (rest, child) = self.item(body, depth + 1)?;
-            children.push(child);
-            body = rest;
+            (body, _) = self.item(body, depth + 1)?;
         }
-        Ok(children)
+        Ok(())
     }
+}
 
-    fn text(&self, body: &'a [u8], offset: usize) -> Result<Cow<'a, str>, Err<Fault>> {
-        if body.len() > self.limits.text_bytes_max {
-            return refuse(offset, DecodeErrorKind::TextTooLong(body.len()));
-        }
-        str::from_utf8(body).map(Cow::Borrowed).or_else(|_| refuse(offset, DecodeErrorKind::BadUtf8))
-    }
+/// Tag and length of the item that `input` begins with.
+pub(super) fn head(input: &[u8]) -> Option<(Tag, usize)> {
+    let [t0, t1, t2, _, l0, l1, l2, l3] = *input.first_chunk()?;
+    let tag = Tag::from_number(u32::from_be_bytes([0, t0, t1, t2]));
+    Some((tag, usize::try_from(u32::from_be_bytes([l0, l1, l2, l3])).ok()?))
+}
+
+/// The item that checked bytes begin with, and the bytes it takes with its padding; `None` at their end.
+pub(super) fn checked(input: &[u8], offset: usize) -> Option<(Item<'_>, usize)> {
+    let (tag, length) = head(input)?;
+    let item_type = ItemType::from_code(*input.get(3)?)?;
+    let body = input.get(HEADER_BYTES..HEADER_BYTES.checked_add(length)?)?;
+    let value = match item_type {
+        ItemType::Structure => Value::Structure(Children::encoded(body, offset + HEADER_BYTES)),
+        _ => leaf(item_type, body).ok()?,
+    };
+    Some((Item { tag, offset, value }, HEADER_BYTES + length.next_multiple_of(8)))
+}
+
+/// A value that is no structure, out of as many bytes as its type has.
+fn leaf(item_type: ItemType, body: &[u8]) -> Result<Value<'_>, DecodeErrorKind> {
+    let four = || body.first_chunk().copied().ok_or(DecodeErrorKind::WrongLength(body.len()));
+    let eight = || body.first_chunk().copied().ok_or(DecodeErrorKind::WrongLength(body.len()));
+    let text = || str::from_utf8(body).map(Cow::Borrowed).map_err(|_not_text| DecodeErrorKind::BadUtf8);
+    Ok(match item_type {
+        ItemType::Structure => return Err(DecodeErrorKind::IllegalType(item_type.code())),
+        ItemType::Integer => Value::Integer(i32::from_be_bytes(four()?)),
+        ItemType::LongInteger => Value::LongInteger(i64::from_be_bytes(eight()?)),
+        ItemType::BigInteger => Value::BigInteger(Cow::Borrowed(body)),
+        ItemType::Enumeration => Value::Enumeration(u32::from_be_bytes(four()?)),
+        ItemType::Boolean => match u64::from_be_bytes(eight()?) {
+            0 => Value::Boolean(false),
+            1 => Value::Boolean(true),
+            _ => return Err(DecodeErrorKind::BadBoolean),
+        },
+        ItemType::TextString => Value::TextString(text()?),
+        ItemType::ByteString => Value::ByteString(Cow::Borrowed(body)),
+        ItemType::DateTime => Value::DateTime(i64::from_be_bytes(eight()?)),
+        ItemType::Interval => Value::Interval(u32::from_be_bytes(four()?)),
+        ItemType::DateTimeExtended => Value::DateTimeExtended(i64::from_be_bytes(eight()?)),
+        ItemType::Identifier => Value::Identifier(text()?),
+        ItemType::Reference => Value::Reference(text()?),
+        ItemType::NameReference => Value::NameReference(text()?),
+    })
+}
+
+const fn is_text(item_type: ItemType) -> bool {
+    matches!(item_type, ItemType::TextString | ItemType::Identifier | ItemType::Reference | ItemType::NameReference)
 }
 
 /// The lengths of KMIP 1.0 §9.1.1.3. A structure's children are padded, so its length is a multiple of eight.

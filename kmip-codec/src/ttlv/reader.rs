@@ -5,7 +5,8 @@
 
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::spec::tags::Tag;
-use crate::ttlv::{Item, ItemType, Value};
+use crate::ttlv::children::{Head, Place};
+use crate::ttlv::{Children, Item, ItemType, Value};
 use crate::version::ProtocolVersion;
 
 /// What decoding needs to know besides the bytes.
@@ -34,11 +35,11 @@ impl Context {
 /// Takes the fields of a structure one after the other.
 pub struct Reader<'r, 'a> {
     structure: &'r Item<'a>,
-    children: &'r [Item<'a>],
+    children: &'r Children<'a>,
     /// Where the next field is expected.
-    next: usize,
+    next: Place,
     /// Everything before this has been taken.
-    first_left: usize,
+    first_left: Place,
     /// Which children have been taken; the first 64 without allocating.
     taken: u64,
     taken_further: Vec<bool>,
@@ -55,8 +56,8 @@ impl<'r, 'a> Reader<'r, 'a> {
         let Value::Structure(children) = &structure.value else {
             return Err(wrong_type(structure, ItemType::Structure));
         };
-        let taken_further = vec![false; children.len().saturating_sub(64)];
-        Ok(Self { structure, children, next: 0, first_left: 0, taken: 0, taken_further, context })
+        let (next, first_left) = (Place::default(), Place::default());
+        Ok(Self { structure, children, next, first_left, taken: 0, taken_further: Vec::new(), context })
     }
 
     /// The version whose tables apply, and how strict to be.
@@ -69,11 +70,14 @@ impl<'r, 'a> Reader<'r, 'a> {
     /// # Errors
     ///
     /// `DuplicateField` when there are two.
-    pub fn optional(&mut self, tag: Tag) -> Result<Option<&'r Item<'a>>, DecodeError> {
+    pub fn optional(&mut self, tag: Tag) -> Result<Option<Item<'a>>, DecodeError> {
         let Some(found) = self.take(tag) else { return Ok(None) };
-        match self.take(tag) {
+        match self.find(tag) {
             None => Ok(Some(found)),
-            Some(second) => Err(self.error(second.offset, DecodeErrorKind::DuplicateField(tag))),
+            Some(second) => {
+                let offset = self.children.item(second).map_or(self.structure.offset, |item| item.offset);
+                Err(self.error(offset, DecodeErrorKind::DuplicateField(tag)))
+            }
         }
     }
 
@@ -82,7 +86,7 @@ impl<'r, 'a> Reader<'r, 'a> {
     /// # Errors
     ///
     /// `MissingField` when there is none, `DuplicateField` when there are two.
-    pub fn required(&mut self, tag: Tag) -> Result<&'r Item<'a>, DecodeError> {
+    pub fn required(&mut self, tag: Tag) -> Result<Item<'a>, DecodeError> {
         match self.optional(tag)? {
             Some(found) => Ok(found),
             None => Err(self.missing(tag)),
@@ -90,46 +94,66 @@ impl<'r, 'a> Reader<'r, 'a> {
     }
 
     /// Looks at the first field with this tag without taking it.
-    pub fn peek(&self, tag: Tag) -> Option<&'r Item<'a>> {
-        self.children.iter().find(|child| child.tag == tag)
+    pub fn peek(&self, tag: Tag) -> Option<Item<'a>> {
+        let head = self.heads().find(|head| head.tag == tag)?;
+        self.children.item(head)
     }
 
     /// Takes the next field with this tag; called until it returns `None` for fields that may repeat.
-    pub fn take(&mut self, tag: Tag) -> Option<&'r Item<'a>> {
-        let expected = self.next;
-        if let Some(child) = self.children.get(expected)
-            && child.tag == tag
-            && !self.is_taken(expected)
+    pub fn take(&mut self, tag: Tag) -> Option<Item<'a>> {
+        if let Some((head, next)) = self.children.head(self.next)
+            && head.tag == tag
+            && !self.is_taken(head.position)
         {
-            self.mark(expected);
-            return Some(child);
+            self.next = next;
+            self.mark(head.position);
+            return self.children.item(head);
         }
-        let position = (0..self.children.len())
-            .find(|&at| self.children.get(at).is_some_and(|child| child.tag == tag) && !self.is_taken(at))?;
-        self.mark(position);
-        self.children.get(position)
+        let head = self.find(tag)?;
+        self.mark(head.position);
+        self.next = self.children.after(head);
+        self.children.item(head)
     }
 
     /// Takes every field with this tag, in the order of the message.
-    pub fn repeated(&mut self, tag: Tag) -> Vec<&'r Item<'a>> {
+    pub fn repeated(&mut self, tag: Tag) -> Vec<Item<'a>> {
         let mut found = Vec::new();
-        for (position, child) in self.children.iter().enumerate() {
-            if child.tag == tag && !self.is_taken(position) {
-                self.mark(position);
-                found.push(child);
+        let mut at = Place::default();
+        while let Some((head, next)) = self.children.head(at) {
+            if head.tag == tag && !self.is_taken(head.position) {
+                self.mark(head.position);
+                self.next = next;
+                found.extend(self.children.item(head));
             }
+            at = next;
         }
         found
     }
 
     /// Takes the first field that is left, whatever its tag, for structures whose fields are found by their tags.
-    pub fn any(&mut self) -> Option<&'r Item<'a>> {
-        while self.first_left < self.children.len() && self.is_taken(self.first_left) {
-            self.first_left += 1;
+    pub fn any(&mut self) -> Option<Item<'a>> {
+        while let Some((head, next)) = self.children.head(self.first_left) {
+            self.first_left = next;
+            if !self.is_taken(head.position) {
+                self.mark(head.position);
+                return self.children.item(head);
+            }
         }
-        let found = self.children.get(self.first_left)?;
-        self.mark(self.first_left);
-        Some(found)
+        None
+    }
+
+    fn heads(&self) -> impl Iterator<Item = Head> + '_ {
+        let mut at = Place::default();
+        std::iter::from_fn(move || {
+            let (head, next) = self.children.head(at)?;
+            at = next;
+            Some(head)
+        })
+    }
+
+    /// The first field with this tag that is left.
+    fn find(&self, tag: Tag) -> Option<Head> {
+        self.heads().find(|head| head.tag == tag && !self.is_taken(head.position))
     }
 
     /// Ends the structure.
@@ -141,8 +165,8 @@ impl<'r, 'a> Reader<'r, 'a> {
         if self.context.ignore_unknown {
             return Ok(());
         }
-        let Some(position) = (0..self.children.len()).find(|&at| !self.is_taken(at)) else { return Ok(()) };
-        let Some(child) = self.children.get(position) else { return Ok(()) };
+        let left = self.heads().find(|head| !self.is_taken(head.position));
+        let Some(child) = left.and_then(|head| self.children.item(head)) else { return Ok(()) };
         let kind = if child.tag.is_defined(self.context.version) {
             DecodeErrorKind::UnexpectedField(child.tag)
         } else {
@@ -169,15 +193,17 @@ impl<'r, 'a> Reader<'r, 'a> {
     fn is_taken(&self, position: usize) -> bool {
         match position.checked_sub(64) {
             None => self.taken & (1 << position) != 0,
-            Some(further) => self.taken_further.get(further).copied().unwrap_or(true),
+            Some(further) => self.taken_further.get(further).copied().unwrap_or(false),
         }
     }
 
     fn mark(&mut self, position: usize) {
-        self.next = position + 1;
         match position.checked_sub(64) {
             None => self.taken |= 1 << position,
             Some(further) => {
+                if self.taken_further.len() <= further {
+                    self.taken_further.resize(further + 1, false);
+                }
                 if let Some(flag) = self.taken_further.get_mut(further) {
                     *flag = true;
                 }
@@ -200,7 +226,7 @@ mod tests {
     #[test]
     fn fields_far_beyond_the_first_64_are_taken_once_each() {
         let children: Vec<_> = (0..200).map(|at| Item::new(Tag::D, Value::Integer(at))).collect();
-        let structure = Item::new(Tag::ATTRIBUTE, Value::Structure(children));
+        let structure = Item::new(Tag::ATTRIBUTE, Value::Structure(children.into()));
         let context = Context::new(V1_0).expect("supported");
         let mut reader = Reader::new(&structure, context).expect("a structure");
         assert_eq!(reader.repeated(Tag::D).len(), 200);
@@ -217,7 +243,7 @@ mod tests {
     fn what_is_left_is_found_before_and_after_what_was_taken() {
         let tags = [Tag::P, Tag::Q, Tag::G];
         let children = tags.map(|tag| Item::new(tag, Value::Integer(0))).to_vec();
-        let structure = Item::new(Tag::ATTRIBUTE, Value::Structure(children));
+        let structure = Item::new(Tag::ATTRIBUTE, Value::Structure(children.into()));
         let mut reader = Reader::new(&structure, Context::new(V1_0).expect("supported")).expect("a structure");
         assert!(reader.take(Tag::Q).is_some());
         let left: Vec<_> = std::iter::from_fn(|| reader.any()).map(|item| item.tag).collect();

@@ -148,7 +148,7 @@ impl Writer {
     /// Writes a value under a tag of the caller's choice.
     pub fn value(&mut self, tag: Tag, value: &Value<'_>) {
         match value {
-            Value::Structure(items) => self.structure(tag, |writer| items.iter().for_each(|item| writer.item(item))),
+            Value::Structure(items) => self.structure(tag, |writer| items.iter().for_each(|item| writer.item(&item))),
             Value::Integer(value) => self.integer(tag, *value),
             Value::LongInteger(value) => self.long_integer(tag, *value),
             Value::BigInteger(bytes) => self.big_integer(tag, bytes),
