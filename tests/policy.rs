@@ -301,7 +301,7 @@ fn the_gateway_itself_may_do_everything_and_nobody_else_its_work() {
     for kind in OperationKind::ALL {
         assert!(authorizer.permit(&principal("none", Realm::System), *kind, None, &[], ()).is_ok());
     }
-    for kind in [OperationKind::RunJob, OperationKind::Reconcile] {
+    for kind in [OperationKind::RunJob, OperationKind::Reconcile, OperationKind::Connect] {
         for realm in [Realm::Certificate, Realm::Keystone, Realm::Unauthenticated] {
             assert!(authorizer.permit(&principal("admin", realm), kind, None, &[], ()).is_err());
         }

@@ -154,6 +154,15 @@ enum HsmCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Confirms that another token than before stands behind a name: a replacement that carries the same keys. The gateway
+    /// must be stopped.
+    Rebind {
+        #[command(flatten)]
+        config: ConfigArguments,
+        /// The configured name of the token; not needed where there is one.
+        #[arg(long, value_name = "NAME")]
+        token: Option<String>,
+    },
 }
 
 /// Runs the command; what it prints is on standard output, what goes wrong on standard error.
@@ -163,14 +172,7 @@ enum HsmCommand {
 /// The problem for the person who typed it.
 pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
     match arguments.command {
-        Command::Dev(arguments) => {
-            logging::start(
-                logging::Format::Text,
-                &env::var("PORTCULLIS_LOG").unwrap_or_else(|_unset| "warn".to_owned()),
-            )
-            .explain("PC-LOG", "PORTCULLIS_LOG", "give a level such as info")?;
-            dev::run(&arguments)
-        }
+        Command::Dev(arguments) => dev::run(&arguments),
         Command::Serve(arguments) => {
             let config = configuration(&arguments.config)?;
             start_logging(&config)?;
@@ -198,6 +200,11 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
             start_logging(&config)?;
             inspect::status(&config, json)
         }
+        Command::Hsm(HsmCommand::Rebind { config, token }) => {
+            let config = configuration(&config.config)?;
+            start_logging(&config)?;
+            inspect::rebind(&config, token.as_deref())
+        }
     }
 }
 
@@ -211,7 +218,7 @@ pub(super) fn configuration(path: &Path) -> Result<Config, Problem> {
     Ok(config)
 }
 
-fn start_logging(config: &Config) -> Result<(), Problem> {
+pub(super) fn start_logging(config: &Config) -> Result<(), Problem> {
     let format = match config.log.format {
         config::LogFormat::Json => logging::Format::Json,
         config::LogFormat::Text => logging::Format::Text,

@@ -25,6 +25,7 @@ use crate::{
     config::{Config, Module},
     crypto::hash::to_hex,
     engine::ports::{Chance, Clock},
+    telemetry::logging,
     tls::{DevFiles, Identity, make_dev_files, write_private},
 };
 
@@ -39,7 +40,12 @@ const WRITABLE: &str = "give a folder that you may write with --dir";
 pub(super) fn run(arguments: &DevArguments) -> Result<ExitCode, Problem> {
     let _lock = claim(&arguments.dir)?;
     let folder = fs::canonicalize(&arguments.dir).explain("PC-DEV-FOLDER", arguments.dir.display(), WRITABLE)?;
-    let config = prepare(&folder, arguments)?;
+    let mut config = prepare(&folder, arguments)?;
+    if let Ok(level) = env::var("PORTCULLIS_LOG") {
+        logging::check_filter(&level).explain("PC-LOG", "PORTCULLIS_LOG", "give a level such as info")?;
+        config.log.level = level;
+    }
+    command::start_logging(&config)?;
     refusals::dev(&config)?;
     gateway::run(config, Mode::Dev, move |addresses| announce(&folder, addresses))
 }

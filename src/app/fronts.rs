@@ -1,6 +1,6 @@
 //! The front ends on their listeners: who a connection or request is, and which service answers it.
 
-use std::{fs, sync::Arc};
+use std::{fs, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -22,10 +22,13 @@ use crate::{
     barbican::{self, AuthRefusal, Authenticate},
     config::{self, AuthMode, Config},
     crypto::hash::to_hex,
-    domain::{Principal, SecretValue},
+    domain::{
+        OperationKind, Principal, Realm, SecretValue,
+        audit::{AuditEvent, Outcome, Protocol},
+    },
     engine::{
         jobs::Runner,
-        ports::{Answer, Clock},
+        ports::{Answer, Clock, Durability},
     },
     kmip,
     net::{Connection, HttpLimits, serve_http},
@@ -52,7 +55,7 @@ impl KmipFront {
 
     /// Serves one connection as the client that its certificate proves.
     pub(super) async fn serve(self, connection: Connection) {
-        let peer = self.peer(&connection);
+        let peer = self.peer(&connection).await;
         let Connection { stream, drain, .. } = connection;
         match peer {
             Some(peer) => kmip::serve(stream, peer, self.service, drain).await,
@@ -62,12 +65,12 @@ impl KmipFront {
 
     /// The same for a connection of the HTTPS listener.
     pub(super) async fn serve_https(self, connection: Connection) {
-        let peer = self.peer(&connection);
+        let peer = self.peer(&connection).await;
         serve_http(connection, kmip::https(self.service, peer), HttpLimits::default()).await;
     }
 
-    /// The enrolled client at the other end; `None`, said aloud, for a certificate that nobody enrolled.
-    fn peer(&self, connection: &Connection) -> Option<kmip::Peer> {
+    /// The enrolled client at the other end; `None`, said aloud and recorded, for a certificate that nobody enrolled.
+    async fn peer(&self, connection: &Connection) -> Option<kmip::Peer> {
         let certificate = connection.certificate.as_deref().unwrap_or_default();
         match self.clients.authenticate(certificate) {
             Ok(principal) => Some(kmip::Peer { principal, address: connection.peer.ip().to_string() }),
@@ -76,8 +79,33 @@ impl KmipFront {
                 let peer = connection.peer;
                 tracing::warn!(%peer, spki_sha256 = key, "{refusal}: add it to [[kmip.clients]] to let it in");
                 self.metrics.request("kmip", "connect", "not-enrolled", 0.0);
+                self.record_refusal(peer, &key).await;
                 None
             }
+        }
+    }
+
+    /// One line on the trail for a connection whose client nobody enrolled: none of its messages becomes a use case.
+    async fn record_refusal(&self, peer: SocketAddr, key: &str) {
+        let ports = self.service.engine.ports();
+        let mut id = [0; 16];
+        ports.chance.fill(&mut id);
+        let event = AuditEvent {
+            id,
+            time: ports.clock.now(),
+            request: format!("connection-{peer}"),
+            protocol: Protocol::Kmip,
+            initiator: Some(format!("spki-sha256:{key}")),
+            realm: Some(Realm::Certificate),
+            project: None,
+            address: Some(peer.ip().to_string()),
+            operation: OperationKind::Connect,
+            targets: Vec::new(),
+            outcome: Outcome::Failure("not-enrolled".to_owned()),
+            recovered: false,
+        };
+        if let Err(error) = self.service.engine.audit().record(event, Durability::Handed).await {
+            tracing::error!(%error, %peer, "a refused connection is not on the audit trail");
         }
     }
 }

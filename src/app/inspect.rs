@@ -1,12 +1,14 @@
-//! `portcullis check` and `portcullis hsm status`: what a configuration amounts to, without serving it.
+//! `portcullis check`, `hsm status` and `hsm rebind`: what a configuration amounts to, without serving it.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     process::ExitCode,
     sync::Arc,
 };
 
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
+use parking_lot::Mutex;
 
 use super::{
     fronts, gateway, policy,
@@ -15,8 +17,8 @@ use super::{
 };
 use crate::{
     config::Config,
-    engine::ports::{Hsm as _, Memory, TokenStatus},
-    hsm::{Observer, Unobserved},
+    engine::ports::{Hsm as _, Memory, StoreError, TokenStatus},
+    hsm::{Observer, Unobserved, serial_fact},
     kmip::PATH,
     store::{RawStore, sled::SledOptions},
 };
@@ -104,6 +106,70 @@ pub(super) fn status(config: &Config, json: bool) -> Result<ExitCode, Problem> {
     };
     print(&text)?;
     Ok(if status.iter().all(serves) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Puts the serial that a token shows now in the place of the remembered one. Whether the token carries the store's keys, the
+/// next start finds out.
+pub(super) fn rebind(config: &Config, name: Option<&str>) -> Result<ExitCode, Problem> {
+    let mut names = config.hsm.keys();
+    let name = match (name, names.next(), names.next()) {
+        (Some(name), ..) => name,
+        (None, Some(only), None) => only,
+        _ => {
+            return Err(Problem::new("PC-HSM-NAME", "the configuration has several tokens", "choose one with --token"));
+        }
+    };
+    let store = RawStore::open(
+        &config.store.path,
+        SledOptions::default(),
+        Box::new(|reason| tracing::warn!(reason, "the store failed")),
+    );
+    let store = store.explain("PC-STORE-OPEN", config.store.path.display(), "stop the gateway that uses it")?;
+    let unbound = Arc::new(Unbound { store: store.clone(), serials: Mutex::default() });
+    let memory: Arc<dyn Memory> = Arc::clone(&unbound) as Arc<dyn Memory>;
+    let observer: Arc<dyn Observer> = Arc::new(Unobserved);
+    let pool = tokens::connect(config, &memory, &observer)?;
+    let status = pool.status();
+    pool.close();
+    let no_token = || Problem::new("PC-HSM-NAME", format!("there is no token hsm.{name}"), "correct --token");
+    let token = status.iter().find(|token| token.token.0 == name).ok_or_else(no_token)?;
+    if !serves(token) {
+        return Err(Problem::new("PC-HSM-NOT-READY", tokens::describe(token), "mend that, then try again"));
+    }
+    let fact = serial_fact(name);
+    let shown = unbound.serials.lock().remove(&fact).unwrap_or_default();
+    let remembered = store.recall(&fact).explain("PC-STORE-OPEN", "what is known of the token", "")?;
+    let text = |serial: &[u8]| String::from_utf8_lossy(serial).into_owned();
+    let said = match remembered {
+        Some(serial) if serial == shown => format!("hsm.{name} is the token it was: serial {}\n", text(&shown)),
+        before => {
+            store.remember(&fact, &shown).explain("PC-STORE-OPEN", "the new serial cannot be kept", "")?;
+            let before = before.map_or_else(|| "no serial".to_owned(), |serial| format!("serial {}", text(&serial)));
+            format!("hsm.{name} was {before} and is serial {} from now on\n", text(&shown))
+        }
+    };
+    print(&said)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The store's memory without its serials: every token is taken as the first of its name, and no PIN is tried that was refused.
+struct Unbound {
+    store: RawStore,
+    serials: Mutex<BTreeMap<String, Vec<u8>>>,
+}
+
+impl Memory for Unbound {
+    fn recall(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        if name.ends_with("/serial") { Ok(None) } else { self.store.recall(name) }
+    }
+
+    fn remember(&self, name: &str, fact: &[u8]) -> Result<(), StoreError> {
+        if !name.ends_with("/serial") {
+            return self.store.remember(name, fact);
+        }
+        self.serials.lock().insert(name.to_owned(), fact.to_vec());
+        Ok(())
+    }
 }
 
 /// Reaches the tokens once.

@@ -108,6 +108,7 @@ pub const OPERATIONS: &[Row] = {
         row(K::Query, Nothing, &[], Some("kmip:query")),
         row(K::ReadQuotas, Nothing, &["quotas:get"], None),
         row(K::Reconcile, Nothing, &[], None),
+        row(K::Connect, Nothing, &[], None),
         row(K::Archive, Secret, &[], Some("kmip:modify")),
         row(K::Lease, Secret, &[], Some("kmip:use")),
         row(K::Rekey, Secret, &[], Some("kmip:modify")),

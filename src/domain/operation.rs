@@ -130,6 +130,8 @@ operations! {
     ReadQuotas = "read-quotas", Read;
     /// Repairs what a crash left.
     Reconcile = "reconcile", Change;
+    /// Opens a connection; recorded when the client behind it is refused.
+    Connect = "connect", Read;
     /// Archives or recovers.
     Archive = "archive", Change;
     /// Asks for a lease or a usage allocation.

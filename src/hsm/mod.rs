@@ -36,7 +36,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-pub use self::error::ConnectError;
+pub use self::{error::ConnectError, token::serial_fact};
 use self::{
     error::refused,
     health::Keeper,

@@ -118,14 +118,20 @@ fn usable(info: TokenInfo) -> Result<TokenInfo, Trouble> {
     Ok(info)
 }
 
+/// Under which name the serial of a token is remembered.
+#[must_use]
+pub fn serial_fact(token: &str) -> String {
+    format!("hsm/{token}/serial")
+}
+
 /// Compares the serial with the one recorded at first success; records it then.
 pub(super) fn check_serial(memory: &dyn Memory, config: &Config, info: &TokenInfo) -> Result<(), Trouble> {
-    let name = format!("hsm/{}/serial", config.name);
+    let name = serial_fact(&config.name);
     match memory.recall(&name) {
         Ok(Some(serial)) if serial == info.serial => Ok(()),
         Ok(Some(serial)) => Err(Trouble::WrongToken(format!(
             "the token shows serial {:?}, but {:?} was used before; put the old token back, or confirm the new one with \
-             `portcullis hsm rebind`",
+             `portcullis hsm rebind` if it carries the same keys",
             String::from_utf8_lossy(&info.serial),
             String::from_utf8_lossy(&serial),
         ))),

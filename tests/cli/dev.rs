@@ -173,6 +173,57 @@ fn an_unenrolled_client_is_not_authenticated() {
 
     assert!(said.contains("AuthenticationNotSuccessful: the client certificate is not enrolled"), "{said}");
     assert!(gateway.log().contains("add it to [[kmip.clients]]"), "{}", gateway.log());
+    // Its key is on the trail, and that it was refused.
+    let key = portcullis::tls::Identity::read(&files.client, &files.client_key).unwrap().summary.spki_sha256;
+    let trail: String = fs::read_dir(folder.path().join("audit"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let line = trail.lines().find(|line| line.contains(&format!("spki-sha256:{key}"))).expect("a line of the trail");
+    assert!(line.contains(r#""action":"connect""#) && line.contains(r#""reasonCode":"not-enrolled""#), "{line}");
+}
+
+#[test]
+fn the_log_is_as_the_folder_s_configuration_says() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Gateway::dev(folder.path()));
+    let config = folder.path().join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    assert!(text.contains("format = \"text\"\nlevel = \"warn\""), "{text}");
+    fs::write(&config, text.replace("format = \"text\"\nlevel = \"warn\"", "format = \"json\"\nlevel = \"info\""))
+        .unwrap();
+    let gateway = Gateway::dev(folder.path());
+    assert!(gateway.log().lines().any(|line| line.contains(r#""level":"INFO""#)), "{}", gateway.log());
+}
+
+/// Another token behind the name is refused until somebody says that it is meant; whether it has the store's keys, the start
+/// finds out.
+#[test]
+fn another_token_is_confirmed_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, config) = (folder.path().to_str().unwrap(), folder.path().join("config.toml"));
+    let any = "127.0.0.1:0";
+    let dev = ["dev", "--dir", dir, "--kmip", any, "--rest", any, "--ops", any];
+    let rebind = || ends(["hsm", "rebind", "--config", config.to_str().unwrap()]);
+    assert!(Gateway::dev(folder.path()).stop().0.success());
+    let same = rebind();
+    assert!(same.status.success() && text(&same.stdout).contains("is the token it was"), "{same:?}");
+
+    let (token, aside) = (folder.path().join("hsm"), folder.path().join("aside"));
+    fs::rename(&token, &aside).unwrap();
+    let said = refused(dev);
+    assert!(said.contains("PC-HSM-TOKEN") && said.contains("portcullis hsm rebind"), "{said}");
+    let confirmed = rebind();
+    assert!(confirmed.status.success() && text(&confirmed.stdout).contains("from now on"), "{confirmed:?}");
+    assert!(refused(dev).contains("PC-STORE-DAMAGED"), "a token without the store's keys");
+
+    fs::remove_dir_all(&token).unwrap();
+    fs::rename(&aside, &token).unwrap();
+    assert!(refused(dev).contains("PC-HSM-TOKEN"));
+    assert!(rebind().status.success());
+    assert!(Gateway::dev(folder.path()).stop().0.success());
 }
 
 #[test]
