@@ -469,6 +469,8 @@ impl Core {
         if repaired != Default::default() {
             tracing::warn!(?repaired, "what an unclean stop had left was settled");
         }
+        let preparing = Arc::clone(&pool);
+        blocking(move || preparing.prepare()).await?;
         let (config, metrics) = (Arc::clone(config), Arc::clone(metrics));
         Ok(Self { config, metrics, engine, pool, store, trail, signer, lag })
     }

@@ -215,6 +215,12 @@ impl Pool {
             })
     }
 
+    /// Waits until the pair is there under which values leave the tokens. A request has a limit, and on a slow machine the first
+    /// ones would spend it on this.
+    pub fn prepare(&self) {
+        transfer::prepare();
+    }
+
     /// A secret that only this token can compute again, for the gateway's own use: HMAC-SHA-256 of the purpose under the
     /// non-extractable key `portcullis-system:<purpose>`, which is made when it is wanted for the first time. It comes from the
     /// first configured token.

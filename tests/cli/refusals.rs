@@ -115,7 +115,8 @@ fn a_damaged_trail_is_found() {
     let gateway = Gateway::dev(folder.path());
     let dir = folder.path().to_str().unwrap();
     for _ in 0..3 {
-        assert!(ends(["kmip", "create", "--dir", dir]).status.success());
+        let made = ends(["kmip", "create", "--dir", dir]);
+        assert!(made.status.success(), "{}{}", text(&made.stderr), gateway.log());
     }
     gateway.stop();
     let trail = folder.path().join("audit");
