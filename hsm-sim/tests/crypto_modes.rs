@@ -603,3 +603,52 @@ fn every_error_has_its_own_code_or_says_why_it_shares_one() {
         assert_eq!(same, if error.rv() == CKR_KEY_SIZE_RANGE { 2 } else { 1 }, "{error}");
     }
 }
+
+/// SP 800-38A F.3.7: each byte goes through the cipher on its own.
+#[test]
+fn cfb8_is_the_published_one() {
+    let key = secret("2b7e151628aed2a6abf7158809cf4f3c");
+    let params = Params::Iv(hex("000102030405060708090a0b0c0d0e0f"));
+    let plain = hex("6bc1bee22e409f96e93d7e117393172aae2d");
+    let cipher = hex("3b79424c9c0dd436bace9e0ed4586a4f32b9");
+    both_ways(CKM_AES_CFB8, &params, &key, &plain, &cipher);
+}
+
+/// SP 800-38B D.4, three keys.
+#[test]
+fn triple_des_cmac_is_the_published_one() {
+    let key = secret("8aa83bf8cbda10620bc1bf19fbb6cd58bc313d4a371ca8b5");
+    for (message, mac) in [("", "b7a688e122ffaf95"), ("6bc1bee22e409f96", "8e8f293136283797")] {
+        for (mechanism, params, length) in
+            [(CKM_DES3_CMAC, Params::None, 8), (CKM_DES3_CMAC_GENERAL, Params::MacLength(5), 5)]
+        {
+            let mut signer = crypto::signer(mechanism, &params, &key).unwrap();
+            signer.update(&hex(message)).unwrap();
+            let mut made = vec![0; signer.signature_bytes()];
+            signer.finish(&mut made).unwrap();
+            assert_eq!(made, hex(mac)[..length]);
+        }
+    }
+    let short = Key::from_secret(vec![0; 8].into());
+    assert_eq!(crypto::signer(CKM_DES3_CMAC, &Params::None, &short).err(), Some(CryptoError::KeySizeRange));
+}
+
+/// The padding is PKCS#7's to half blocks, and what is under it is RFC 3394's.
+#[test]
+fn key_wrap_with_pkcs7_padding_is_key_wrap_of_the_padded_value() {
+    let key = Key::from_secret(vec![5; 32].into());
+    for length in 8..=40_u8 {
+        let value: Vec<u8> = (0..length).collect();
+        let wrapped = crypto::wrap(CKM_AES_KEY_WRAP_PKCS7, &Params::None, &key, &value).unwrap();
+        let fill = 8 - length % 8;
+        let mut padded = value.clone();
+        padded.extend(std::iter::repeat_n(fill, usize::from(fill)));
+        assert_eq!(*crypto::unwrap(CKM_AES_KEY_WRAP, &Params::None, &key, &wrapped).unwrap(), padded);
+        assert_eq!(*crypto::unwrap(CKM_AES_KEY_WRAP_PKCS7, &Params::None, &key, &wrapped).unwrap(), value);
+    }
+    let error = crypto::wrap(CKM_AES_KEY_WRAP_PKCS7, &Params::None, &key, &[1; 7]).unwrap_err();
+    assert_eq!(error, CryptoError::KeyNotWrappable);
+    let unpadded = crypto::wrap(CKM_AES_KEY_WRAP, &Params::None, &key, &[9; 24]).unwrap();
+    let error = crypto::unwrap(CKM_AES_KEY_WRAP_PKCS7, &Params::None, &key, &unpadded).unwrap_err();
+    assert_eq!(error, CryptoError::WrappedKeyInvalid);
+}

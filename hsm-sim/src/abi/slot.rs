@@ -14,8 +14,8 @@ use crate::{
 
 /// Who made it: not a hardware vendor.
 pub(super) const MANUFACTURER: &str = "hsm-sim";
-/// The module's version.
-pub(super) const VERSION: CK_VERSION = CK_VERSION { major: 0, minor: 1 };
+/// The module's version, numbered after the standard it follows: some programs take a lower one for an old SoftHSM.
+pub(super) const VERSION: CK_VERSION = CK_VERSION { major: 3, minor: 2 };
 
 /// # Safety
 ///
