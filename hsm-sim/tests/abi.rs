@@ -1,14 +1,16 @@
 //! The C interface where the crate above it does not reach: lengths, null pointers, interfaces.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic too")]
-
 #[expect(dead_code, reason = "every test program uses its own part")]
 mod support;
+
+#[expect(dead_code, reason = "every test program uses its own part")]
+#[path = "support/raw.rs"]
+mod raw;
 
 use std::ptr;
 
 use cryptoki_sys::*;
-use support::raw::{Raw, attribute, call, mechanism};
+use raw::{Raw, attribute, call, mechanism};
 
 #[test]
 fn a_length_query_and_a_small_buffer_leave_the_operation_as_it_was() {

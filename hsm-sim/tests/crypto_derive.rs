@@ -1,5 +1,7 @@
 //! Derivation: ECDH and X25519 against the Wycheproof vectors, the derivations behind them, and HKDF.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of a test may panic too")]
+
 use cryptoki_sys::*;
 use hsm_sim::crypto::{
     self, CryptoError, Curve, EcKdf, Hash, HkdfSalt, Kbkdf, KbkdfPart, Key, KeyRef, Number, PairParams, Params, Prf,

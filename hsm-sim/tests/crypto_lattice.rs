@@ -1,7 +1,5 @@
 //! ML-KEM and ML-DSA against the published Wycheproof vectors, and HashML-DSA against its own definition.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic too")]
-
 use cryptoki_sys::*;
 use hsm_sim::crypto::{
     self, CryptoError, Hash, Hedge, Key, LatticePrivateKey, LatticePublicKey, PairParams, ParameterSet, Params,

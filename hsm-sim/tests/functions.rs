@@ -1,14 +1,16 @@
 //! The functions of 3.0 and 3.2, the dual ones, recovery and saved operations, through the C interface.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of a test may panic too")]
-
 #[expect(dead_code, reason = "every test program uses its own part")]
 mod support;
+
+#[expect(dead_code, reason = "every test program uses its own part")]
+#[path = "support/raw.rs"]
+mod raw;
 
 use std::ptr;
 
 use cryptoki_sys::*;
-use support::raw::{Raw, attribute, call, mechanism, mechanism_of};
+use raw::{Raw, attribute, call, mechanism, mechanism_of};
 
 /// Everything about one message of AES-GCM.
 struct Gcm {

@@ -448,8 +448,11 @@ impl Signed<'_> {
     }
 }
 
+/// A half of what a private key of Ed448 expands to.
+type Half = Zeroizing<[u8; KEY_BYTES]>;
+
 /// The secret scalar and the prefix of a private key.
-fn expand(private: &[u8; KEY_BYTES]) -> Result<(Zeroizing<[u8; KEY_BYTES]>, Zeroizing<[u8; KEY_BYTES]>)> {
+fn expand(private: &[u8; KEY_BYTES]) -> Result<(Half, Half)> {
     let mut digest = Zeroizing::new([0; SIGNATURE_BYTES]);
     shake256(&[private], &mut *digest)?;
     let (scalar, prefix) = digest.split_at(KEY_BYTES);

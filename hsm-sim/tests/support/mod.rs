@@ -5,8 +5,6 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of a test may panic too")]
 
-pub(crate) mod raw;
-
 use std::{
     ffi::CString,
     fs,

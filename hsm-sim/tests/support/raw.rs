@@ -1,9 +1,13 @@
 //! The C interface as a C program has it, for what the crate above it does not reach.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic too")]
+
 use std::{ffi::CString, ptr};
 
 use cryptoki_sys::*;
 use tempfile::TempDir;
+
+use crate::support::{self, USER_PIN};
 
 /// A module of its own with a session that is logged in.
 pub(crate) struct Raw {
@@ -30,9 +34,9 @@ impl Raw {
     }
 
     pub(crate) fn with_config(lines: &str) -> Self {
-        let folder = super::new_store(lines);
+        let folder = support::new_store(lines);
         let copy = folder.path().join("module.so");
-        std::fs::copy(super::module(), &copy).unwrap();
+        std::fs::copy(support::module(), &copy).unwrap();
         // SAFETY: the module has no initialisers that matter.
         let library = unsafe { Pkcs11::new(&copy) }.unwrap();
         let mut interface = ptr::null_mut();
@@ -57,8 +61,8 @@ impl Raw {
         let mut session = 0;
         assert_eq!(call!(raw, C_OpenSession(raw.slot, flags, ptr::null_mut(), None, &raw mut session)), CKR_OK);
         raw.session = session;
-        let pin = super::USER_PIN.as_ptr().cast_mut();
-        assert_eq!(call!(raw, C_Login(session, CKU_USER, pin, super::USER_PIN.len() as CK_ULONG)), CKR_OK);
+        let pin = USER_PIN.as_ptr().cast_mut();
+        assert_eq!(call!(raw, C_Login(session, CKU_USER, pin, USER_PIN.len() as CK_ULONG)), CKR_OK);
         raw
     }
 

@@ -113,7 +113,7 @@ impl SecretKey {
     }
 
     pub(in crate::crypto) fn des3_cmac(&self) -> Result<&Cmac> {
-        self.0.des3_cmac.get_or_try(|| Cmac::des3(&*self.triple_des()?))
+        self.0.des3_cmac.get_or_try(|| Cmac::des3(&self.triple_des()?))
     }
 
     /// A started HMAC.
