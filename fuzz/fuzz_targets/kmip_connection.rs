@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
     RUNTIME.block_on(async move {
         let bench = Bench::new(Authorizer::default());
         let settings = Settings { interop: true, ..Settings::default() };
-        let service = Arc::new(Service { engine: Arc::clone(&bench.engine), settings });
+        let service = Arc::new(Service::new(Arc::clone(&bench.engine), settings));
         let principal = Principal {
             name: Some("fuzz".into()),
             project: ProjectId("fuzz".into()),

@@ -34,6 +34,9 @@ const TOKEN_LABEL: &str = "portcullis-dev";
 const CLIENT: &str = "demo";
 /// Where KMIP over HTTPS listens.
 const HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5695);
+/// Files of the passwords that the published test cases send; they count for loopback only, beside the certificate.
+const USERS: &[(&str, &str)] =
+    &[("fred", "password1"), ("barney", "secret2"), ("device-1", "secret"), ("device-2", "passwd")];
 const WRITABLE: &str = "give a folder that you may write with --dir";
 
 /// Runs it.
@@ -80,6 +83,16 @@ fn prepare(folder: &Path, arguments: &DevArguments) -> Result<Config, Problem> {
     let files = make_dev_files(&tls, CLIENT, SystemClock.now().seconds())?;
     let path = folder.join("config.toml");
     if !path.exists() {
+        let users = folder.join("users");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&users).explain(
+            "PC-DEV-FOLDER",
+            users.display(),
+            WRITABLE,
+        )?;
+        for (name, password) in USERS {
+            let file = users.join(name);
+            write_private(&file, password.as_bytes()).explain("PC-DEV-FOLDER", file.display(), WRITABLE)?;
+        }
         let text = configuration(&files, arguments)?;
         write_private(&path, text.as_bytes()).explain("PC-DEV-FOLDER", path.display(), WRITABLE)?;
     }
@@ -159,6 +172,30 @@ name = "{CLIENT}"
 spki_sha256 = "{key}"
 project = "{CLIENT}"
 roles = ["admin"]
+
+# Users and devices that the published test cases prove by the credential of their messages.
+[[kmip.users]]
+name = "Fred"
+password_file = "users/fred"
+[[kmip.users]]
+name = "Barney"
+password_file = "users/barney"
+[[kmip.devices]]
+name = "device-1"
+serial_number = "serNum123456"
+password_file = "users/device-1"
+device_identifier = "devID2233"
+network_identifier = "netID9000"
+machine_identifier = "machineID1"
+media_identifier = "mediaID313"
+[[kmip.devices]]
+name = "device-2"
+serial_number = "serNum101010"
+password_file = "users/device-2"
+device_identifier = "devID4444"
+network_identifier = "netID9"
+machine_identifier = "machineID1111"
+media_identifier = "mediaID0000"
 
 [rest.auth]
 mode = "unauthenticated"

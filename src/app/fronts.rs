@@ -1,12 +1,16 @@
 //! The front ends on their listeners: who a connection or request is, and which service answers it.
 
-use std::{fs, net::SocketAddr, sync::Arc};
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use axum::{
     Router,
     http::{HeaderMap, Method},
 };
-use kmip_codec::{Limits, ProtocolVersion};
+use kmip_codec::{
+    Limits, ProtocolVersion,
+    payload::ValidationInformation,
+    spec::enums::{ValidationAuthorityType, ValidationType},
+};
 use tower_http::timeout::TimeoutLayer;
 
 use super::{
@@ -16,8 +20,8 @@ use super::{
 };
 use crate::{
     authn::{
-        BearerToken, BearerTokens, Clients, EnrolledClient, Keystone, KeystoneSettings, Refusal, RestAuthenticator,
-        RestClaim,
+        BearerToken, BearerTokens, Clients, Credentials, Device, EnrolledClient, Keystone, KeystoneSettings, Refusal,
+        RestAuthenticator, RestClaim, User,
     },
     barbican::{self, AuthRefusal, Authenticate},
     config::{self, AuthMode, Config},
@@ -46,9 +50,11 @@ pub(super) struct KmipFront {
 impl KmipFront {
     pub(super) fn new(core: &Core) -> Result<Self, Problem> {
         let settings = kmip_settings(&core.config);
+        let credentials = credentials(&core.config)?;
+        let memory = Some(Arc::clone(&core.memory));
         Ok(Self {
             clients: Arc::new(clients(&core.config)?),
-            service: Arc::new(kmip::Service { engine: Arc::clone(&core.engine), settings }),
+            service: Arc::new(kmip::Service::with(Arc::clone(&core.engine), settings, credentials, memory)),
             metrics: Arc::clone(&core.metrics),
         })
     }
@@ -127,6 +133,75 @@ pub(super) fn clients(config: &Config) -> Result<Clients, Problem> {
         .map_err(|mistakes| Problem::new("PC-KMIP-CLIENTS", mistakes.join("\n"), "correct [[kmip.clients]]"))
 }
 
+/// The users and devices behind the clients.
+fn credentials(config: &Config) -> Result<Credentials, Problem> {
+    let secret = |path: &Option<PathBuf>| -> Result<Option<SecretValue>, Problem> {
+        let Some(path) = path else { return Ok(None) };
+        let read = fs::read(path).explain("PC-KMIP-PASSWORD", path.display(), "name the file with the password")?;
+        let read = zeroize::Zeroizing::new(read);
+        Ok(Some(SecretValue::new(read.trim_ascii_end().to_vec())))
+    };
+    let mut users = Vec::new();
+    for user in &config.kmip.users {
+        let one_time_secret = match &user.one_time_password_file {
+            None => None,
+            Some(path) => {
+                let read =
+                    fs::read(path).explain("PC-KMIP-PASSWORD", path.display(), "name the file with the secret")?;
+                let text = zeroize::Zeroizing::new(String::from_utf8_lossy(&read).trim().to_owned());
+                let bytes = crate::crypto::hash::from_hex(&text);
+                let remedy = "write the secret as hexadecimal digits";
+                Some(SecretValue::new(bytes.explain("PC-KMIP-PASSWORD", path.display(), remedy)?))
+            }
+        };
+        users.push(User { name: user.name.clone(), password: secret(&user.password_file)?, one_time_secret });
+    }
+    let mut devices = Vec::new();
+    for device in &config.kmip.devices {
+        devices.push(Device {
+            name: device.name.clone(),
+            serial_number: device.serial_number.clone(),
+            password: secret(&device.password_file)?,
+            device_identifier: device.device_identifier.clone(),
+            network_identifier: device.network_identifier.clone(),
+            machine_identifier: device.machine_identifier.clone(),
+            media_identifier: device.media_identifier.clone(),
+        });
+    }
+    let refuse = config.kmip.unknown_credentials == config::UnknownCredentials::Refuse;
+    Credentials::new(users, devices, refuse, SystemClock.now()).map_err(|mistakes| {
+        Problem::new("PC-KMIP-USERS", mistakes.join("\n"), "correct [[kmip.users]] and [[kmip.devices]]")
+    })
+}
+
+fn validation(from: &config::KmipValidation) -> ValidationInformation {
+    use config::{ValidationAuthority as Authority, ValidationKind as Kind};
+    let small = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+    ValidationInformation {
+        authority_type: match from.authority {
+            Authority::Unspecified => ValidationAuthorityType::UNSPECIFIED,
+            Authority::Nist => ValidationAuthorityType::NISTCMVP,
+            Authority::CommonCriteria => ValidationAuthorityType::COMMON_CRITERIA,
+        },
+        authority_country: from.country.clone(),
+        authority_uri: from.authority_uri.clone(),
+        version_major: small(from.version_major.small()),
+        version_minor: from.version_minor.map(|minor| small(minor.small())),
+        validation_type: match from.kind {
+            Kind::Unspecified => ValidationType::UNSPECIFIED,
+            Kind::Hardware => ValidationType::HARDWARE,
+            Kind::Software => ValidationType::SOFTWARE,
+            Kind::Firmware => ValidationType::FIRMWARE,
+            Kind::Hybrid => ValidationType::HYBRID,
+        },
+        level: small(from.level.small()),
+        certificate_identifier: from.certificate_identifier.clone(),
+        certificate_uri: from.certificate_uri.clone(),
+        vendor_uri: from.vendor_uri.clone(),
+        profiles: from.profiles.clone(),
+    }
+}
+
 fn kmip_settings(config: &Config) -> kmip::Settings {
     let mut versions: Vec<ProtocolVersion> = config
         .kmip
@@ -144,6 +219,7 @@ fn kmip_settings(config: &Config) -> kmip::Settings {
             ..Limits::AUTHENTICATED
         },
         interop: config.kmip.interop,
+        validations: config.kmip.validations.iter().map(validation).collect(),
         idle: config.kmip.idle_seconds.seconds(),
         message_timeout: config.kmip.message_seconds.seconds(),
     }

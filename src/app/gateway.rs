@@ -384,6 +384,7 @@ pub(super) struct Core {
     pub(super) config: Arc<Config>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) engine: Arc<Engine>,
+    pub(super) memory: Arc<dyn Memory>,
     pub(super) pool: Arc<Pool>,
     store: Arc<WatchedStore>,
     pub(super) trail: Arc<FileSink>,
@@ -472,7 +473,7 @@ impl Core {
         let preparing = Arc::clone(&pool);
         blocking(move || preparing.prepare()).await?;
         let (config, metrics) = (Arc::clone(config), Arc::clone(metrics));
-        Ok(Self { config, metrics, engine, pool, store, trail, signer, lag })
+        Ok(Self { config, metrics, engine, memory, pool, store, trail, signer, lag })
     }
 
     /// What readiness and metrics ask.

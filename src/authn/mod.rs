@@ -6,11 +6,13 @@
 
 mod bearer;
 mod certificate;
+mod credential;
 mod keystone;
 mod unauthenticated;
 
 pub use bearer::{BearerToken, BearerTokens};
 pub use certificate::{Clients, EnrolledClient};
+pub use credential::{CredentialClaim, CredentialRefusal, Credentials, Device, DeviceClaim, Proof, User};
 pub use keystone::{Keystone, KeystoneError, KeystoneSettings};
 pub use unauthenticated::DEFAULT_ROLE;
 

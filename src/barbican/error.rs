@@ -167,6 +167,8 @@ const fn row(kind: ErrorKind) -> (StatusCode, Text) {
         | K::AttributeMultiValued
         | K::AttributeMissing
         | K::TooManyAttributes
+        | K::WrongDataType
+        | K::OutOfRange
         | K::FormatUnsupported
         | K::WrongObjectType
         | K::WrappingKeyMissing

@@ -97,6 +97,10 @@ kinds! {
     AttributeMultiValued = "attribute-multi-valued";
     /// No such attribute, or no such instance of it.
     AttributeMissing = "attribute-missing";
+    /// The attribute's value has another type than the operation takes.
+    WrongDataType = "wrong-data-type";
+    /// The result would be out of range.
+    OutOfRange = "out-of-range";
     /// Too many attribute instances.
     TooManyAttributes = "too-many-attributes";
     /// The key cannot be given in that format.

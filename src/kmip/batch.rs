@@ -1,38 +1,146 @@
 //! What the items of one message share: who asks, the version, the ID placeholder and earlier results (contract §4).
 
+use std::sync::Arc;
+
 use kmip_codec::{
     ProtocolVersion, UniqueIdentifier as WireId,
     attribute::Attributes as WireAttributes,
-    payload::Data,
-    spec::enums::{Operation, ResultReason, UniqueIdentifierEnumeration as Earlier},
+    message::ResponseItem,
+    payload::{Data, Response},
+    spec::enums::{DataEnumeration, Operation, ResultReason, UniqueIdentifierEnumeration as Earlier},
     version::V2_0,
 };
 
-use super::{attributes, connection::Peer, error::Refusal, message::Service, values};
+use super::{attributes, error::Refusal, message::Service, tickets::Rights, values};
 use crate::{
-    domain::{Attribute, AttributeKind, AttributeValue, ObjectType, SecretValue, UniqueIdentifier, audit::Protocol},
-    engine::{self, Caller, ops},
+    domain::{
+        Attribute, AttributeKind, AttributeValue, ObjectType, Principal, SecretValue, Timestamp, UniqueIdentifier,
+        access::Grants, audit::Protocol, secret::SecretFacet,
+    },
+    engine::{self, Caller, Transaction, ops},
 };
+
+/// Who a message is from.
+#[derive(Clone, Debug)]
+pub(super) struct Who {
+    /// The client, or a user or device behind it.
+    pub principal: Principal,
+    /// Its address without port.
+    pub address: String,
+    /// What its ticket allows; `None` is everything that the principal may do.
+    pub rights: Option<Arc<Rights>>,
+    /// Whether a credential proved a user or device behind the client.
+    pub personal: bool,
+}
 
 /// One message while its items run.
 pub(super) struct Exchange<'a> {
     pub(super) service: &'a Service,
     pub(super) version: ProtocolVersion,
     caller: Caller,
+    rights: Option<Arc<Rights>>,
+    personal: bool,
+    operation: Option<Operation>,
     placeholder: Option<UniqueIdentifier>,
     results: Vec<(Operation, Vec<UniqueIdentifier>)>,
+    outputs: Vec<(DataEnumeration, SecretValue)>,
+    polled: Option<ResponseItem<Response>>,
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn new(service: &'a Service, peer: &Peer, request: &str, version: ProtocolVersion) -> Self {
+    pub(super) fn new(
+        service: &'a Service,
+        who: Who,
+        request: &str,
+        version: ProtocolVersion,
+        transaction: Option<Arc<Transaction>>,
+    ) -> Self {
         let caller = Caller {
-            principal: peer.principal.clone(),
+            principal: who.principal,
             protocol: Protocol::Kmip,
             request: request.to_owned(),
-            address: Some(peer.address.clone()),
-            transaction: None,
+            address: Some(who.address),
+            transaction,
         };
-        Self { service, version, caller, placeholder: None, results: Vec::new() }
+        Self {
+            service,
+            version,
+            caller,
+            rights: who.rights,
+            personal: who.personal,
+            operation: None,
+            placeholder: None,
+            results: Vec::new(),
+            outputs: Vec::new(),
+            polled: None,
+        }
+    }
+
+    /// Who asks.
+    pub(super) const fn principal(&self) -> &Principal {
+        &self.caller.principal
+    }
+
+    /// Whether what the items do may still be undone.
+    pub(super) const fn may_be_undone(&self) -> bool {
+        self.caller.transaction.is_some()
+    }
+
+    /// Now.
+    pub(super) fn now(&self) -> Timestamp {
+        self.service.engine.ports().clock.now()
+    }
+
+    /// Random bytes for values that nobody can guess.
+    pub(super) fn random(&self, bytes: usize) -> Vec<u8> {
+        let mut value = vec![0; bytes];
+        self.service.engine.ports().chance.fill(&mut value);
+        value
+    }
+
+    /// Adds the project's defaults to a new object's attributes and holds them against its constraints.
+    ///
+    /// # Errors
+    ///
+    /// *Constraint Violation*, or what the store says.
+    pub(super) fn stand(&self, object_type: ObjectType, attributes: &mut Vec<Attribute>) -> Result<(), Refusal> {
+        self.service.standing.apply(&self.caller.principal.project, object_type, attributes)
+    }
+
+    /// Begins an item.
+    ///
+    /// # Errors
+    ///
+    /// *Not Authorised* for an operation that the message's ticket does not allow.
+    pub(super) fn begin(&mut self, operation: Operation) -> Result<(), Refusal> {
+        self.operation = Some(operation);
+        match &self.rights {
+            Some(rights) if !rights.allow(operation) => Err(not_authorised()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the message's ticket allows an operation.
+    pub(super) fn allows(&self, operation: Operation) -> bool {
+        self.rights.as_ref().is_none_or(|rights| rights.allow(operation))
+    }
+
+    /// The Barbican side of a new object: what a user or device behind the client makes is its own.
+    pub(super) fn facet(&self) -> SecretFacet {
+        let grants = self.personal.then(|| {
+            let now = self.now();
+            Grants { project_access: false, users: Vec::new(), created: now, updated: now }
+        });
+        SecretFacet { grants, ..SecretFacet::default() }
+    }
+
+    /// The answer of another operation that stands for this item's, as Poll has it.
+    pub(super) fn answer_with(&mut self, answer: ResponseItem<Response>) {
+        self.polled = Some(answer);
+    }
+
+    pub(super) fn take_polled(&mut self) -> Option<ResponseItem<Response>> {
+        self.polled.take()
     }
 
     /// Runs a use case for this message's client.
@@ -74,6 +182,14 @@ impl<'a> Exchange<'a> {
     /// *Item Not Found* or *Object Not Found* for what is no identifier of ours; the same for an empty placeholder in 1.x
     /// and *Invalid Message* from 2.0.
     pub(super) fn object(&self, named: Option<&WireId>) -> Result<UniqueIdentifier, Refusal> {
+        let object = self.named(named)?;
+        match (&self.rights, self.operation) {
+            (Some(rights), Some(operation)) if !rights.allow_object(operation, object) => Err(not_authorised()),
+            _ => Ok(object),
+        }
+    }
+
+    fn named(&self, named: Option<&WireId>) -> Result<UniqueIdentifier, Refusal> {
         let found = match named {
             None => self.placeholder,
             Some(WireId::Text(text) | WireId::Name(text)) => return text.parse().map_err(|_not_ours| self.not_found()),
@@ -99,32 +215,49 @@ impl<'a> Exchange<'a> {
         // Which operation's results, and which of them (KMIP 2.0 §11.54).
         let (operation, position) = match which {
             Earlier::ID_PLACEHOLDER => return self.placeholder,
+            Earlier::CERTIFY => (Operation::CERTIFY, 0),
             Earlier::CREATE => (Operation::CREATE, 0),
             Earlier::CREATE_KEY_PAIR | Earlier::CREATE_KEY_PAIR_PRIVATE_KEY => (Operation::CREATE_KEY_PAIR, 0),
             Earlier::CREATE_KEY_PAIR_PUBLIC_KEY => (Operation::CREATE_KEY_PAIR, 1),
+            Earlier::CREATE_SPLIT_KEY => (Operation::CREATE_SPLIT_KEY, 0),
+            Earlier::DERIVE_KEY => (Operation::DERIVE_KEY, 0),
+            Earlier::IMPORT => (Operation::IMPORT, 0),
+            Earlier::JOIN_SPLIT_KEY => (Operation::JOIN_SPLIT_KEY, 0),
             Earlier::LOCATE => (Operation::LOCATE, 0),
             Earlier::REGISTER => (Operation::REGISTER, 0),
             Earlier::CREATE_USER => (Operation::CREATE_USER, 0),
             Earlier::CREATE_GROUP => (Operation::CREATE_GROUP, 0),
             Earlier::CREATE_CREDENTIAL => (Operation::CREATE_CREDENTIAL, 0),
+            Earlier::RE_KEY => (Operation::RE_KEY, 0),
+            Earlier::RE_CERTIFY => (Operation::RE_CERTIFY, 0),
+            Earlier::RE_KEY_KEY_PAIR | Earlier::RE_KEY_KEY_PAIR_PRIVATE_KEY => (Operation::RE_KEY_KEY_PAIR, 0),
+            Earlier::RE_KEY_KEY_PAIR_PUBLIC_KEY => (Operation::RE_KEY_KEY_PAIR, 1),
             _ => return None,
         };
         let results = self.results.iter().rev().find(|(of, _)| *of == operation);
         results.and_then(|(_, ids)| ids.get(position).copied())
     }
 
-    /// The data of a cryptographic request.
+    /// The data of a cryptographic request; from 2.0 on it may be what an earlier item put out.
     ///
     /// # Errors
     ///
-    /// *Invalid Message* when there is none, *Feature Not Supported* for references to earlier outputs.
+    /// *Invalid Message* when there is none, *Invalid Field* for an output that does not exist.
     pub(super) fn data(&self, data: Option<Data>) -> Result<SecretValue, Refusal> {
-        match data {
-            Some(Data::Bytes(bytes)) => Ok(values::secret(bytes)),
-            Some(Data::Enumeration(_) | Data::Integer(_)) => {
-                Err(Refusal::new(ResultReason::FEATURE_NOT_SUPPORTED, "earlier outputs cannot be referred to yet"))
-            }
-            None => Err(Refusal::new(ResultReason::INVALID_MESSAGE, "the data is missing")),
+        let found = match data {
+            Some(Data::Bytes(bytes)) => return Ok(values::secret(bytes)),
+            None => return Err(Refusal::new(ResultReason::INVALID_MESSAGE, "the data is missing")),
+            Some(Data::Enumeration(of)) => self.outputs.iter().rev().find(|(kind, _)| *kind == of),
+            Some(Data::Integer(position)) => usize::try_from(position).ok().and_then(|at| self.outputs.get(at)),
+        };
+        let missing = || Refusal::new(ResultReason::INVALID_FIELD, "no earlier item of the message has this output");
+        found.map(|(_, value)| value.duplicate()).ok_or_else(missing)
+    }
+
+    /// Remembers what an item put out, for later items of the message.
+    pub(super) fn put_out(&mut self, kind: DataEnumeration, value: SecretValue) {
+        if self.version >= V2_0 {
+            self.outputs.push((kind, value));
         }
     }
 
@@ -156,4 +289,8 @@ impl<'a> Exchange<'a> {
         }
         Ok(explicit)
     }
+}
+
+fn not_authorised() -> Refusal {
+    Refusal::new(ResultReason::NOT_AUTHORISED, "the ticket gives no right to this")
 }

@@ -63,7 +63,7 @@ where
     converse(stream, None, &service, &drain).await;
 }
 
-async fn converse<S>(mut stream: S, peer: Option<&Peer>, service: &Service, drain: &CancellationToken)
+async fn converse<S>(mut stream: S, peer: Option<&Peer>, service: &Arc<Service>, drain: &CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {

@@ -69,6 +69,8 @@ routes! {
     Query QUERY => ops::query::query;
     ReKeyKeyPair RE_KEY_KEY_PAIR => ops::rekey::re_key_key_pair;
     DiscoverVersions DISCOVER_VERSIONS => ops::query::discover_versions;
+    Cancel CANCEL => ops::asynchronous::cancel;
+    Poll POLL => ops::asynchronous::poll;
     Encrypt ENCRYPT => ops::crypt::encrypt;
     Decrypt DECRYPT => ops::crypt::decrypt;
     Sign SIGN => ops::crypt::sign;
@@ -83,8 +85,18 @@ routes! {
     Export EXPORT => ops::transfer::export;
     Hash HASH => ops::crypt::hash;
     Log LOG => ops::query::log;
+    Login LOGIN => ops::session::login;
+    Logout LOGOUT => ops::session::logout;
+    DelegatedLogin DELEGATED_LOGIN => ops::session::delegated_login;
+    AdjustAttribute ADJUST_ATTRIBUTE => ops::attributes::adjust_attribute;
     SetAttribute SET_ATTRIBUTE => ops::attributes::set_attribute;
+    Pkcs11 PKCS_11 => ops::pkcs11::pkcs11;
     Interop INTEROP => ops::query::interop, if |settings| settings.interop;
+    SetDefaults SET_DEFAULTS => ops::standing::set_defaults;
+    SetConstraints SET_CONSTRAINTS => ops::standing::set_constraints;
+    GetConstraints GET_CONSTRAINTS => ops::standing::get_constraints;
+    QueryAsynchronousRequests QUERY_ASYNCHRONOUS_REQUESTS => ops::asynchronous::query_asynchronous_requests;
+    Process PROCESS => ops::asynchronous::process;
     Ping PING => ops::query::ping;
     CreateGroup CREATE_GROUP => ops::accounts::create_group;
     Obliterate OBLITERATE => ops::accounts::obliterate;
@@ -101,6 +113,25 @@ pub(super) fn offered(settings: &Settings, version: ProtocolVersion) -> impl Ite
         .map(|route| route.operation)
 }
 
+/// What is done for good: not in a batch that may be undone.
+const FOR_GOOD: &[Operation] = &[
+    Operation::RNG_SEED,
+    Operation::LOGIN,
+    Operation::LOGOUT,
+    Operation::DELEGATED_LOGIN,
+    Operation::POLL,
+    Operation::CANCEL,
+    Operation::PROCESS,
+    Operation::PKCS_11,
+    Operation::SET_DEFAULTS,
+    Operation::SET_CONSTRAINTS,
+    Operation::SET_ENDPOINT_ROLE,
+    Operation::RE_PROVISION,
+    Operation::NOTIFY,
+    Operation::PUT,
+    Operation::OBLITERATE,
+];
+
 /// Decodes a payload and runs its handler.
 pub(super) async fn run(
     exchange: &mut Exchange<'_>,
@@ -114,6 +145,10 @@ pub(super) async fn run(
             route.operation == operation && (route.enabled)(settings) && operations::exists(operation, exchange.version)
         })
         .ok_or_else(|| Refusal::new(ResultReason::OPERATION_NOT_SUPPORTED, "the operation is not offered"))?;
+    exchange.begin(operation)?;
+    if exchange.may_be_undone() && FOR_GOOD.contains(&operation) {
+        return Err(Refusal::new(ResultReason::FEATURE_NOT_SUPPORTED, "what the operation does cannot be undone"));
+    }
     let request = Request::decode(operation, exchange.version, payload)
         .map_err(|error| Refusal::malformed(&error, exchange.version))?;
     (route.run)(exchange, request).await

@@ -106,6 +106,8 @@ const fn row(kind: ErrorKind) -> Row {
         E::AttributeSingleValued => split(R::ILLEGAL_OPERATION, R::ATTRIBUTE_SINGLE_VALUED),
         E::AttributeMultiValued => split(R::ILLEGAL_OPERATION, R::MULTI_VALUED_ATTRIBUTE),
         E::AttributeMissing => split(R::ITEM_NOT_FOUND, R::ATTRIBUTE_NOT_FOUND),
+        E::WrongDataType => split(R::INVALID_FIELD, R::INVALID_DATA_TYPE),
+        E::OutOfRange => split(R::INVALID_FIELD, R::NUMERIC_RANGE),
         E::TooManyAttributes => split(R::INDEX_OUT_OF_BOUNDS, R::SERVER_LIMIT_EXCEEDED),
         E::FormatUnsupported => same(R::KEY_FORMAT_TYPE_NOT_SUPPORTED),
         E::WrappingKeyMissing => split(R::ITEM_NOT_FOUND, R::WRAPPING_OBJECT_NOT_FOUND),

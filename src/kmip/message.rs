@@ -6,23 +6,31 @@ use kmip_codec::{
     DecodeError, DecodeErrorKind, Limits, ProtocolVersion,
     codec::DateTime,
     message::{
-        Credential, RequestHeader, RequestItem, RequestMessage, ResponseHeader, ResponseItem, ResponseMessage,
-        peek_version,
+        Credential, EphemeralFields, RequestHeader, RequestItem, RequestMessage, ResponseHeader, ResponseItem,
+        ResponseMessage, TicketCredential, peek_version,
     },
-    payload::Response,
-    spec::enums::{AsynchronousIndicator, BatchErrorContinuationOption, Operation, ResultReason},
+    payload::{Response, ValidationInformation},
+    spec::enums::{AsynchronousIndicator, BatchErrorContinuationOption, Operation, ResultReason, ResultStatus},
     ttlv::Item,
     version::{SUPPORTED, V1_4, V2_0, V2_1},
 };
 use zeroize::Zeroizing;
 
 use super::{
-    batch::Exchange,
+    asynchronous::{ABOUT, Pending},
+    batch::{Exchange, Who},
     connection::Peer,
     dispatch,
     error::{Refusal, decode_reason},
+    standing::Standing,
+    streams::Streams,
+    tickets::Tickets,
 };
-use crate::engine::Engine;
+use crate::{
+    authn::{CredentialClaim, Credentials, DeviceClaim},
+    domain::{Timestamp, algorithm::HashingAlgorithm},
+    engine::{Engine, Transaction, ports::Memory},
+};
 
 /// What the KMIP front end may do and how much it takes.
 #[derive(Clone, Debug)]
@@ -33,6 +41,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Whether the Interop operation is answered; for conformance tests only.
     pub interop: bool,
+    /// Validations of the HSM, in the operator's words.
+    pub validations: Vec<ValidationInformation>,
     /// How long a connection may be idle.
     pub idle: std::time::Duration,
     /// How long a message may take to arrive once it has begun.
@@ -45,6 +55,7 @@ impl Default for Settings {
             versions: SUPPORTED.into_iter().filter(|version| *version <= V2_1).collect(),
             limits: Limits::AUTHENTICATED,
             interop: false,
+            validations: Vec::new(),
             idle: std::time::Duration::from_secs(1800),
             message_timeout: std::time::Duration::from_secs(30),
         }
@@ -57,13 +68,57 @@ pub struct Service {
     pub engine: Arc<Engine>,
     /// Limits and switches.
     pub settings: Settings,
+    credentials: Credentials,
+    pub(super) tickets: Tickets,
+    pub(super) streams: Streams,
+    pub(super) pending: Pending,
+    pub(super) standing: Standing,
 }
 
 type Answer = ResponseItem<Response>;
 
+/// A fault of the message as a whole, and whether each item tells it rather than one item without operation.
+struct Fault {
+    refusal: Refusal,
+    by_item: bool,
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, by_item: false }
+    }
+}
+
 impl Service {
+    /// A front end without enrolled users and devices, and without a memory of defaults and constraints.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, settings: Settings) -> Self {
+        Self::with(engine, settings, Credentials::default(), None)
+    }
+
+    /// A front end.
+    #[must_use]
+    pub fn with(
+        engine: Arc<Engine>,
+        settings: Settings,
+        credentials: Credentials,
+        memory: Option<Arc<dyn Memory>>,
+    ) -> Self {
+        let mut mark = [0; 8];
+        engine.ports().chance.fill(&mut mark);
+        Self {
+            engine,
+            settings,
+            credentials,
+            tickets: Tickets::default(),
+            streams: Streams::default(),
+            pending: Pending::new(mark),
+            standing: Standing::new(memory),
+        }
+    }
+
     /// Answers one message. The answer is always a whole, well-formed message.
-    pub async fn answer(&self, peer: &Peer, request: &str, bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    pub async fn answer(self: &Arc<Self>, peer: &Peer, request: &str, bytes: &[u8]) -> Zeroizing<Vec<u8>> {
         let newest = self.newest();
         let message = match RequestMessage::decode(bytes, &self.settings.limits) {
             Ok(message) => message,
@@ -74,15 +129,36 @@ impl Service {
             let error = DecodeError::new(0, DecodeErrorKind::UnsupportedVersion(asked));
             return self.whole_failure(newest, asked, &error.to_string(), decode_reason(error.kind, asked));
         };
-        let header = self.header(asked, version, request, message.header.client_correlation_value.clone());
+        let mut header = self.header(asked, version, request, message.header.client_correlation_value.clone());
         let size_max = message.header.maximum_response_size.and_then(|size| usize::try_from(size).ok());
         let single = match message.items.as_slice() {
             [only] => Some((only.operation, only.id.clone())),
             _ => None,
         };
-        let items = match check_header(&message.header, &message.items, version) {
-            Err(refusal) => vec![ResponseItem::failure(None, refusal.reason, refusal.message)],
-            Ok(()) => self.batch(peer, request, version, message).await,
+        if let Some(value) = &message.header.client_correlation_value {
+            tracing::debug!(request, client_correlation_value = value, "a client names its message");
+        }
+        let operations: Vec<_> = message.items.iter().map(|item| (item.operation, item.id.clone())).collect();
+        let answered = async {
+            check_items(&message.items, version)?;
+            let who = self.who(peer, &message.header, version, &mut header)?;
+            if is_asynchronous(&message.header, version, &operations) {
+                let now = self.engine.ports().clock.now();
+                Ok(self.pending.submit(self, who, request, version, bytes, &operations, now)?)
+            } else {
+                let answers = self.run_batch(who, request, version, message, |_| true).await;
+                Ok(answers.into_iter().flatten().collect())
+            }
+        };
+        let items: Vec<Answer> = match answered.await {
+            Ok(items) => items,
+            Err(Fault { refusal, by_item: false }) => vec![Answer::failure(None, refusal.reason, refusal.message)],
+            // One item fails, and the batch stops there.
+            Err(Fault { refusal, by_item: true }) => {
+                let (operation, id) = operations.into_iter().next().unzip();
+                let failure = Answer::failure(operation, refusal.reason, refusal.message);
+                vec![Answer { id: id.flatten(), ..failure }]
+            }
         };
         let answer = ResponseMessage { header, items };
         match answer.encode() {
@@ -114,37 +190,128 @@ impl Service {
         }
     }
 
-    async fn batch(
+    /// Who asks: the client that its certificate proves, narrowed by every credential of the header.
+    fn who(
         &self,
         peer: &Peer,
+        header: &RequestHeader,
+        version: ProtocolVersion,
+        answer: &mut ResponseHeader,
+    ) -> Result<Who, Fault> {
+        let now = self.engine.ports().clock.now();
+        let mut who =
+            Who { principal: peer.principal.clone(), address: peer.address.clone(), rights: None, personal: false };
+        for credential in header.authentication.iter().flat_map(|it| &it.credentials) {
+            if let Credential::Ticket(TicketCredential { ticket }) = credential {
+                let admitted = self.tickets.admit(ticket.ticket_value.expose_secret(), &peer.principal, now);
+                let admission =
+                    admitted.map_err(|refused| Fault { refusal: refused.refusal, by_item: refused.by_item })?;
+                who.principal = admission.principal;
+                who.rights = admission.rights;
+                continue;
+            }
+            let Some(claim) = claim(credential) else {
+                // No attestation is asked for, and none can be verified: what claims to be one proves nothing.
+                let reason = match credential {
+                    Credential::Attestation(_) => ResultReason::ATTESTATION_FAILED,
+                    _ => ResultReason::AUTHENTICATION_NOT_SUCCESSFUL,
+                };
+                return Err(Refusal::new(reason, "credentials of this type are not accepted").into());
+            };
+            match self.credentials.verify(&who.principal, &claim, now) {
+                Ok(Some(proof)) => {
+                    who.principal = proof.principal;
+                    who.personal = true;
+                    answer.server_hashed_password = proof.answer.filter(|_| version >= V2_0);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::info!(client = ?peer.principal.name, %error, "a credential is refused");
+                    let reason = ResultReason::AUTHENTICATION_NOT_SUCCESSFUL;
+                    return Err(Refusal::new(reason, "the credential proves nothing").into());
+                }
+            }
+        }
+        Ok(who)
+    }
+
+    /// Runs the items in their order; `begin` says for each whether it is still wanted, and `None` stands for one that is
+    /// not. Items after a failure that ends the batch are left out.
+    pub(super) async fn run_batch(
+        &self,
+        who: Who,
         request: &str,
         version: ProtocolVersion,
         message: RequestMessage<Item<'_>>,
-    ) -> Vec<Answer> {
+        begin: impl Fn(usize) -> bool + Send,
+    ) -> Vec<Option<Answer>> {
         let option = message.header.batch_error_continuation_option;
         let go_on = option == Some(BatchErrorContinuationOption::CONTINUE);
-        let mut exchange = Exchange::new(self, peer, request, version);
-        let mut answers = Vec::with_capacity(message.items.len());
-        for item in message.items {
+        let undo = option == Some(BatchErrorContinuationOption::UNDO) && message.items.len() > 1;
+        let transaction = undo.then(|| self.engine.begin());
+        let mut exchange = Exchange::new(self, who, request, version, transaction.clone());
+        let mut answers: Vec<Option<Answer>> = Vec::with_capacity(message.items.len());
+        let mut failed = false;
+        for (at, item) in message.items.into_iter().enumerate() {
+            if !begin(at) {
+                answers.push(None);
+                continue;
+            }
             let (operation, id) = (item.operation, item.id.clone());
             let answer = match self.item(&mut exchange, item).await {
-                Ok(payload) => Answer { id, ..Answer::success(operation, payload) },
+                Ok(answer) => Answer { id, ..answer },
                 Err(refusal) => Answer { id, ..Answer::failure(Some(operation), refusal.reason, refusal.message) },
             };
-            let failed = answer.reason.is_some();
-            answers.push(answer);
+            failed = answer.status == ResultStatus::OPERATION_FAILED;
+            answers.push(Some(answer));
             if failed && !go_on {
                 break;
             }
         }
+        if let Some(transaction) = transaction {
+            self.end(&transaction, failed, &mut answers, &exchange).await;
+        }
         answers
     }
 
-    async fn item(&self, exchange: &mut Exchange<'_>, item: RequestItem<Item<'_>>) -> Result<Response, Refusal> {
+    /// Ends a batch with Undo: everything becomes true, or all but the last item are told as undone.
+    async fn end(
+        &self,
+        transaction: &Transaction,
+        failed: bool,
+        answers: &mut [Option<Answer>],
+        exchange: &Exchange<'_>,
+    ) {
+        let ended =
+            if failed { self.engine.roll_back(transaction).await } else { self.engine.commit(transaction).await };
+        let failure = ended.err().map(|error| exchange.refusal(&error));
+        if !failed && failure.is_none() {
+            return;
+        }
+        let Some((last, earlier)) = answers.split_last_mut() else { return };
+        if let (Some(refusal), Some(last)) = (failure, last) {
+            let (operation, id) = (last.operation, last.id.take());
+            *last = Answer { id, ..Answer::failure(operation, refusal.reason, refusal.message) };
+        }
+        for answer in earlier.iter_mut().flatten() {
+            answer.status = ResultStatus::OPERATION_UNDONE;
+        }
+    }
+
+    async fn item(&self, exchange: &mut Exchange<'_>, item: RequestItem<Item<'_>>) -> Result<Answer, Refusal> {
         if item.extensions.iter().any(|extension| extension.criticality_indicator) {
             return Err(Refusal::new(ResultReason::FEATURE_NOT_SUPPORTED, "the message extension is not known"));
         }
-        dispatch::run(exchange, item.operation, &item.payload).await
+        // The answer of Poll is that of the operation it asks for, with its own code and status.
+        let response = dispatch::run(exchange, item.operation, &item.payload).await?;
+        if let Some(polled) = exchange.take_polled() {
+            return Ok(polled);
+        }
+        let mut answer = Answer::success(item.operation, response);
+        if let (Some(EphemeralFields::Without(_)), Some(payload)) = (item.ephemeral, &mut answer.payload) {
+            without_data(payload);
+        }
+        Ok(answer)
     }
 
     /// The message cannot be read: one item without operation, in the version asked for where that can be told.
@@ -228,11 +395,7 @@ fn encode(answer: &ResponseMessage<Response>) -> Zeroizing<Vec<u8>> {
 }
 
 /// What must hold before any item runs.
-fn check_header(
-    header: &RequestHeader,
-    items: &[RequestItem<Item<'_>>],
-    version: ProtocolVersion,
-) -> Result<(), Refusal> {
+fn check_items(items: &[RequestItem<Item<'_>>], version: ProtocolVersion) -> Result<(), Refusal> {
     let refuse = |reason, text: &'static str| Err(Refusal::new(reason, text));
     if items.is_empty() {
         return refuse(ResultReason::INVALID_MESSAGE, "the message has no batch item");
@@ -247,27 +410,65 @@ fn check_header(
             return refuse(ResultReason::INVALID_MESSAGE, "a unique batch item id is given twice");
         }
     }
-    if header.asynchronous_indicator.is_some_and(|it| it.0 == AsynchronousIndicator::MANDATORY) {
-        return refuse(ResultReason::OPERATION_NOT_SUPPORTED, "operations are answered at once only");
-    }
-    if header.batch_error_continuation_option == Some(BatchErrorContinuationOption::UNDO) && items.len() > 1 {
-        return refuse(ResultReason::FEATURE_NOT_SUPPORTED, "batches are not undone yet");
-    }
-    let credentials = header.authentication.iter().flat_map(|it| &it.credentials);
-    for credential in credentials {
-        match credential {
-            // The certificate says who the client is. Names and devices that old clients send along are no second proof
-            // here, because none are enrolled; what claims to prove more than the certificate is refused.
-            Credential::UsernameAndPassword(_) | Credential::Device(_) => {}
-            _ => {
-                return refuse(
-                    ResultReason::AUTHENTICATION_NOT_SUCCESSFUL,
-                    "credentials of this type are not accepted",
-                );
-            }
-        }
-    }
     Ok(())
+}
+
+/// Whether the items are answered later. Up to 1.4 the client says that it takes that, and expects it; from 2.0 on only
+/// *Mandatory* asks for it. What is about pending operations is answered at once.
+fn is_asynchronous(
+    header: &RequestHeader,
+    version: ProtocolVersion,
+    operations: &[(Operation, Option<Vec<u8>>)],
+) -> bool {
+    let wanted = header.asynchronous_indicator.is_some_and(|it| match it.0 {
+        AsynchronousIndicator::MANDATORY => true,
+        AsynchronousIndicator::OPTIONAL => version < V2_0,
+        _ => false,
+    });
+    wanted && !operations.iter().any(|(operation, _)| ABOUT.contains(operation))
+}
+
+/// The authentication layer's word for a credential; `None` for types that prove nothing here.
+fn claim(credential: &Credential) -> Option<CredentialClaim<'_>> {
+    Some(match credential {
+        Credential::UsernameAndPassword(it) => CredentialClaim::Password {
+            user: &it.username,
+            password: it.password.as_ref().map(|text| text.expose_secret().as_bytes()),
+        },
+        Credential::Device(it) => CredentialClaim::Device(DeviceClaim {
+            serial_number: it.device_serial_number.as_deref(),
+            password: it.password.as_ref().map(|text| text.expose_secret().as_bytes()),
+            device_identifier: it.device_identifier.as_deref(),
+            network_identifier: it.network_identifier.as_deref(),
+            machine_identifier: it.machine_identifier.as_deref(),
+            media_identifier: it.media_identifier.as_deref(),
+        }),
+        Credential::OneTimePassword(it) => CredentialClaim::OneTime {
+            user: &it.username,
+            password: it.password.as_ref().map(|text| text.expose_secret().as_bytes()),
+            one_time: it.one_time_password.expose_secret().as_bytes(),
+        },
+        Credential::HashedPassword(it) => CredentialClaim::Hashed {
+            user: &it.username,
+            time: Timestamp::from_micros(it.time_stamp.0),
+            hash: it.hashing_algorithm.map_or(HashingAlgorithm::SHA_256, |hash| HashingAlgorithm(hash.number())),
+            value: it.hashed_password.expose_secret(),
+        },
+        _ => return None,
+    })
+}
+
+/// Takes the data out of an answer whose client wants it for later items only (KMIP 2.1 §9.8, Ephemeral).
+fn without_data(response: &mut Response) {
+    match response {
+        Response::Encrypt(it) => it.data = None,
+        Response::Decrypt(it) => it.data = None,
+        Response::Hash(it) => it.data = None,
+        Response::Sign(it) => it.signature_data = None,
+        Response::Mac(it) => it.mac_data = None,
+        Response::SignatureVerify(it) => it.data = None,
+        _ => {}
+    }
 }
 
 /// The operations that a version offers here, in the order of their codes.

@@ -3,6 +3,7 @@
 //! It knows nothing of the HSM or the store. `dispatch::ROUTES` is the one list of operations: Query answers from it, so
 //! what is announced is what works. Attribute values and reasons are translated to the version of each request.
 
+mod asynchronous;
 mod attributes;
 mod batch;
 mod connection;
@@ -11,6 +12,9 @@ mod error;
 mod https;
 mod message;
 mod ops;
+mod standing;
+mod streams;
+mod tickets;
 mod values;
 
 pub use connection::{Peer, refuse, serve};

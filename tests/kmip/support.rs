@@ -54,7 +54,7 @@ impl Gateway {
     fn with(settings: Settings) -> Self {
         let bench = Bench::new(Authorizer::default());
         let settings = Settings { interop: true, ..settings };
-        let service = Arc::new(Service { engine: Arc::clone(&bench.engine), settings });
+        let service = Arc::new(Service::new(Arc::clone(&bench.engine), settings));
         Self { bench, service, peer: peer("client", "demo", "member") }
     }
 

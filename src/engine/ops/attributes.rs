@@ -89,6 +89,13 @@ pub enum AttributeChange {
     },
     /// Adds, or replaces the only instance (KMIP ≥ 2.0 Set Attribute).
     Set(Attribute),
+    /// Moves the only instance (KMIP ≥ 2.0 Adjust Attribute): a number or date by so much, a flag to its opposite.
+    Adjust {
+        /// Which attribute.
+        kind: AttributeKind,
+        /// How.
+        by: Adjustment,
+    },
     /// Removes an instance by index, by value, or — with neither — every instance.
     Delete {
         /// Which attribute.
@@ -98,6 +105,15 @@ pub enum AttributeChange {
         /// Which instance, by value.
         current: Option<AttributeValue>,
     },
+}
+
+/// How far an attribute moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adjustment {
+    /// By this many units, which may be negative.
+    By(i64),
+    /// To its opposite.
+    Negate,
 }
 
 /// Changes one attribute of an object.
@@ -129,7 +145,7 @@ impl Operation for ChangeAttribute {
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ChangedAttribute, Error> {
         let Versioned { record: mut object, revision } = on.into_object()?;
         let now = tools.now();
-        let attribute = change(&mut object, self.change, now)?;
+        let attribute = apply(&mut object, self.change, now)?;
         object.lifecycle.last_change = now;
         let write = Write::PutObject(Box::new(object.clone()), Guard::At(revision));
         tools.commit(vec![write]).await.map_err(|mut error| {
@@ -143,7 +159,7 @@ impl Operation for ChangeAttribute {
 }
 
 /// Applies a change or refuses it; pure.
-fn change(object: &mut ManagedObject, change: AttributeChange, now: Timestamp) -> Result<Attribute, Error> {
+fn apply(object: &mut ManagedObject, change: AttributeChange, now: Timestamp) -> Result<Attribute, Error> {
     match change {
         AttributeChange::Add(attribute) => {
             allowed(object, &attribute.kind, now, true)?;
@@ -189,6 +205,18 @@ fn change(object: &mut ManagedObject, change: AttributeChange, now: Timestamp) -
                 _ => Err(AttributeRefusal::MultiValued.into()),
             }
         }
+        AttributeChange::Adjust { kind, by } => {
+            let current: Vec<AttributeValue> = match object_date(object, &kind) {
+                Some(date) => vec![AttributeValue::Date(date)],
+                None => object.attributes.of(&kind).map(|attribute| attribute.value.clone()).collect(),
+            };
+            let value = match current.as_slice() {
+                [] => absent(&kind)?,
+                [value] => value.clone(),
+                _ => return Err(AttributeRefusal::MultiValued.into()),
+            };
+            apply(object, AttributeChange::Set(Attribute::new(kind, adjusted(value, by)?)), now)
+        }
         AttributeChange::Delete { kind, index, current } => {
             if !kind.rule().deletable {
                 let exists = object.all_attributes(now).iter().any(|attribute| attribute.kind == kind);
@@ -208,6 +236,46 @@ fn change(object: &mut ManagedObject, change: AttributeChange, now: Timestamp) -
             Ok(object.attributes.remove(&kind, index)?)
         }
     }
+}
+
+/// What an attribute that is not there counts as: nothing, for numbers and flags (KMIP 2.1 §6.1.3).
+fn absent(kind: &AttributeKind) -> Result<AttributeValue, Error> {
+    use AttributeKind as K;
+    match kind {
+        K::CryptographicLength | K::CertificateLength | K::RotateGeneration => Ok(AttributeValue::Integer(0)),
+        K::LeaseTime | K::ProtectionPeriod | K::RotateInterval | K::RotateOffset => Ok(AttributeValue::Interval(0)),
+        K::Extractable | K::Sensitive | K::Fresh | K::QuantumSafe | K::RotateAutomatic => {
+            Ok(AttributeValue::Boolean(false))
+        }
+        K::Vendor { .. } => Err(AttributeRefusal::NoSuchInstance.into()),
+        _ => Err(wrong_type()),
+    }
+}
+
+fn wrong_type() -> Error {
+    Error::new(ErrorKind::WrongDataType, "the attribute is no number, date or flag")
+}
+
+fn adjusted(value: AttributeValue, by: Adjustment) -> Result<AttributeValue, Error> {
+    use AttributeValue as V;
+    let range = || Error::new(ErrorKind::OutOfRange, "the adjusted value is out of range");
+    Ok(match (value, by) {
+        (V::Boolean(flag), Adjustment::Negate) => V::Boolean(!flag),
+        (V::Integer(number), Adjustment::By(by)) => {
+            V::Integer(i32::try_from(i64::from(number).checked_add(by).ok_or_else(range)?).ok().ok_or_else(range)?)
+        }
+        (V::Integer(number), Adjustment::Negate) => V::Integer(number.checked_neg().ok_or_else(range)?),
+        (V::Long(number), Adjustment::By(by)) => V::Long(number.checked_add(by).ok_or_else(range)?),
+        (V::Long(number), Adjustment::Negate) => V::Long(number.checked_neg().ok_or_else(range)?),
+        (V::Interval(seconds), Adjustment::By(by)) => {
+            V::Interval(u32::try_from(i64::from(seconds).checked_add(by).ok_or_else(range)?).ok().ok_or_else(range)?)
+        }
+        (V::Date(date), Adjustment::By(by)) => {
+            let seconds = date.seconds().checked_add(by).filter(|it| it.checked_mul(1_000_000).is_some());
+            V::Date(Timestamp::from_seconds(seconds.ok_or_else(range)?))
+        }
+        _ => return Err(wrong_type()),
+    })
 }
 
 /// Usage limits that come without a count start full.

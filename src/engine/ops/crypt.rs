@@ -10,7 +10,7 @@ use crate::{
     authz::Permitted,
     domain::{
         AttributeKind, AttributeValue, CryptographicAlgorithm, CryptographicParameters, ManagedObject, ObjectType,
-        OperationKind, SecretValue, UniqueIdentifier, UsageMask,
+        OperationKind, SecretValue, TokenReference, UniqueIdentifier, UsageMask,
         algorithm::{BlockCipherMode, DigitalSignatureAlgorithm, HashingAlgorithm, PaddingMethod},
         reference::KeyKind,
     },
@@ -20,8 +20,8 @@ use crate::{
     },
 };
 
-const SECRET_OR_PUBLIC: &[ObjectType] = &[ObjectType::SymmetricKey, ObjectType::PublicKey];
-const SECRET_OR_PRIVATE: &[ObjectType] = &[ObjectType::SymmetricKey, ObjectType::PrivateKey];
+pub(super) const SECRET_OR_PUBLIC: &[ObjectType] = &[ObjectType::SymmetricKey, ObjectType::PublicKey];
+pub(super) const SECRET_OR_PRIVATE: &[ObjectType] = &[ObjectType::SymmetricKey, ObjectType::PrivateKey];
 
 /// Encrypts.
 #[derive(Debug)]
@@ -61,11 +61,7 @@ impl Operation for Encrypt {
         let found = on.into_object()?;
         let key = usage::usable(tools, &found.record, SECRET_OR_PUBLIC, Side::Protect, UsageMask::ENCRYPT)?.clone();
         let parameters = cipher_parameters(&found.record, self.parameters)?;
-        let made = match (&self.iv, iv_bytes(key.key, &parameters)) {
-            (None, Some(length)) if parameters.random_iv != Some(false) => Some(tools.random_bytes(length)),
-            (None, Some(_)) => return Err(Error::new(ErrorKind::IvMissing, "the mode needs an IV")),
-            _ => None,
-        };
+        let made = made_iv(tools, key.key, &parameters, self.iv.as_ref())?;
         let iv = self.iv.or_else(|| made.clone());
         let size = self.data.len();
         usage::charge(tools, found, size).await?;
@@ -206,17 +202,29 @@ impl Operation for SignatureVerify {
         let key =
             usage::usable(tools, &found.record, &[ObjectType::PublicKey], Side::Process, UsageMask::VERIFY)?.clone();
         let parameters = signature_parameters(&found.record, self.parameters, matches!(self.input, Signed::Digest(_)))?;
-        for parameters in salts(&found.record, parameters) {
-            let (key, signature) = (key.clone(), self.signature.clone());
-            let request = HsmRequest::Verify { key, parameters, input: self.input.duplicate().into(), signature };
-            match tools.hsm(request).await? {
-                HsmAnswer::Verified(true) => return Ok(true),
-                HsmAnswer::Verified(false) => {}
-                other => return Err(crate::engine::unexpected(&other)),
-            }
-        }
-        Ok(false)
+        verify(tools, &found.record, &key, parameters, self.input, self.signature).await
     }
+}
+
+/// Whether a signature holds by complete parameters.
+pub(super) async fn verify(
+    tools: &Tools,
+    object: &ManagedObject,
+    key: &TokenReference,
+    parameters: CryptographicParameters,
+    input: Signed,
+    signature: Vec<u8>,
+) -> Result<bool, Error> {
+    for parameters in salts(object, parameters) {
+        let (key, signature) = (key.clone(), signature.clone());
+        let request = HsmRequest::Verify { key, parameters, input: input.duplicate().into(), signature };
+        match tools.hsm(request).await? {
+            HsmAnswer::Verified(true) => return Ok(true),
+            HsmAnswer::Verified(false) => {}
+            other => return Err(crate::engine::unexpected(&other)),
+        }
+    }
+    Ok(false)
 }
 
 /// A PSS signature does not say how long its salt is. Where the client does not either, the lengths in use are tried: that
@@ -371,8 +379,26 @@ pub(super) fn cipher_parameters(
     Ok(parameters)
 }
 
-fn is_authenticated(parameters: &CryptographicParameters) -> bool {
+pub(super) fn is_authenticated(parameters: &CryptographicParameters) -> bool {
     matches!(parameters.block_cipher_mode, Some(BlockCipherMode::GCM | BlockCipherMode::CCM | BlockCipherMode::AEAD))
+}
+
+/// The IV that the server makes, where the client gives none and the mode needs one.
+///
+/// # Errors
+///
+/// `IvMissing` when the client says that the server makes none.
+pub(super) fn made_iv(
+    tools: &Tools,
+    key: Option<KeyKind>,
+    parameters: &CryptographicParameters,
+    given: Option<&Vec<u8>>,
+) -> Result<Option<Vec<u8>>, Error> {
+    match (given, iv_bytes(key, parameters)) {
+        (None, Some(length)) if parameters.random_iv != Some(false) => Ok(Some(tools.random_bytes(length))),
+        (None, Some(_)) => Err(Error::new(ErrorKind::IvMissing, "the mode needs an IV")),
+        _ => Ok(None),
+    }
 }
 
 /// The length of the IV that the mode needs, or `None` where it needs none.
@@ -404,7 +430,7 @@ const SIGNATURES: &[(DigitalSignatureAlgorithm, Option<PaddingMethod>, Option<Ha
     (DigitalSignatureAlgorithm::ECDSA_WITH_SHA512, None, Some(HashingAlgorithm::SHA_512)),
 ];
 
-fn signature_parameters(
+pub(super) fn signature_parameters(
     object: &ManagedObject,
     request: Option<CryptographicParameters>,
     digested: bool,
@@ -433,7 +459,7 @@ fn signature_parameters(
     Ok(parameters)
 }
 
-fn mac_parameters(
+pub(super) fn mac_parameters(
     object: &ManagedObject,
     request: Option<CryptographicParameters>,
 ) -> Result<CryptographicParameters, Error> {

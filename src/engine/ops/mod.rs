@@ -31,6 +31,7 @@ pub mod set_value;
 pub mod split;
 pub mod stores;
 mod succession;
+pub mod stream;
 mod template;
 pub mod transport_keys;
 mod usage;

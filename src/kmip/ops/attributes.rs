@@ -3,18 +3,20 @@
 use kmip_codec::{
     attribute::AttributeKind as WireKind,
     payload::{
-        AddAttributeRequest, AddAttributeResponse, DeleteAttributeRequest, DeleteAttributeResponse,
-        GetAttributeListRequest, GetAttributeListResponse, GetAttributesRequest, GetAttributesResponse,
-        ModifyAttributeRequest, ModifyAttributeResponse, SetAttributeRequest, SetAttributeResponse,
+        AddAttributeRequest, AddAttributeResponse, AdjustAttributeRequest, AdjustAttributeResponse,
+        DeleteAttributeRequest, DeleteAttributeResponse, GetAttributeListRequest, GetAttributeListResponse,
+        GetAttributesRequest, GetAttributesResponse, ModifyAttributeRequest, ModifyAttributeResponse,
+        SetAttributeRequest, SetAttributeResponse,
     },
-    spec::enums::ResultReason,
+    spec::enums::{AdjustmentType, ResultReason},
+    ttlv::Value,
     version::{V2_0, V3_0},
 };
 
 use super::wire;
 use crate::{
     domain::{Attribute, AttributeKind},
-    engine::ops::attributes::{AttributeChange, ChangeAttribute, ReadAttributes},
+    engine::ops::attributes::{Adjustment, AttributeChange, ChangeAttribute, ReadAttributes},
     kmip::{attributes, batch::Exchange, error::Refusal},
 };
 
@@ -102,8 +104,41 @@ pub(in crate::kmip) async fn set_attribute(
 ) -> Result<SetAttributeResponse, Refusal> {
     let object = on.object(request.unique_identifier.as_ref())?;
     let change = AttributeChange::Set(attributes::one(request.attribute, on.version)?);
-    on.run(ChangeAttribute { object, change }).await?;
+    on.run(ChangeAttribute { object, change }).await.map_err(|refusal| read_only(on, refusal))?;
     Ok(SetAttributeResponse { unique_identifier: wire(object) })
+}
+
+pub(in crate::kmip) async fn adjust_attribute(
+    on: &mut Exchange<'_>,
+    request: AdjustAttributeRequest,
+) -> Result<AdjustAttributeResponse, Refusal> {
+    let object = on.object(request.unique_identifier.as_ref())?;
+    let kind = attributes::kind(&request.attribute_reference, on.version)?;
+    let amount = match &request.adjustment_value {
+        None => 1,
+        Some(Value::Integer(number)) => i64::from(*number),
+        Some(Value::LongInteger(number)) => *number,
+        Some(Value::Interval(seconds)) => i64::from(*seconds),
+        Some(_) => return Err(Refusal::new(ResultReason::INVALID_DATA_TYPE, "the adjustment is no number")),
+    };
+    let range = || Refusal::new(ResultReason::NUMERIC_RANGE, "the adjustment is out of range");
+    let by = match request.adjustment_type {
+        AdjustmentType::INCREMENT => Adjustment::By(amount),
+        AdjustmentType::DECREMENT => Adjustment::By(amount.checked_neg().ok_or_else(range)?),
+        AdjustmentType::NEGATE => Adjustment::Negate,
+        _ => return Err(Refusal::new(ResultReason::INVALID_FIELD, "the adjustment type is not known")),
+    };
+    let change = AttributeChange::Adjust { kind, by };
+    on.run(ChangeAttribute { object, change }).await.map_err(|refusal| read_only(on, refusal))?;
+    Ok(AdjustAttributeResponse { unique_identifier: wire(object) })
+}
+
+/// 2.0 has a reason of its own for the two operations that were new in it.
+fn read_only(on: &Exchange<'_>, refusal: Refusal) -> Refusal {
+    if on.version == V2_0 && refusal.reason == ResultReason::ATTRIBUTE_READ_ONLY {
+        return Refusal { reason: ResultReason::READ_ONLY_ATTRIBUTE, ..refusal };
+    }
+    refusal
 }
 
 pub(in crate::kmip) async fn delete_attribute(

@@ -10,7 +10,7 @@ use super::wire;
 use crate::{
     domain::{
         Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, ObjectType, Origin,
-        algorithm::RecommendedCurve, secret::SecretFacet,
+        algorithm::RecommendedCurve,
     },
     engine::ops::{create::Create, create_key_pair::CreateKeyPair},
     kmip::{batch::Exchange, error::Refusal},
@@ -44,6 +44,7 @@ pub(super) fn algorithm_and_length(
 pub(in crate::kmip) async fn create(on: &mut Exchange<'_>, request: CreateRequest) -> Result<CreateResponse, Refusal> {
     let object_type = object_type(request.object_type)?;
     let mut attributes = on.attributes(request.attributes).await?;
+    on.stand(object_type, &mut attributes)?;
     let (algorithm, length_bits) = algorithm_and_length(&mut attributes)?;
     let object = on
         .run(Create {
@@ -54,7 +55,7 @@ pub(in crate::kmip) async fn create(on: &mut Exchange<'_>, request: CreateReques
             length_bits,
             subtype: (object_type == ObjectType::SecretData).then(|| enums::SecretDataType::PASSWORD.number()),
             attributes,
-            secret: SecretFacet::default(),
+            secret: on.facet(),
         })
         .await?;
     on.made(Operation::CREATE, &[object.identifier]);
@@ -82,6 +83,8 @@ pub(in crate::kmip) async fn create_key_pair(
     let public = on.attributes(list(request.public_key_attributes)).await?;
     let mut private = joined(&common, private);
     let mut public = joined(&common, public);
+    on.stand(ObjectType::PrivateKey, &mut private)?;
+    on.stand(ObjectType::PublicKey, &mut public)?;
     let (algorithm, length_bits) = algorithm_and_length(&mut private)?;
     let (public_algorithm, public_length) = algorithm_and_length(&mut public)?;
     let algorithm = algorithm
@@ -100,7 +103,7 @@ pub(in crate::kmip) async fn create_key_pair(
             curve,
             private_attributes: private,
             public_attributes: public,
-            secrets: (SecretFacet::default(), SecretFacet::default()),
+            secrets: (on.facet(), on.facet()),
         })
         .await?;
     on.made(Operation::CREATE_KEY_PAIR, &[pair.private.identifier, pair.public.identifier]);

@@ -1,6 +1,7 @@
 //! The adapters: a payload becomes a use case, its result a payload.
 
 pub(super) mod accounts;
+pub(super) mod asynchronous;
 pub(super) mod attributes;
 pub(super) mod create;
 pub(super) mod crypt;
@@ -9,11 +10,14 @@ pub(super) mod get;
 pub(super) mod lease;
 pub(super) mod lifecycle;
 pub(super) mod locate;
+pub(super) mod pkcs11;
 pub(super) mod query;
 pub(super) mod register;
 pub(super) mod rekey;
 pub(super) mod split;
 pub(super) mod transfer;
+pub(super) mod session;
+pub(super) mod standing;
 
 use kmip_codec::UniqueIdentifier as WireId;
 

@@ -1,16 +1,22 @@
 //! Query, Discover Versions, and the small operations that touch no object: Log, Interop, Ping.
 
 use kmip_codec::{
-    attribute::RngParameters,
     payload::{
         CapabilityInformation, DiscoverVersionsRequest, DiscoverVersionsResponse, InteropRequest, InteropResponse,
-        LogRequest, LogResponse, PingRequest, PingResponse, QueryRequest, QueryResponse, ServerInformation,
+        LogRequest, LogResponse, PingRequest, PingResponse, ProfileInformation, ProfileVersion, ProtectionStorageMasks,
+        QueryRequest, QueryResponse, ServerInformation,
     },
-    spec::enums::{ObjectType, QueryFunction, ResultReason, RngAlgorithm, UnwrapMode},
-    version::{V1_3, V1_4, V2_0},
+    spec::{
+        enums::{
+            ClientRegistrationMethod, DestroyAction, ObjectType, ProfileName, QueryFunction, ResultReason, RngMode,
+            ShreddingAlgorithm, UnwrapMode,
+        },
+        masks::ProtectionStorageMask,
+    },
+    version::{V1_3, V1_4, V2_0, V2_1},
 };
 
-use crate::kmip::{batch::Exchange, error::Refusal, message};
+use crate::kmip::{attributes, batch::Exchange, error::Refusal, message};
 
 /// The object types that are kept, in the order of their numbers.
 const OBJECTS: &[ObjectType] = &[
@@ -34,7 +40,10 @@ pub(in crate::kmip) async fn query(on: &mut Exchange<'_>, request: QueryRequest)
     let mut answer = QueryResponse::default();
     for function in request.query_functions {
         match function {
-            QueryFunction::QUERY_OPERATIONS => answer.operations = message::operations(on.service, version),
+            QueryFunction::QUERY_OPERATIONS => {
+                answer.operations = message::operations(on.service, version);
+                answer.operations.retain(|operation| on.allows(*operation));
+            }
             QueryFunction::QUERY_OBJECTS => {
                 answer.object_types = OBJECTS.iter().copied().filter(|it| it.is_defined(version)).collect();
             }
@@ -43,46 +52,87 @@ pub(in crate::kmip) async fn query(on: &mut Exchange<'_>, request: QueryRequest)
                 answer.server_information = Some(server_information(on));
             }
             QueryFunction::QUERY_RNGS if version >= V1_3 => {
-                answer.rng_parameters = vec![RngParameters {
-                    rng_algorithm: RngAlgorithm::UNSPECIFIED,
-                    cryptographic_algorithm: None,
-                    cryptographic_length: None,
-                    hashing_algorithm: None,
-                    drbg_algorithm: None,
-                    recommended_curve: None,
-                    fips186_variation: None,
-                    prediction_resistance: None,
-                }];
+                let generator = &on.service.engine.ports().settings.generator;
+                answer.rng_parameters = vec![attributes::generator_out(generator)];
             }
+            QueryFunction::QUERY_VALIDATIONS if version >= V1_3 => {
+                answer.validation_information.clone_from(&on.service.settings.validations);
+            }
+            QueryFunction::QUERY_PROFILES if version >= V1_3 => answer.profile_information = profiles(on),
             QueryFunction::QUERY_CAPABILITIES if version >= V1_3 => {
                 answer.capability_information = vec![CapabilityInformation {
-                    streaming_capability: Some(false),
-                    asynchronous_capability: Some(false),
+                    streaming_capability: Some(true),
+                    asynchronous_capability: Some(true),
                     attestation_capability: Some(false),
-                    batch_undo_capability: (version >= V1_4).then_some(false),
+                    batch_undo_capability: (version >= V1_4).then_some(true),
                     batch_continue_capability: (version >= V1_4).then_some(true),
                     unwrap_mode: Some(UnwrapMode::NOT_PROCESSED),
-                    destroy_action: None,
-                    shredding_algorithm: None,
-                    rng_mode: None,
+                    destroy_action: Some(DestroyAction::KEY_MATERIAL_DELETED),
+                    shredding_algorithm: Some(ShreddingAlgorithm::UNSUPPORTED),
+                    rng_mode: Some(RngMode::SHARED_INSTANTIATION),
                     quantum_safe_capability: (version >= V2_0).then_some(true),
                 }];
+            }
+            QueryFunction::QUERY_CLIENT_REGISTRATION_METHODS if version >= V1_3 => {
+                // An operator enrols the certificate that the client brings.
+                answer.client_registration_methods = vec![ClientRegistrationMethod::CLIENT_GENERATED];
+            }
+            QueryFunction::QUERY_DEFAULTS_INFORMATION if version >= V2_0 => {
+                let defaults = on.service.standing.defaults(&on.principal().project)?;
+                answer.defaults_information = (!defaults.object_defaults.is_empty()).then_some(defaults);
+            }
+            QueryFunction::QUERY_STORAGE_PROTECTION_MASKS if version >= V2_0 => {
+                let simulated = on.service.engine.ports().settings.simulated_hsm;
+                let mask = if simulated { ProtectionStorageMask::SOFTWARE } else { ProtectionStorageMask::HARDWARE };
+                answer.protection_storage_masks = Some(ProtectionStorageMasks { masks: vec![mask] });
             }
             // Asked for and empty: there are none.
             QueryFunction::QUERY_APPLICATION_NAMESPACES
             | QueryFunction::QUERY_EXTENSION_LIST
             | QueryFunction::QUERY_EXTENSION_MAP
             | QueryFunction::QUERY_ATTESTATION_TYPES
-            | QueryFunction::QUERY_VALIDATIONS
-            | QueryFunction::QUERY_PROFILES
-            | QueryFunction::QUERY_CLIENT_REGISTRATION_METHODS
-            | QueryFunction::QUERY_DEFAULTS_INFORMATION
-            | QueryFunction::QUERY_STORAGE_PROTECTION_MASKS
                 if function.is_defined(version) => {}
             _ => return Err(Refusal::new(ResultReason::INVALID_FIELD, "the query function is not known")),
         }
     }
     Ok(answer)
+}
+
+/// Families of profiles that are served, by the beginning of their names; "Server" and a version follow.
+const PROFILES: &[&str] = &[
+    "BaselineServer",
+    "TapeLibraryServer",
+    "SymmetricKeyLifecycleServer",
+    "AsymmetricKeyLifecycleServer",
+    "BasicCryptographicServer",
+    "AdvancedCryptographicServer",
+    "RNGCryptographicServer",
+    "SymmetricKeyFoundryServer",
+    "OpaqueManagedObjectStoreServer",
+    "StorageArrayWithSelfEncryptingDriveServer",
+    "AESXTSServer",
+    "QuantumSafeServer",
+    "PKCS_11Server",
+];
+
+/// The profiles in the words of the version: up to 1.4 a name for each version that is served, later the version beside it.
+fn profiles(on: &Exchange<'_>) -> Vec<ProfileInformation> {
+    let served = &on.service.settings.versions;
+    let rows = ProfileName::ROWS.iter().filter(|row| row.versions.contains(on.version));
+    let ours = rows.filter(|row| {
+        PROFILES.iter().any(|family| row.name.starts_with(family))
+            && row.name.rsplit_once("KMIPV").is_none_or(|(_, version)| {
+                served.iter().any(|known| version == format!("{}_{}", known.major, known.minor))
+            })
+    });
+    let version = (on.version >= V2_1).then(|| ProfileVersion { major: on.version.major, minor: on.version.minor });
+    ours.map(|row| ProfileInformation {
+        profile_name: ProfileName::from_number(row.number),
+        profile_version: version.clone(),
+        server_uri: None,
+        server_port: None,
+    })
+    .collect()
 }
 
 fn server_information(on: &Exchange<'_>) -> ServerInformation {

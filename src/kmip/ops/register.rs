@@ -10,7 +10,6 @@ use super::{create::algorithm_and_length, wire};
 use crate::{
     domain::{
         Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, ObjectType, Origin, SecretValue,
-        secret::SecretFacet,
     },
     engine::{
         Error, ErrorKind,
@@ -25,6 +24,7 @@ pub(in crate::kmip) async fn register(
 ) -> Result<RegisterResponse, Refusal> {
     let object_type = super::create::object_type(request.object_type)?;
     let mut attributes = on.attributes(request.attributes).await?;
+    on.stand(object_type, &mut attributes)?;
     let (algorithm, bits) = algorithm_and_length(&mut attributes)?;
     let mut incoming = match request.object {
         Some(kmip_codec::object::ManagedObject::Template(template)) => {
@@ -67,7 +67,7 @@ pub(in crate::kmip) async fn register(
             value: incoming.value,
             derived: incoming.derived,
             attributes,
-            secret: SecretFacet::default(),
+            secret: on.facet(),
         })
         .await?;
     tracing::debug!(object = %object.identifier, value_present, is_template = (object_type == ObjectType::Template), "registered");
