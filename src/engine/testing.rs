@@ -311,11 +311,11 @@ impl MemoryHsm {
             HsmRequest::Random { bytes, .. } => Ok(HsmAnswer::Value(random(bytes as usize)?.into())),
             HsmRequest::SeedRandom { .. } => Ok(HsmAnswer::Done),
             HsmRequest::Encrypt { key, parameters, iv, data, .. } if is_cbc(&parameters) => {
-                let data = cbc(&self.value(&key, true)?, iv.as_deref(), taken(&data), true)?;
+                let data = cbc(&self.value(&key, true)?, iv.as_deref(), taken(&data), true, &parameters)?;
                 Ok(HsmAnswer::Encrypted { data, iv: None, auth_tag: None })
             }
             HsmRequest::Decrypt { key, parameters, iv, data, .. } if is_cbc(&parameters) => {
-                Ok(HsmAnswer::Value(cbc(&self.value(&key, true)?, iv.as_deref(), data, false)?.into()))
+                Ok(HsmAnswer::Value(cbc(&self.value(&key, true)?, iv.as_deref(), data, false, &parameters)?.into()))
             }
             HsmRequest::Mac { key, parameters, data }
                 if parameters.hashing_algorithm == Some(HashingAlgorithm::SHA_256) =>
@@ -414,11 +414,34 @@ fn derived(value: &SecretValue, how: Derivation) -> Result<SecretValue, HsmError
 
 fn is_cbc(parameters: &CryptographicParameters) -> bool {
     parameters.block_cipher_mode == Some(BlockCipherMode::CBC)
-        && parameters.padding_method == Some(PaddingMethod::PKCS5)
+        && matches!(parameters.padding_method, Some(PaddingMethod::PKCS5 | PaddingMethod::NONE))
 }
 
-/// AES-CBC with PKCS#5 padding, the one cipher that the HSM of the tests offers.
-fn cbc(key: &[u8], iv: Option<&[u8]>, mut data: Vec<u8>, encrypt: bool) -> Result<Vec<u8>, HsmError> {
+/// AES-CBC, the one cipher that the HSM of the tests offers; without padding it takes whole blocks only.
+fn cbc(
+    key: &[u8],
+    iv: Option<&[u8]>,
+    mut data: Vec<u8>,
+    encrypt: bool,
+    parameters: &CryptographicParameters,
+) -> Result<Vec<u8>, HsmError> {
+    if parameters.padding_method == Some(PaddingMethod::NONE) {
+        if !data.len().is_multiple_of(16) {
+            return Err(error(HsmErrorKind::BadData));
+        }
+        let padded = CryptographicParameters { padding_method: Some(PaddingMethod::PKCS5), ..parameters.clone() };
+        if encrypt {
+            let length = data.len();
+            let mut encrypted = cbc(key, iv, data, true, &padded)?;
+            encrypted.truncate(length);
+            return Ok(encrypted);
+        }
+        // A block of padding behind the data, as it would look encrypted.
+        let last = data.len().checked_sub(16).and_then(|at| data.get(at..)).map(<[u8]>::to_vec);
+        let padding = cbc(key, last.as_deref().or(iv), Vec::new(), true, &padded)?;
+        data.extend(padding);
+        return cbc(key, iv, data, false, &padded);
+    }
     use aws_lc_rs::{
         cipher::{
             AES_128, AES_256, DecryptionContext, EncryptionContext, PaddedBlockDecryptingKey, PaddedBlockEncryptingKey,

@@ -1,12 +1,14 @@
 //! Batches: order, continuation, the placeholder (KMIP contract §4).
 
 use kmip_codec::{
-    UniqueIdentifier,
+    ProtocolVersion, UniqueIdentifier,
     attribute::Attributes,
     message::{RequestHeader, RequestItem, RequestMessage},
-    payload::{GetRequest, Request, Response},
-    spec::enums::{BatchErrorContinuationOption as Option_, Operation, ResultReason, UniqueIdentifierEnumeration},
-    version::{V1_0, V1_2, V2_1},
+    payload::{DestroyRequest, GetRequest, Request, Response, RngSeedRequest},
+    spec::enums::{
+        BatchErrorContinuationOption as Option_, Operation, ResultReason, ResultStatus, UniqueIdentifierEnumeration,
+    },
+    version::{V1_0, V1_2, V1_4, V2_0, V2_1},
 };
 
 use crate::support::{Gateway, create, reason};
@@ -92,17 +94,75 @@ async fn a_batch_of_several_items_needs_distinct_ids() {
     assert_eq!(gateway.bench.hsm.count(), 0, "a refused batch must not reach the HSM");
 }
 
+fn undo(version: ProtocolVersion) -> RequestHeader {
+    RequestHeader { batch_error_continuation_option: Some(Option_::UNDO), ..RequestHeader::new(version) }
+}
+
 #[tokio::test]
-async fn an_undo_batch_is_refused_before_anything_happens() {
+async fn a_batch_that_fails_leaves_nothing_behind_and_tells_what_it_undid() {
     let gateway = Gateway::start();
+    let kept = gateway.aes(V2_1, "kept", Attributes::default()).await;
+    for version in [V1_0, V1_4, V2_0, V2_1] {
+        let items = vec![
+            item(1, Operation::CREATE, create("new", Attributes::default())),
+            item(2, Operation::ACTIVATE, Request::Activate(Box::default())),
+            item(
+                3,
+                Operation::DESTROY,
+                Request::Destroy(Box::new(DestroyRequest { unique_identifier: Some(kept.clone()) })),
+            ),
+            item(4, Operation::GET, get(Some(UniqueIdentifier::from("nobody")))),
+            item(5, Operation::CREATE, create("never", Attributes::default())),
+        ];
+        let answers = gateway.send(&RequestMessage { header: undo(version), items }).await;
+        let statuses: Vec<ResultStatus> = answers.iter().map(|answer| answer.status).collect();
+        let undone = ResultStatus::OPERATION_UNDONE;
+        assert_eq!(statuses, [undone, undone, undone, ResultStatus::OPERATION_FAILED], "{version}");
+        assert!(answers[0].payload.is_some() && answers[2].payload.is_some(), "undone items keep their payloads");
+        assert_eq!((gateway.bench.hsm.count(), gateway.bench.store.open_intents()), (1, 0), "{version}");
+        let Some(Response::Create(made)) = &answers[0].payload else { panic!("{:?}", answers[0]) };
+        let gone = gateway.one(V2_1, Operation::GET, get(Some(made.unique_identifier.clone()))).await;
+        assert_eq!(reason(&gone), ResultReason::OBJECT_NOT_FOUND);
+        let still = gateway.one(V2_1, Operation::GET, get(Some(kept.clone()))).await;
+        assert_eq!(still.reason, None, "a destruction waits for the end of its batch");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_succeeds_is_true_as_a_whole() {
+    let gateway = Gateway::start();
+    let old = gateway.aes(V2_1, "old", Attributes::default()).await;
     let items = vec![
-        item(1, Operation::CREATE, create("", Attributes::default())),
-        item(2, Operation::CREATE, create("", Attributes::default())),
+        item(1, Operation::CREATE, create("new", Attributes::default())),
+        item(2, Operation::ACTIVATE, Request::Activate(Box::default())),
+        item(3, Operation::CREATE, create("new", Attributes::default())),
     ];
-    let header = RequestHeader { batch_error_continuation_option: Some(Option_::UNDO), ..RequestHeader::new(V1_2) };
-    let answers = gateway.send(&RequestMessage { header, items }).await;
-    assert_eq!(reason(&answers[0]), ResultReason::FEATURE_NOT_SUPPORTED);
-    assert_eq!(gateway.bench.hsm.count(), 0);
+    let answers = gateway.send(&RequestMessage { header: undo(V2_1), items }).await;
+    assert_eq!(reason(&answers[2]), ResultReason::NON_UNIQUE_NAME_ATTRIBUTE, "names are taken inside, too");
+    let items = vec![
+        item(1, Operation::CREATE, create("new", Attributes::default())),
+        item(2, Operation::ACTIVATE, Request::Activate(Box::default())),
+        item(
+            3,
+            Operation::DESTROY,
+            Request::Destroy(Box::new(DestroyRequest { unique_identifier: Some(old.clone()) })),
+        ),
+    ];
+    let answers = gateway.send(&RequestMessage { header: undo(V2_1), items }).await;
+    assert!(answers.iter().all(|answer| answer.status == ResultStatus::SUCCESS), "{answers:?}");
+    assert_eq!((gateway.bench.hsm.count(), gateway.bench.store.open_intents()), (1, 0));
+    let destroyed = gateway.one(V2_1, Operation::GET, get(Some(old))).await;
+    assert_eq!(reason(&destroyed), ResultReason::OBJECT_DESTROYED);
+}
+
+#[tokio::test]
+async fn what_cannot_be_undone_is_no_part_of_such_a_batch() {
+    let gateway = Gateway::start();
+    let seed = Request::RngSeed(Box::new(RngSeedRequest { data: vec![1].into() }));
+    let items = vec![item(1, Operation::CREATE, create("", Attributes::default())), item(2, Operation::RNG_SEED, seed)];
+    let answers = gateway.send(&RequestMessage { header: undo(V1_4), items }).await;
+    assert_eq!(reason(&answers[1]), ResultReason::FEATURE_NOT_SUPPORTED);
+    assert_eq!((answers[0].status, gateway.bench.hsm.count()), (ResultStatus::OPERATION_UNDONE, 0));
 }
 
 #[tokio::test]

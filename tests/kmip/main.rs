@@ -1,10 +1,13 @@
 //! The KMIP front end against an engine in memory: what works, and each refusal with its exact reason.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that meets the unexpected fails")]
 
+mod asynchronous;
 mod batches;
 mod coverage;
 mod https;
 mod lifecycle;
 mod malformed;
+mod sessions;
+mod streams;
 mod support;
 mod v3;

@@ -1,0 +1,141 @@
+//! Who a message is from: users, devices and tickets beside the certificate (KMIP contract §3).
+
+use std::sync::Arc;
+
+use kmip_codec::{
+    ProtocolVersion, UniqueIdentifier,
+    attribute::Attributes,
+    message::{
+        Authentication, Credential, RequestHeader, RequestItem, RequestMessage, Ticket, TicketCredential,
+        UsernameAndPassword,
+    },
+    payload::{
+        DelegatedLoginRequest, GetRequest, LoginRequest, LogoutRequest, Objects, Operations, QueryRequest, Request,
+        Response, Right, Rights,
+    },
+    secret::SecretText,
+    spec::enums::{Operation, QueryFunction, ResultReason, TicketType},
+    version::{V1_0, V1_4, V2_0, V2_1},
+};
+use portcullis::{
+    authn::{Credentials, User},
+    domain::SecretValue,
+    engine::ports::Clock,
+    kmip::{Service, Settings},
+};
+
+use crate::support::{Answer, Gateway, create, reason};
+
+async fn send(
+    gateway: &Gateway,
+    version: ProtocolVersion,
+    credential: Option<Credential>,
+    operation: Operation,
+    request: Request,
+) -> Answer {
+    let authentication = credential.map(|credential| Authentication { credentials: vec![credential] });
+    let header = RequestHeader { authentication, ..RequestHeader::new(version) };
+    let items = vec![RequestItem::new(operation, request)];
+    gateway.send(&RequestMessage { header, items }).await.remove(0)
+}
+
+fn ticket(of: &Answer) -> Vec<u8> {
+    match &of.payload {
+        Some(Response::Login(it)) => it.ticket.ticket_value.expose_secret().to_vec(),
+        Some(Response::DelegatedLogin(it)) => it.ticket.ticket_value.expose_secret().to_vec(),
+        other => panic!("{:?} {other:?}", of.reason),
+    }
+}
+
+fn with(value: &[u8]) -> Option<Credential> {
+    let ticket = Ticket { ticket_type: TicketType::LOGIN, ticket_value: value.to_vec().into() };
+    Some(Credential::Ticket(TicketCredential { ticket }))
+}
+
+fn query() -> Request {
+    let query_functions = vec![QueryFunction::QUERY_OPERATIONS];
+    Request::Query(Box::new(QueryRequest { query_functions, ..QueryRequest::default() }))
+}
+
+fn get(id: &UniqueIdentifier) -> Request {
+    Request::Get(Box::new(GetRequest { unique_identifier: Some(id.clone()), ..GetRequest::default() }))
+}
+
+#[tokio::test]
+async fn a_ticket_counts_its_requests_and_ends_with_logout() {
+    let gateway = Gateway::start();
+    for version in [V2_0, V2_1] {
+        let request = LoginRequest { request_count: Some(2), ..LoginRequest::default() };
+        let login = send(&gateway, version, None, Operation::LOGIN, Request::Login(Box::new(request))).await;
+        let value = ticket(&login);
+        for _ in 0..2 {
+            assert_eq!(send(&gateway, version, with(&value), Operation::QUERY, query()).await.reason, None);
+        }
+        let spent = send(&gateway, version, with(&value), Operation::QUERY, query()).await;
+        assert_eq!((reason(&spent), spent.operation), (ResultReason::USAGE_LIMIT_EXCEEDED, None));
+
+        let login = send(&gateway, version, None, Operation::LOGIN, Request::Login(Box::default())).await;
+        let value = ticket(&login);
+        let ticket = Ticket { ticket_type: TicketType::LOGIN, ticket_value: value.clone().into() };
+        let logout = Request::Logout(Box::new(LogoutRequest { ticket }));
+        assert_eq!(send(&gateway, version, None, Operation::LOGOUT, logout).await.reason, None);
+        let after = send(&gateway, version, with(&value), Operation::QUERY, query()).await;
+        assert_eq!(reason(&after), ResultReason::INVALID_TICKET);
+    }
+}
+
+#[tokio::test]
+async fn a_delegated_ticket_allows_what_it_says_and_nothing_else() {
+    let gateway = Gateway::start();
+    let mine = gateway.aes(V2_1, "mine", Attributes::default()).await;
+    let other = gateway.aes(V2_1, "other", Attributes::default()).await;
+    let right = |operations: Vec<Operation>, objects: Option<Vec<UniqueIdentifier>>| Right {
+        operations: Some(Operations { operations }),
+        objects: objects.map(|unique_identifiers| Objects { unique_identifiers }),
+        ..Right::default()
+    };
+    let rights = vec![right(vec![Operation::QUERY], None), right(vec![Operation::GET], Some(vec![mine.clone()]))];
+    let request =
+        DelegatedLoginRequest { lease_time: None, request_count: None, usage_limits: None, rights: Rights { rights } };
+    let login = Request::DelegatedLogin(Box::new(request));
+    let value = ticket(&send(&gateway, V2_1, None, Operation::DELEGATED_LOGIN, login).await);
+    let answer = send(&gateway, V2_1, with(&value), Operation::QUERY, query()).await;
+    let Some(Response::Query(told)) = answer.payload else { panic!("{:?}", answer.reason) };
+    assert_eq!(told.operations, [Operation::GET, Operation::QUERY], "Query tells of what is allowed");
+    assert_eq!(send(&gateway, V2_1, with(&value), Operation::GET, get(&mine)).await.reason, None);
+    for (operation, request) in [(Operation::GET, get(&other)), (Operation::CREATE, create("", Attributes::default()))]
+    {
+        let refused = send(&gateway, V2_1, with(&value), operation, request).await;
+        assert_eq!(reason(&refused), ResultReason::NOT_AUTHORISED, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_user_makes_is_its_own() {
+    let mut gateway = Gateway::start();
+    let user = |name: &str| User {
+        name: name.into(),
+        password: Some(SecretValue::new(b"secret".to_vec())),
+        one_time_secret: None,
+    };
+    let credentials =
+        Credentials::new(vec![user("fred"), user("barney")], Vec::new(), false, gateway.bench.clock.now());
+    let (engine, settings) = (Arc::clone(&gateway.bench.engine), Settings::default());
+    gateway.service = Arc::new(Service::with(engine, settings, credentials.unwrap(), None));
+    let by = |user: &str, password: &str| {
+        let (username, password) = (user.to_owned(), Some(SecretText::copy_of(password)));
+        Some(Credential::UsernameAndPassword(UsernameAndPassword { username, password }))
+    };
+    for version in [V1_0, V1_4, V2_1] {
+        let made = send(&gateway, version, by("fred", "secret"), Operation::CREATE, create("", Attributes::default()));
+        let Some(Response::Create(made)) = made.await.payload else { panic!("{version}") };
+        let key = made.unique_identifier;
+        assert_eq!(send(&gateway, version, by("fred", "secret"), Operation::GET, get(&key)).await.reason, None);
+        let denied = send(&gateway, version, by("barney", "secret"), Operation::GET, get(&key)).await;
+        assert_eq!(reason(&denied), ResultReason::PERMISSION_DENIED);
+        let wrong = send(&gateway, version, by("fred", "wrong"), Operation::GET, get(&key)).await;
+        assert_eq!((reason(&wrong), wrong.operation), (ResultReason::AUTHENTICATION_NOT_SUCCESSFUL, None));
+        let unknown = send(&gateway, version, by("admin", "admin"), Operation::QUERY, query()).await;
+        assert_eq!(unknown.reason, None, "a name that nobody enrolled means nothing");
+    }
+}
