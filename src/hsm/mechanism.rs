@@ -78,8 +78,8 @@ pub(super) fn hash(algorithm: HashingAlgorithm) -> Result<&'static Hash, HsmErro
 pub(super) enum Cipher {
     /// The token does it all.
     Native(Mechanism),
-    /// The token does an unpadded mode; PKCS#5 padding to that block length is ours.
-    Padded(Mechanism, usize),
+    /// The token does an unpadded mode; padding to that block length is ours.
+    Padded(Mechanism, usize, PaddingMethod),
     /// The token does GCM; the tag of that many bytes stands at the end of its output.
     Gcm(Mechanism, usize),
     /// The token encrypts single blocks, and we make this mode of them.
@@ -152,21 +152,29 @@ pub(super) fn cipher(
     let iv = iv.unwrap_or_default();
     let mode = parameters.block_cipher_mode.ok_or_else(bad)?;
     let padding = match parameters.padding_method {
-        None | Some(PaddingMethod::NONE) => false,
-        Some(PaddingMethod::PKCS5) => true,
+        None | Some(PaddingMethod::NONE) => None,
+        Some(
+            method @ (PaddingMethod::PKCS5
+            | PaddingMethod::SSL3
+            | PaddingMethod::ZEROS
+            | PaddingMethod::ANSI_X9_23
+            | PaddingMethod::ISO_10126),
+        ) => Some(method),
         Some(_) => return Err(unsupported()),
     };
     if let Some(row) = BLOCK_MODES.iter().find(|row| row.mode == mode && row.kind == kind) {
         if iv.len() != row.iv {
             return Err(bad());
         }
-        return Ok(match row.padded {
-            Some(native) if padding && capability.offers(native) => Cipher::Native(Mechanism::with_iv(native, iv)),
-            _ if padding => Cipher::Padded(Mechanism::with_iv(row.plain, iv), row.block),
-            _ => Cipher::Native(Mechanism::with_iv(row.plain, iv)),
+        return Ok(match (row.padded, padding) {
+            (Some(native), Some(PaddingMethod::PKCS5)) if capability.offers(native) => {
+                Cipher::Native(Mechanism::with_iv(native, iv))
+            }
+            (_, Some(method)) => Cipher::Padded(Mechanism::with_iv(row.plain, iv), row.block, method),
+            (_, None) => Cipher::Native(Mechanism::with_iv(row.plain, iv)),
         });
     }
-    if kind != KeyKind::Aes || padding {
+    if kind != KeyKind::Aes || padding.is_some() {
         return Err(unsupported());
     }
     match mode {
@@ -239,6 +247,8 @@ pub(super) enum Scheme {
     Ecdsa(&'static Hash, Curve),
     /// Ed25519 over the data itself.
     EdDsa,
+    /// ECDSA over a digest whose hash is not named.
+    Bare(Curve),
 }
 
 /// KMIP's combined algorithms (KMIP 2.1 §11.17): what they say of hash and padding.
@@ -297,12 +307,20 @@ pub(super) fn scheme(kind: KeyKind, parameters: &CryptographicParameters, digest
     }
 }
 
+/// The scheme of an elliptic curve for a digest whose hash is not named.
+pub(super) const fn bare_curve(kind: KeyKind) -> Option<Scheme> {
+    match kind {
+        KeyKind::EcPrivate(curve) | KeyKind::EcPublic(curve) => Some(Scheme::Bare(curve)),
+        _ => None,
+    }
+}
+
 impl Scheme {
     /// The hash that stands before the signature; none for Ed25519, which signs the data itself.
     pub(super) const fn hash(&self) -> Option<&'static Hash> {
         match self {
             Self::RsaPkcs1(hash) | Self::RsaPss(hash, _) | Self::Ecdsa(hash, _) => Some(hash),
-            Self::RsaBare | Self::EdDsa => None,
+            Self::RsaBare | Self::EdDsa | Self::Bare(..) => None,
         }
     }
 
@@ -313,6 +331,7 @@ impl Scheme {
             Self::RsaPss(_, parameter) => Mechanism { code: CKM_RSA_PKCS_PSS, parameter: parameter.clone() },
             Self::Ecdsa(..) => Mechanism::plain(CKM_ECDSA),
             Self::EdDsa => Mechanism::plain(CKM_EDDSA),
+            Self::Bare(_) => Mechanism::plain(CKM_ECDSA),
         }
     }
 
@@ -321,7 +340,7 @@ impl Scheme {
         match self {
             Self::RsaPkcs1(hash) => Some(Mechanism::plain(hash.rsa)),
             Self::Ecdsa(hash, _) => Some(Mechanism::plain(hash.ecdsa)),
-            Self::RsaPss(..) | Self::RsaBare | Self::EdDsa => None,
+            Self::RsaPss(..) | Self::RsaBare | Self::EdDsa | Self::Bare(..) => None,
         }
     }
 }
@@ -349,16 +368,55 @@ pub(super) fn mac(kind: KeyKind, parameters: &CryptographicParameters) -> Result
 
 // ------------------------------------------------------------------------------------------------------------ padding
 
-/// Adds PKCS#5 padding (RFC 8018 §6.1.1).
-pub(super) fn pad(data: &mut Vec<u8>, block: usize) {
+/// Whether a MAC is made by a block cipher.
+pub(super) const fn is_cmac(mechanism: &Mechanism) -> bool {
+    matches!(mechanism.code, CKM_AES_CMAC | CKM_DES3_CMAC)
+}
+
+/// Adds padding. PKCS#5 (RFC 8018 §6.1.1) repeats the count; ANSI X9.23 and ISO 10126 end with it, behind zeros and behind
+/// random bytes; SSL 3.0 ends with how many stand before it; zeros fill up to the block and no further.
+pub(super) fn pad(data: &mut Vec<u8>, block: usize, method: PaddingMethod, filling: &[u8]) {
     let count = block - data.len() % block;
+    if method == PaddingMethod::ZEROS {
+        data.resize(data.len() + count % block, 0);
+        return;
+    }
     // A block has at most sixteen bytes.
-    let byte = u8::try_from(count).unwrap_or(u8::MAX);
-    data.resize(data.len() + count, byte);
+    let number = u8::try_from(count).unwrap_or(u8::MAX);
+    if method == PaddingMethod::PKCS5 {
+        data.resize(data.len() + count, number);
+        return;
+    }
+    data.extend(filling.iter().chain(std::iter::repeat(&0)).take(count - 1));
+    data.push(if method == PaddingMethod::SSL3 { number - 1 } else { number });
 }
 
 /// The length without the padding, or `None` when it is none. Takes the same time wherever a byte is wrong.
-pub(super) fn unpadded(data: &[u8], block: usize) -> Option<usize> {
+pub(super) fn unpadded(data: &[u8], block: usize, method: PaddingMethod) -> Option<usize> {
+    match method {
+        PaddingMethod::PKCS5 => without_counts(data, block),
+        PaddingMethod::ZEROS => {
+            let tail = data.len().checked_sub(block).and_then(|start| data.get(start..))?;
+            let zeros = tail.iter().rev().take_while(|byte| **byte == 0).count();
+            data.len().is_multiple_of(block).then(|| data.len() - zeros.min(block - 1))
+        }
+        _ => {
+            let count = usize::from(*data.last()?) + usize::from(method == PaddingMethod::SSL3);
+            let tail = data.len().checked_sub(block).and_then(|start| data.get(start..))?;
+            let zeros = method == PaddingMethod::ANSI_X9_23;
+            let wrong = tail
+                .iter()
+                .rev()
+                .enumerate()
+                .skip(1)
+                .fold(0_u8, |wrong, (place, byte)| wrong | if zeros && place < count { *byte } else { 0 });
+            let fits = data.len().is_multiple_of(block) && (1..=block).contains(&count) && wrong == 0;
+            fits.then(|| data.len() - count)
+        }
+    }
+}
+
+fn without_counts(data: &[u8], block: usize) -> Option<usize> {
     let last = *data.last()?;
     let count = usize::from(last);
     let tail = data.len().checked_sub(block).and_then(|start| data.get(start..))?;
@@ -379,12 +437,12 @@ mod tests {
     fn padding_comes_off_as_it_went_on_and_nothing_else_does() {
         for length in 0..40 {
             let mut data = vec![0x41; length];
-            pad(&mut data, 16);
+            pad(&mut data, 16, PaddingMethod::PKCS5, &[]);
             assert_eq!(data.len() % 16, 0);
-            assert_eq!(unpadded(&data, 16), Some(length));
+            assert_eq!(unpadded(&data, 16, PaddingMethod::PKCS5), Some(length));
         }
         for bad in [&[0_u8; 16][..], &[17; 32], &[2; 15], &[], &[[9; 15].as_slice(), &[2]].concat()] {
-            assert_eq!(unpadded(bad, 16), None, "{bad:?}");
+            assert_eq!(unpadded(bad, 16, PaddingMethod::PKCS5), None, "{bad:?}");
         }
     }
 
@@ -410,5 +468,28 @@ mod tests {
             ..CryptographicParameters::default()
         };
         assert_eq!(scheme(KeyKind::RsaPrivate, &md5, false).unwrap_err().kind, HsmErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn every_padding_is_taken_off_again() {
+        for method in [
+            PaddingMethod::PKCS5,
+            PaddingMethod::SSL3,
+            PaddingMethod::ZEROS,
+            PaddingMethod::ANSI_X9_23,
+            PaddingMethod::ISO_10126,
+        ] {
+            for length in 1..40 {
+                let mut data = vec![7; length];
+                pad(&mut data, 16, method, &[9; 16]);
+                assert!(data.len().is_multiple_of(16), "{method:?} {length}");
+                assert_eq!(unpadded(&data, 16, method), Some(length), "{method:?}");
+            }
+        }
+        assert_eq!(unpadded(&[9; 15], 16, PaddingMethod::ANSI_X9_23), None);
+        let mut wrong = vec![0; 16];
+        (wrong[14], wrong[15]) = (1, 2);
+        assert_eq!(unpadded(&wrong, 16, PaddingMethod::ANSI_X9_23), None, "not zeros");
+        assert_eq!(unpadded(&wrong, 16, PaddingMethod::ISO_10126), Some(14));
     }
 }

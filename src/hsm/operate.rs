@@ -20,11 +20,21 @@ use crate::{
     crypto::{ecdsa, hash},
     domain::{
         CryptographicParameters, SecretValue, TokenReference, UsageMask,
-        algorithm::BlockCipherMode,
+        algorithm::{BlockCipherMode, PaddingMethod},
         reference::{DataHolder, KeyKind},
     },
     engine::ports::{HsmAnswer, HsmError, HsmErrorKind, SignInput, WrapMode},
 };
+
+/// The scheme of a signature; a digest whose hash nobody names is signed bare.
+fn scheme_of(kind: KeyKind, parameters: &CryptographicParameters, input: &SignInput) -> Result<Scheme, HsmError> {
+    let digested = matches!(input, SignInput::Digest(_));
+    let named = parameters.hashing_algorithm.is_some() || parameters.digital_signature_algorithm.is_some();
+    match mechanism::bare_curve(kind) {
+        Some(scheme) if digested && !named => Ok(scheme),
+        _ => mechanism::scheme(kind, parameters, digested),
+    }
+}
 
 /// SoftHSM2 answers `CKR_ARGUMENTS_BAD` to OAEP parameters that it does not know.
 fn unknown_parameters(mechanism: &Mechanism, fault: Fault) -> HsmError {
@@ -62,11 +72,15 @@ impl Turn<'_> {
         let data = data.expose_secret();
         let (data, auth_tag) = match cipher {
             Cipher::Native(mechanism) => (self.run_encrypt(&mechanism, handle, data)?, None),
-            Cipher::Padded(mechanism, block) => {
+            Cipher::Padded(mechanism, block, method) => {
                 // Room for the padding, so that growing leaves no copy behind.
                 let mut padded = Zeroizing::new(Vec::with_capacity(data.len() + block));
                 padded.extend_from_slice(data);
-                mechanism::pad(&mut padded, block);
+                let filling = match method {
+                    PaddingMethod::ISO_10126 => self.seat.session.random(block)?.to_vec(),
+                    _ => vec![0; block],
+                };
+                mechanism::pad(&mut padded, block, method, &filling);
                 (self.run_encrypt(&mechanism, handle, &padded)?, None)
             }
             Cipher::Gcm(mechanism, tag) => {
@@ -101,9 +115,9 @@ impl Turn<'_> {
         let (kind, handle) = self.key(key)?;
         let mut output = match self.cipher(kind, parameters, iv, aad)? {
             Cipher::Native(mechanism) => self.run_decrypt(&mechanism, handle, data)?,
-            Cipher::Padded(mechanism, block) => {
+            Cipher::Padded(mechanism, block, method) => {
                 let mut output = self.run_decrypt(&mechanism, handle, data)?;
-                let length = mechanism::unpadded(&output, block)
+                let length = mechanism::unpadded(&output, block, method)
                     .ok_or_else(|| refused(HsmErrorKind::DecryptionFailed, "C_Decrypt"))?;
                 let mut tail = output.split_off(length);
                 tail.zeroize();
@@ -192,6 +206,14 @@ impl Turn<'_> {
                 SignInput::Digest(bytes) if matches!(scheme, Scheme::RsaBare) => {
                     Ok((bare, Zeroizing::new(bytes.clone())))
                 }
+                // A digest of no named hash is signed as it is; ECDSA takes as many bits of it as the order has.
+                SignInput::Digest(digest) if matches!(scheme, Scheme::Bare(..)) => {
+                    let width = match scheme {
+                        Scheme::Bare(curve) => curve.bytes().min(digest.len()),
+                        _ => digest.len(),
+                    };
+                    Ok((bare, Zeroizing::new(digest.get(..width).unwrap_or_default().to_vec())))
+                }
                 SignInput::Digest(_) => Err(refused(HsmErrorKind::Unsupported, "a signature over a digest")),
             };
         };
@@ -212,7 +234,7 @@ impl Turn<'_> {
             Scheme::RsaPkcs1(hashing) => hash::digest_info(hashing.algorithm, &digest).map_err(bad)?,
             // FIPS 186-5 §6.4.1: the leftmost bits, as many as the curve's order has; whole bytes for every pair we know.
             Scheme::Ecdsa(_, curve) => digest.get(..curve.bytes().min(digest.len())).unwrap_or_default().to_vec(),
-            Scheme::RsaPss(..) | Scheme::RsaBare | Scheme::EdDsa => digest,
+            Scheme::RsaPss(..) | Scheme::RsaBare | Scheme::EdDsa | Scheme::Bare(..) => digest,
         };
         Ok((bare, Zeroizing::new(form)))
     }
@@ -224,7 +246,7 @@ impl Turn<'_> {
         input: &SignInput,
     ) -> Result<HsmAnswer, HsmError> {
         let (kind, handle) = self.key(key)?;
-        let scheme = mechanism::scheme(kind, parameters, matches!(input, SignInput::Digest(_)))?;
+        let scheme = scheme_of(kind, parameters, input)?;
         let (mechanism, form) = self.signed_form(&scheme, input)?;
         let signature = self.sign_form(&scheme, &mechanism, handle, &form)?;
         Ok(HsmAnswer::Bytes(signature))
@@ -240,7 +262,7 @@ impl Turn<'_> {
         let signature =
             self.seat.session.sign(mechanism, handle, form).map_err(|fault| unknown_parameters(mechanism, fault))?;
         match scheme {
-            Scheme::Ecdsa(_, curve) => ecdsa::to_der(*curve, &signature).map_err(|error| {
+            Scheme::Ecdsa(_, curve) | Scheme::Bare(curve) => ecdsa::to_der(*curve, &signature).map_err(|error| {
                 tracing::error!(%error, "the token's ECDSA signature");
                 refused(HsmErrorKind::Internal, "C_Sign")
             }),
@@ -256,13 +278,13 @@ impl Turn<'_> {
         signature: &[u8],
     ) -> Result<HsmAnswer, HsmError> {
         let (kind, handle) = self.key(key)?;
-        let scheme = mechanism::scheme(kind, parameters, matches!(input, SignInput::Digest(_)))?;
+        let scheme = scheme_of(kind, parameters, input)?;
         let (mechanism, form) = self.signed_form(&scheme, input)?;
         let fixed;
         let signature = match &scheme {
             // r‖s has exactly that length and begins with anything; DER of that length would have to begin with 0x30 and
             // parse to its end, which the strict decoder decides.
-            Scheme::Ecdsa(_, curve) => match ecdsa::to_fixed(*curve, signature) {
+            Scheme::Ecdsa(_, curve) | Scheme::Bare(curve) => match ecdsa::to_fixed(*curve, signature) {
                 Ok(converted) => {
                     fixed = converted;
                     fixed.as_slice()
@@ -292,9 +314,19 @@ impl Turn<'_> {
             _ => self.key(key)?,
         };
         let mechanism = mechanism::mac(kind, parameters)?;
+        // A cipher key may be meant for HMAC as well (CS-AC-M-4 gives one both uses).
+        let cipher_key = matches!(kind, KeyKind::Aes | KeyKind::TripleDes);
+        let generic = if cipher_key && !mechanism::is_cmac(&mechanism) {
+            Some(transfer::as_generic(self.link, self.seat, handle)?)
+        } else {
+            None
+        };
         #[expect(clippy::disallowed_methods, reason = "the token makes the MAC of the data")]
-        let mac = self.seat.session.sign(&mechanism, handle, data.expose_secret())?;
-        Ok(HsmAnswer::Bytes(mac))
+        let mac = self.seat.session.sign(&mechanism, generic.unwrap_or(handle), data.expose_secret());
+        if let Some(generic) = generic {
+            self.seat.session.destroy(generic)?;
+        }
+        Ok(HsmAnswer::Bytes(mac?))
     }
 
     pub(super) fn wrap_key(

@@ -319,6 +319,17 @@ fn believed<T>(mut probe: impl FnMut() -> Result<T, Fault>) -> Result<Result<T, 
     }
 }
 
+/// The same secret value as a generic secret of this session that makes MACs, for a token object of another kind: HMAC takes
+/// no AES key. The value crosses under the transport key from the token to the token and is opened nowhere else.
+pub(super) fn as_generic(link: &Link, seat: &mut Seat, object: Handle) -> Result<Handle, HsmError> {
+    let mechanism = Mechanism::plain(kwp(link, seat)?.mechanism);
+    let transport = transport(seat)?.1.handle;
+    let blob = seat.session.wrap(&mechanism, transport, object, BLOB_GUESS)?;
+    let mut template = template::key(Class::Secret, Life::Session, UsageMask::MAC_GENERATE, false);
+    template.push(Attribute::number(CKA_KEY_TYPE, CKK_GENERIC_SECRET));
+    Ok(seat.session.unwrap(&mechanism, transport, &blob, &template)?)
+}
+
 /// Whether the token may be able to give wrapped values out at all, by its list.
 pub(super) fn can_wrap(link: &Link) -> bool {
     match link.capability.kwp.get() {

@@ -162,10 +162,8 @@ async fn a_cut_text_is_answered_in_the_version_it_named() {
 async fn size_limits_hold_with_and_without_a_declared_length() {
     let gateway = Gateway::start();
     let limits = Limits { message_bytes_max: 4096, ..Limits::default() };
-    let service = Arc::new(Service {
-        engine: Arc::clone(&gateway.bench.engine),
-        settings: Settings { limits, ..Settings::default() },
-    });
+    let settings = Settings { limits, ..Settings::default() };
+    let service = Arc::new(Service::new(Arc::clone(&gateway.bench.engine), settings));
     for (_, content_type) in TYPES {
         for (size, expected) in [(4096, StatusCode::OK), (4097, StatusCode::PAYLOAD_TOO_LARGE)] {
             let body = vec![b' '; size];

@@ -447,8 +447,7 @@ pub(super) fn signature_parameters(
         parameters.hashing_algorithm = hash.or(parameters.hashing_algorithm);
     }
     // A digest of a hash that nobody names is signed as it is (TC-RSA-SIGN-DIGESTEDDATA).
-    let bare = digested && object.algorithm() == Some(CryptographicAlgorithm::RSA);
-    let hashes = !bare && object.algorithm() != Some(CryptographicAlgorithm::ED25519);
+    let hashes = !digested && object.algorithm() != Some(CryptographicAlgorithm::ED25519);
     if parameters.hashing_algorithm.is_none() && hashes {
         parameters.hashing_algorithm = Some(HashingAlgorithm::SHA_256);
     }

@@ -14,10 +14,10 @@ pub(super) mod pkcs11;
 pub(super) mod query;
 pub(super) mod register;
 pub(super) mod rekey;
-pub(super) mod split;
-pub(super) mod transfer;
 pub(super) mod session;
+pub(super) mod split;
 pub(super) mod standing;
+pub(super) mod transfer;
 
 use kmip_codec::UniqueIdentifier as WireId;
 

@@ -8,9 +8,7 @@ use kmip_codec::{
 
 use super::{create::algorithm_and_length, wire};
 use crate::{
-    domain::{
-        Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, ObjectType, Origin, SecretValue,
-    },
+    domain::{Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, ObjectType, Origin, SecretValue},
     engine::{
         Error, ErrorKind,
         ops::{register::Register, reveal::Unwrap},
