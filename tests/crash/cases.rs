@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use portcullis::{
     domain::{
-        Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, ManagedObject, ObjectType, Origin,
+        Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, CryptographicParameters, ManagedObject, ObjectType, Origin,
         SecretValue, State, Timestamp, UniqueIdentifier, UsageMask,
-        algorithm::KeyFormatType,
+        algorithm::{HashingAlgorithm, KeyFormatType},
+        attributes::link,
         group::{Group, GroupKind, Member},
         job::{Job, JobKind, JobState},
         lifecycle::RevocationReason,
@@ -16,18 +17,24 @@ use portcullis::{
     engine::{
         Error, ErrorKind,
         ops::{
+            archive::Archive,
             attributes::{AttributeChange, ChangeAttribute},
             consumers::{ChangeConsumers, ConsumerChange, Registration},
             create::Create,
             create_key_pair::CreateKeyPair,
+            derive::{Derive, Method},
             grants::{ChangeGrants, GrantsChange},
             groups::{ChangeMembers, CreateGroup, DeleteGroup, MemberChange},
+            import::Import,
             jobs::{DeleteJob, RunJob, SubmitJob},
+            lease::Allocate,
             lifecycle::{Activate, Destroy, Revoke},
             metadata::{ChangeMetadata, MetadataChange},
             register::{ImportedKey, NewValue, Register},
+            rekey::{Rekey, RekeyKeyPair},
             retire::Retire,
             set_value::SetValue,
+            split::{Join, Scheme, Split},
         },
         ports::{MetadataStore, Order, Scope},
     },
@@ -608,6 +615,269 @@ impl Case for RunAnOrderInVain {
     async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
         let failed = matches!(job(life, ids[0]).await.unwrap().state, JobState::Failed { .. });
         together(&[failed, gone(life, ids[4]).await])
+    }
+}
+
+/// A cipher key that makes MACs, too: two objects on the token.
+pub(crate) struct CreateATwin;
+impl Case for CreateATwin {
+    async fn arrange(_: &Life) -> Vec<UniqueIdentifier> {
+        vec![fresh()]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let mask = UsageMask::ENCRYPT.with(UsageMask::MAC_GENERATE);
+        let twin = Create { attributes: vec![usage(mask)], ..aes(ids[0], Vec::new()) };
+        life.act(twin).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let Some(object) = object(life, ids[0]).await else { return false };
+        let value = object.value.expect("a record with its value");
+        assert!(value.key.is_some() && value.bytes.is_some(), "{value:?}");
+        true
+    }
+}
+
+/// The same, from a client's value.
+pub(crate) struct RegisterATwin;
+impl Case for RegisterATwin {
+    async fn arrange(_: &Life) -> Vec<UniqueIdentifier> {
+        vec![fresh()]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let key = ImportedKey { kind: KeyKind::Aes, value: bytes(&[9; 32]) };
+        let value = NewValue { key: Some(key), bytes: None };
+        let attributes = vec![usage(UsageMask::ENCRYPT.with(UsageMask::DERIVE))];
+        life.act(Register { attributes, ..register(ids[0], ObjectType::SymmetricKey, Some(value)) }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        CreateATwin::happened(life, ids).await
+    }
+}
+
+/// The object that a link leads to, which is never without its value.
+async fn linked(life: &Life, from: UniqueIdentifier, kind: u32) -> Option<ManagedObject> {
+    let to = object(life, from).await.expect("what was there before").links(kind).next()?;
+    let found = object(life, to).await.expect("a link leads to an object");
+    assert!(found.value.is_some(), "{to} is there without its value");
+    Some(found)
+}
+
+fn named(text: &str) -> Attribute {
+    Attribute::new(AttributeKind::Name, AttributeValue::Name { value: text.to_owned(), kind: 1 })
+}
+
+/// A key takes the place of another, and its name.
+pub(crate) struct RekeyAKey;
+impl Case for RekeyAKey {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![key(life, vec![active(), named("in turn")]).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(Rekey { object: ids[0], offset: None, attributes: Vec::new() }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let heir = linked(life, ids[0], link::REPLACEMENT).await;
+        let old = object(life, ids[0]).await.unwrap();
+        let moved = heir.as_ref().is_some_and(|heir| heir.names().eq(["in turn"]));
+        let back = heir.as_ref().is_some_and(|heir| heir.links(link::REPLACED).eq([ids[0]]));
+        together(&[heir.is_some(), moved, back, old.names().next().is_none()])
+    }
+}
+
+/// A pair takes the place of another.
+pub(crate) struct RekeyAPair;
+impl Case for RekeyAPair {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        let ids = vec![fresh(), fresh()];
+        let pair = CreateKeyPair {
+            identifiers: Some((ids[0], ids[1])),
+            origin: Origin::Kmip,
+            algorithm: CryptographicAlgorithm::EC,
+            length_bits: Some(256),
+            curve: None,
+            private_attributes: vec![usage(UsageMask::SIGN)],
+            public_attributes: vec![usage(UsageMask::VERIFY)],
+            secrets: Default::default(),
+        };
+        life.ask("before", pair).await.unwrap();
+        ids
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let (private_attributes, public_attributes) = (Vec::new(), Vec::new());
+        life.act(RekeyKeyPair { private: ids[0], offset: None, private_attributes, public_attributes }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let private = linked(life, ids[0], link::REPLACEMENT).await;
+        let public = linked(life, ids[1], link::REPLACEMENT).await;
+        let joined = private.as_ref().zip(public.as_ref());
+        let joined = joined.is_some_and(|(private, public)| private.links(link::PUBLIC_KEY).eq([public.identifier]));
+        together(&[private.is_some(), public.is_some(), joined])
+    }
+}
+
+/// A key is derived from another.
+pub(crate) struct DeriveAKey;
+impl Case for DeriveAKey {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        let id = fresh();
+        let mask = UsageMask::ENCRYPT.with(UsageMask::DERIVE);
+        let base = Create { attributes: vec![usage(mask), active()], ..aes(id, Vec::new()) };
+        life.ask("before", base).await.unwrap();
+        vec![id]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let hash = Some(HashingAlgorithm::SHA_256);
+        let derive = Derive {
+            object_type: ObjectType::SymmetricKey,
+            objects: ids.to_vec(),
+            method: Method::Hmac,
+            parameters: Some(CryptographicParameters { hashing_algorithm: hash, ..Default::default() }),
+            iv: None,
+            data: Some(bytes(b"label")),
+            salt: None,
+            iterations: None,
+            algorithm: Some(CryptographicAlgorithm::AES),
+            length_bits: Some(128),
+            attributes: vec![usage(UsageMask::ENCRYPT)],
+        };
+        life.act(derive).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let derived = linked(life, ids[0], link::DERIVED).await;
+        derived.is_some_and(|derived| derived.links(link::DERIVATION_BASE).eq([ids[0]]))
+    }
+}
+
+/// A key goes into the archive.
+pub(crate) struct ArchiveAKey;
+impl Case for ArchiveAKey {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![key(life, Vec::new()).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(Archive { object: ids[0], recover: false }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        object(life, ids[0]).await.unwrap().lifecycle.archive.is_some()
+    }
+}
+
+/// A part of what a key may be used is taken.
+pub(crate) struct AllocateAUse;
+impl Case for AllocateAUse {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        let limits = AttributeValue::UsageLimits { total: 10, count: None, unit: 2 };
+        vec![key(life, vec![active(), Attribute::new(AttributeKind::UsageLimits, limits)]).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(Allocate { object: ids[0], count: 4 }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let object = object(life, ids[0]).await.unwrap();
+        match object.attributes.value(&AttributeKind::UsageLimits) {
+            Some(AttributeValue::UsageLimits { count: Some(6), .. }) => true,
+            Some(AttributeValue::UsageLimits { count: Some(10), .. }) => false,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn split(object: UniqueIdentifier) -> Split {
+    let scheme = Scheme { parts: 3, threshold: 2, method: 4, polynomial: None, prime: None };
+    Split { object: Some(object), scheme, algorithm: None, length_bits: None, attributes: Vec::new() }
+}
+
+/// A key is split into three parts.
+pub(crate) struct SplitAKey;
+impl Case for SplitAKey {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![key(life, Vec::new()).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(split(ids[0])).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let parts: Vec<UniqueIdentifier> = object(life, ids[0]).await.unwrap().links(link::CHILD).collect();
+        for part in &parts {
+            assert!(with_value(life, *part).await, "a part that is linked is there");
+        }
+        assert!(parts.is_empty() || parts.len() == 3, "{parts:?}");
+        !parts.is_empty()
+    }
+}
+
+/// Two of three parts are joined.
+pub(crate) struct JoinTheParts;
+impl Case for JoinTheParts {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        let key = key(life, Vec::new()).await;
+        let parts = life.ask("before", split(key)).await.unwrap();
+        parts.iter().take(2).map(|part| part.identifier).collect()
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let join = Join {
+            object_type: ObjectType::SymmetricKey,
+            objects: ids.to_vec(),
+            subtype: None,
+            algorithm: None,
+            length_bits: None,
+            attributes: vec![named("joined"), usage(UsageMask::ENCRYPT)],
+        };
+        life.act(join).await
+    }
+    async fn happened(life: &Life, _: &[UniqueIdentifier]) -> bool {
+        let joined = every_object(life).await.into_iter().find(|object| object.names().eq(["joined"]));
+        joined.is_some_and(|joined| {
+            assert!(joined.value.is_some());
+            true
+        })
+    }
+}
+
+fn import(id: UniqueIdentifier, replace: bool) -> Import {
+    let key = ImportedKey { kind: KeyKind::Aes, value: bytes(&[7; 16]) };
+    Import {
+        identifier: id,
+        replace,
+        object_type: ObjectType::SymmetricKey,
+        subtype: None,
+        format: Some(KeyFormatType::RAW),
+        value: Some(NewValue { key: Some(key), bytes: None }),
+        derived: Vec::new(),
+        attributes: vec![
+            usage(UsageMask::ENCRYPT),
+            Attribute::new(AttributeKind::Comment, AttributeValue::Text("imported".to_owned())),
+        ],
+    }
+}
+
+/// An object comes with its identifier.
+pub(crate) struct ImportAKey;
+impl Case for ImportAKey {
+    async fn arrange(_: &Life) -> Vec<UniqueIdentifier> {
+        vec![fresh()]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(import(ids[0], false)).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        with_value(life, ids[0]).await
+    }
+}
+
+/// An object takes the place of the one with its identifier: at every moment one of the two is whole.
+pub(crate) struct ImportInTheOthersPlace;
+impl Case for ImportInTheOthersPlace {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![key(life, Vec::new()).await]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(import(ids[0], true)).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let object = object(life, ids[0]).await.expect("one of the two is there");
+        assert!(object.value.is_some());
+        object.attributes.value(&AttributeKind::Comment).is_some()
     }
 }
 

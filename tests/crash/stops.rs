@@ -121,7 +121,9 @@ async fn token_and_store(world: &World, life: &Life, run: &Run) {
         };
         assert!(is_alive(&object), "{run}: a destroyed object names a value");
         let parts = usize::from(value.key.is_some()) + usize::from(value.bytes.is_some());
-        assert_eq!(world.hsm.holds(object.identifier), parts, "{run}: {} is not whole", object.identifier);
+        // Its own identifier, but for a value that replaced another one.
+        let place = UniqueIdentifier::from_bytes(value.cka_id.0);
+        assert_eq!(world.hsm.holds(place), parts, "{run}: {} is not whole", object.identifier);
         named += parts;
         for request in [
             value.key.map(|_| HsmRequest::RevealKey { reference: value.clone() }),
@@ -203,4 +205,15 @@ cases! {
     run_pair_order: RunAPairOrder;
     run_order_in_vain: RunAnOrderInVain;
     delete_order: DeleteAnOrder;
+    create_twin: CreateATwin;
+    register_twin: RegisterATwin;
+    rekey: RekeyAKey;
+    rekey_pair: RekeyAPair;
+    derive: DeriveAKey;
+    archive: ArchiveAKey;
+    allocate: AllocateAUse;
+    split: SplitAKey;
+    join: JoinTheParts;
+    import: ImportAKey;
+    import_replacing: ImportInTheOthersPlace;
 }

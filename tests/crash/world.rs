@@ -138,7 +138,20 @@ impl Life {
     /// A request of an administrator of the project, through the protocol that has it.
     pub(crate) async fn ask<O: Operation>(&self, request: &str, operation: O) -> Result<O::Output, Error> {
         use OperationKind as Kind;
-        let is_kmip = matches!(O::KIND, Kind::Activate | Kind::Revoke | Kind::Destroy | Kind::ChangeAttributes);
+        let is_kmip = matches!(
+            O::KIND,
+            Kind::Activate
+                | Kind::Revoke
+                | Kind::Destroy
+                | Kind::ChangeAttributes
+                | Kind::Rekey
+                | Kind::Derive
+                | Kind::Archive
+                | Kind::Lease
+                | Kind::SplitKey
+                | Kind::JoinKey
+                | Kind::Import
+        );
         let caller = Caller {
             principal: Principal {
                 name: Some("somebody".to_owned()),
@@ -431,6 +444,7 @@ impl Hsm for FaultyHsm {
                 | HsmRequest::GenerateKeyPair { .. }
                 | HsmRequest::ImportKey { .. }
                 | HsmRequest::HoldBytes { .. }
+                | HsmRequest::MakeTwin { .. }
                 | HsmRequest::Destroy { .. }
         );
         let away = || HsmError { kind: HsmErrorKind::Unavailable, function: "test", rv: 0x30 };
