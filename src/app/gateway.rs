@@ -40,7 +40,7 @@ use crate::{
     crypto::hash,
     domain::{Timestamp, TokenId, UniqueIdentifier, project::Quotas},
     engine::{
-        Engine, Ports, SecretStore, Settings,
+        Engine, ISSUER, Ports, SecretStore, Settings,
         jobs::Runner,
         ports::{Answer, Clock, Hsm, HsmError, Memory, MetadataStore, StoreError},
         reconcile::reconcile,
@@ -571,6 +571,8 @@ fn settings(config: &Config, pool: &Pool, stores: Vec<SecretStore>) -> Settings 
         lease_seconds: limits.lease_seconds.small(),
         random_bytes_max: limits.random_bytes_max.small(),
         simulated_hsm: pool.status().iter().any(|token| token.software),
+        certificate_issuer: config.kmip.certificate_issuer.clone().unwrap_or_else(|| ISSUER.to_owned()),
+        certificate_days: config.kmip.certificate_days.small(),
         generator: config.kmip.rng.parameters(),
         quotas: Quotas {
             secrets: limit(quotas.secrets),

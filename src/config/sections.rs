@@ -246,6 +246,10 @@ section! {
         message_seconds: Seconds = Some(Seconds::new(30));
         /// Open connections.
         connections_max: Quantity = Some(Quantity::new(4096));
+        /// The name of the gateway's own issuer of certificates; absent: `CN=Portcullis KMIP issuer`.
+        certificate_issuer: Option<String> = None;
+        /// Days that a certificate made by Certify is valid when its attributes give no date.
+        certificate_days: Within<1, 36_500> = Some(Within::new(365));
         /// What the generator of the HSM is, as Query and the attribute of new keys say it.
         rng: KmipRng = None;
         /// Validations of the HSM that Query Validations tells of.

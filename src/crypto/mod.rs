@@ -7,6 +7,7 @@
 pub mod certificate;
 pub mod ecdsa;
 pub mod hash;
+pub mod issue;
 pub mod kdf;
 pub mod keys;
 pub mod kwp;

@@ -21,5 +21,5 @@ pub use operation::{Operation, Target, Targets};
 pub use pipeline::{Caller, Engine, Observer};
 use tools::unexpected;
 
-pub use tools::{Announced, Ports, SecretStore, Settings, Tools};
+pub use tools::{Announced, ISSUER, Ports, SecretStore, Settings, Tools};
 pub use transaction::Transaction;

@@ -298,6 +298,14 @@ pub enum HsmRequest {
         /// How.
         how: Derivation,
     },
+    /// The public half of the gateway's own issuer of certificates, made when it is wanted for the first time. Answer:
+    /// [`HsmAnswer::Bytes`], SubjectPublicKeyInfo DER.
+    CertifierKey,
+    /// A signature by it, RSA with SHA-256 (PKCS#1 v1.5). Answer: [`HsmAnswer::Bytes`].
+    CertifierSign {
+        /// What is signed.
+        data: Vec<u8>,
+    },
     /// Random bytes. Answer: [`HsmAnswer::Value`].
     Random {
         /// On which token; any of the default group when `None`.

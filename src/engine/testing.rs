@@ -179,6 +179,7 @@ pub struct MemoryHsm {
     objects: Mutex<HashMap<CkaId, Vec<TokenObject>>>,
     faults: Mutex<Vec<(&'static str, HsmErrorKind, u32)>>,
     calls: Mutex<HashMap<&'static str, u64>>,
+    certifier: Mutex<Option<rsa::KeyPair>>,
 }
 
 impl MemoryHsm {
@@ -323,6 +324,14 @@ impl MemoryHsm {
                 let key = SecretValue::new(self.value(&key, key.bytes.is_none())?);
                 Ok(HsmAnswer::Bytes(crate::crypto::hash::hmac_sha256(&key, &[&taken(&data)]).to_vec()))
             }
+            HsmRequest::CertifierKey => self.certifier(|pair| {
+                AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).map(|der| der.as_ref().to_vec())
+            }),
+            HsmRequest::CertifierSign { data } => self.certifier(|pair| {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&signature::RSA_PKCS1_SHA256, &rand::SystemRandom::new(), &data, &mut signature)?;
+                Ok(signature)
+            }),
             HsmRequest::Derive { key, how } => {
                 let value = SecretValue::new(self.value(&key, key.bytes.is_none())?);
                 derived(&value, how).map(HsmAnswer::Value)
@@ -337,6 +346,20 @@ impl MemoryHsm {
             | HsmRequest::Verify { .. }
             | HsmRequest::Mac { .. } => Err(error(HsmErrorKind::Unsupported)),
         }
+    }
+
+    /// Something by the issuer of certificates, made when it is wanted for the first time.
+    fn certifier(
+        &self,
+        of: impl FnOnce(&rsa::KeyPair) -> Result<Vec<u8>, aws_lc_rs::error::Unspecified>,
+    ) -> Result<HsmAnswer, HsmError> {
+        let failed = |_unspecified: aws_lc_rs::error::Unspecified| error(HsmErrorKind::Internal);
+        let mut certifier = lock(&self.certifier);
+        let pair = match &mut *certifier {
+            Some(pair) => pair,
+            none => none.insert(rsa::KeyPair::generate(KeySize::Rsa2048).map_err(failed)?),
+        };
+        of(pair).map(HsmAnswer::Bytes).map_err(failed)
     }
 
     fn found(&self, id: CkaId) -> Found {
@@ -524,6 +547,8 @@ const fn name_of(request: &HsmRequest) -> &'static str {
         HsmRequest::Sign { .. } => "sign",
         HsmRequest::Verify { .. } => "verify",
         HsmRequest::Mac { .. } => "mac",
+        HsmRequest::CertifierKey => "certifier-key",
+        HsmRequest::CertifierSign { .. } => "certifier-sign",
         HsmRequest::Random { .. } => "random",
         HsmRequest::SeedRandom { .. } => "seed-random",
     }

@@ -40,6 +40,10 @@ pub struct Settings {
     pub random_bytes_max: u32,
     /// Whether the HSM is software, for Protection Storage Mask.
     pub simulated_hsm: bool,
+    /// The name of the gateway's own issuer of certificates (RFC 4514).
+    pub certificate_issuer: String,
+    /// How long a certificate is valid that says nothing else.
+    pub certificate_days: u32,
     /// What the HSM's generator is, as far as the operator says.
     pub generator: RngParameters,
     /// The quotas of projects that have none of their own.
@@ -65,6 +69,9 @@ pub struct SecretStore {
     pub created: Timestamp,
 }
 
+/// The issuer's name where the operator gives none.
+pub const ISSUER: &str = "CN=Portcullis KMIP issuer";
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -75,6 +82,8 @@ impl Default for Settings {
             lease_seconds: 3600,
             random_bytes_max: 1 << 20,
             simulated_hsm: false,
+            certificate_issuer: ISSUER.to_owned(),
+            certificate_days: 365,
             generator: RngParameters::unspecified(),
             quotas: Quotas::default(),
             stores: Vec::new(),
@@ -232,7 +241,7 @@ impl Tools {
     /// The HSM's own, classed.
     pub async fn hsm(&self, request: HsmRequest) -> Result<HsmAnswer, Error> {
         let limit = match request {
-            HsmRequest::GenerateKeyPair { .. } => self.ports.settings.keygen_limit,
+            HsmRequest::GenerateKeyPair { .. } | HsmRequest::CertifierKey => self.ports.settings.keygen_limit,
             _ => self.ports.settings.hsm_limit,
         };
         Ok(self.ports.hsm.call(request, limit).await?)

@@ -301,6 +301,8 @@ impl Pool {
             | HsmRequest::Derive { key, .. }
             | HsmRequest::MakeTwin { of: key, .. } => &key.token,
             HsmRequest::Random { token: Some(token), .. } => token,
+            // One issuer, however many tokens there are.
+            HsmRequest::CertifierKey | HsmRequest::CertifierSign { .. } => return self.first(),
             HsmRequest::Random { token: None, .. } | HsmRequest::SeedRandom { .. } => return self.ready(),
         };
         self.tokens

@@ -95,6 +95,8 @@ impl<'a> Turn<'a> {
             HsmRequest::Verify { key, parameters, input, signature } => self.verify(key, parameters, input, signature),
             HsmRequest::Mac { key, parameters, data } => self.mac(key, parameters, data),
             HsmRequest::Derive { key, how } => self.derive(key, how),
+            HsmRequest::CertifierKey => self.certifier_key(),
+            HsmRequest::CertifierSign { data } => self.certifier_sign(data),
             HsmRequest::Random { bytes, .. } => {
                 let count = usize::try_from(*bytes).ok().filter(|count| *count <= RANDOM_MAX);
                 let count = count.ok_or_else(|| refused(HsmErrorKind::BadParameters, "C_GenerateRandom"))?;

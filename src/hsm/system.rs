@@ -6,6 +6,7 @@
 use cryptoki_sys::*;
 
 use super::{
+    error::refused,
     layout::{Attribute, Mechanism},
     mechanism::{self, Scheme},
     pool::Class,
@@ -23,6 +24,11 @@ use crate::{
     },
     engine::ports::{HsmAnswer, HsmError, HsmErrorKind, PairKind},
 };
+
+/// The purpose of the key pair that signs certificates.
+pub(super) const CERTIFIER: &str = "certificates";
+/// RSA, because every client can verify it.
+const CERTIFIER_BITS: u32 = 2048;
 
 /// The name of one of the gateway's own keys.
 pub(super) fn system_name(purpose: &str) -> Name {
@@ -60,19 +66,39 @@ impl Turn<'_> {
         Ok(HsmAnswer::Value(SecretValue::new(secret)))
     }
 
+    /// The public half of the issuer of certificates, made when it is wanted for the first time.
+    pub(super) fn certifier_key(&mut self) -> Result<HsmAnswer, HsmError> {
+        self.signer(CERTIFIER, PairKind::Rsa { bits: CERTIFIER_BITS }, KeyKind::RsaPublic)
+    }
+
+    pub(super) fn certifier_sign(&mut self, data: &[u8]) -> Result<HsmAnswer, HsmError> {
+        let handle = self.lookup(&system_name(CERTIFIER), Class::Private)?;
+        let scheme = Scheme::RsaPkcs1(mechanism::hash(HashingAlgorithm::SHA_256)?);
+        let info = hash::digest_info(HashingAlgorithm::SHA_256, &hash::sha256(data)).map_err(|error| {
+            tracing::error!(%error, "DigestInfo of SHA-256");
+            refused(HsmErrorKind::Internal, "digest")
+        })?;
+        let signature = self.sign_form(&scheme, &scheme.bare(), handle, &info)?;
+        Ok(HsmAnswer::Bytes(signature))
+    }
+
     pub(super) fn system_signer(&mut self, purpose: &str) -> Result<HsmAnswer, HsmError> {
+        self.signer(purpose, PairKind::Ec(Curve::P256), KeyKind::EcPublic(Curve::P256))
+    }
+
+    fn signer(&mut self, purpose: &str, kind: PairKind, public_kind: KeyKind) -> Result<HsmAnswer, HsmError> {
         let name = system_name(purpose);
         let _alone = self.shared.making_system_keys.lock();
         if self.search(&name, Class::Private)?.is_none() {
             let public = template::key(Class::Public, Life::Token, UsageMask::VERIFY, false);
             let private = template::key(Class::Private, Life::Token, UsageMask::SIGN, false);
             let (public, private) = (template::named(public, &name), template::named(private, &name));
-            let (public, private) = self.make_pair(PairKind::Ec(Curve::P256), public, private)?;
+            let (public, private) = self.make_pair(kind, public, private)?;
             self.or_destroy(&[public, private], |turn| turn.check_strength(private, false))?;
             tracing::info!(token = %self.shared.id, label = name.label, "a system key pair was made");
         }
         let public = self.lookup(&name, Class::Public)?;
-        transfer::reveal_public(self.seat, public, KeyKind::EcPublic(Curve::P256)).map(HsmAnswer::Bytes)
+        transfer::reveal_public(self.seat, public, public_kind).map(HsmAnswer::Bytes)
     }
 
     pub(super) fn system_sign(&mut self, purpose: &str, data: &[u8]) -> Result<HsmAnswer, HsmError> {

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{pool::Class, system::system_name, template::class_of};
+use super::{
+    pool::Class,
+    system::{CERTIFIER, system_name},
+    template::class_of,
+};
 use crate::{domain::reference::CkaId, engine::ports::HsmRequest};
 
 /// What a worker is given to do.
@@ -49,7 +53,9 @@ impl Work {
     pub(super) const fn call_limit(&self, limit: Duration) -> Duration {
         match self {
             Self::Engine(request) => match **request {
-                HsmRequest::GenerateKeyPair { .. } | HsmRequest::GenerateKey { .. } => limit.saturating_mul(10),
+                HsmRequest::GenerateKeyPair { .. } | HsmRequest::GenerateKey { .. } | HsmRequest::CertifierKey => {
+                    limit.saturating_mul(10)
+                }
                 _ => limit,
             },
             Self::SystemSigner(_) => limit.saturating_mul(10),
@@ -93,6 +99,7 @@ impl Work {
                 | HsmRequest::Mac { key, .. }
                 | HsmRequest::Derive { key, .. } => vec![key.cka_id],
                 HsmRequest::Destroy { at } | HsmRequest::Find { at } => vec![at.cka_id],
+                HsmRequest::CertifierKey | HsmRequest::CertifierSign { .. } => vec![system_name(CERTIFIER).id],
                 _ => self.places().into_iter().map(|(id, _)| id).collect(),
             },
             Self::Clear(places) => places.iter().map(|(id, _)| *id).collect(),

@@ -51,6 +51,8 @@ routes! {
     Register REGISTER => ops::register::register;
     ReKey RE_KEY => ops::rekey::re_key;
     DeriveKey DERIVE_KEY => ops::derive::derive_key;
+    Certify CERTIFY => ops::certify::certify;
+    ReCertify RE_CERTIFY => ops::certify::re_certify;
     Locate LOCATE => ops::locate::locate;
     Check CHECK => ops::lifecycle::check;
     Get GET => ops::get::get;
@@ -66,6 +68,7 @@ routes! {
     Destroy DESTROY => ops::lifecycle::destroy;
     Archive ARCHIVE => ops::lease::archive;
     Recover RECOVER => ops::lease::recover;
+    Validate VALIDATE => ops::certify::validate;
     Query QUERY => ops::query::query;
     ReKeyKeyPair RE_KEY_KEY_PAIR => ops::rekey::re_key_key_pair;
     DiscoverVersions DISCOVER_VERSIONS => ops::query::discover_versions;

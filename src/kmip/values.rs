@@ -534,7 +534,7 @@ const fn curve_of(kind: KeyKind) -> Option<RecommendedCurve> {
 }
 
 /// What an X.509 certificate says of itself; nothing for one that cannot be read, which is held all the same.
-fn certificate_attributes(der: &[u8]) -> Vec<Attribute> {
+pub(super) fn certificate_attributes(der: &[u8]) -> Vec<Attribute> {
     use kmip_codec::attribute as wire;
     let length = i32::try_from(der.len()).unwrap_or(i32::MAX);
     let mut found = vec![Attribute::new(K::CertificateLength, V::Integer(length))];
@@ -609,6 +609,15 @@ fn certificate_attributes(der: &[u8]) -> Vec<Attribute> {
         both.filter_map(|((tag, value), version)| attributes::one(wire::Attribute::new(tag, value), version).ok()),
     );
     found
+}
+
+/// The name that a *Certificate Subject* attribute of a client gives, for a certificate to be made.
+pub(super) fn subject_text(attribute: &Attribute) -> Option<String> {
+    use kmip_codec::attribute as wire;
+    match (&attribute.kind, attributes::out(attribute)?.value?) {
+        (K::CertificateSubject, wire::AttributeValue::CertificateSubject(subject)) => Some(subject.distinguished_name),
+        _ => None,
+    }
 }
 
 /// The INTEGER with that content.

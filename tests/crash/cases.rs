@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use portcullis::{
     domain::{
-        Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, CryptographicParameters, ManagedObject, ObjectType, Origin,
-        SecretValue, State, Timestamp, UniqueIdentifier, UsageMask,
+        Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, CryptographicParameters, ManagedObject,
+        ObjectType, Origin, SecretValue, State, Timestamp, UniqueIdentifier, UsageMask,
         algorithm::{HashingAlgorithm, KeyFormatType},
         attributes::link,
         group::{Group, GroupKind, Member},

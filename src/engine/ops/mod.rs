@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod attributes;
+pub mod certify;
 mod change;
 pub mod consumers;
 pub mod create;

@@ -3,6 +3,7 @@
 pub(super) mod accounts;
 pub(super) mod asynchronous;
 pub(super) mod attributes;
+pub(super) mod certify;
 pub(super) mod create;
 pub(super) mod crypt;
 pub(super) mod derive;
