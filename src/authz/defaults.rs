@@ -116,8 +116,9 @@ pub(super) const BLOCKS: &[(&str, &str)] = &[
     ("kmip_reader", "rule:kmip_member or role:reader or role:observer or role:audit"),
     ("kmip_open", "rule:secret_project_match and (role:admin or rule:secret_owner or rule:secret_is_not_private)"),
     // Use cases that may or may not have a stored object to go by.
-    ("kmip_open_if_any", "rule:kmip_open or not rule:secret_project_match"),
-    ("kmip_readable_if_any", "rule:kmip_readable or not rule:secret_project_match"),
+    ("secret_known", "rule:secret_is_not_private or rule:secret_private_read"),
+    ("kmip_open_if_any", "rule:kmip_open or not rule:secret_known"),
+    ("kmip_readable_if_any", "rule:kmip_readable or not rule:secret_known"),
     ("kmip_readable", "rule:kmip_open or rule:secret_project_match and rule:secret_acl_read"),
 ];
 

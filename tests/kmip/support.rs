@@ -88,6 +88,20 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    /// An AES-256 key with its usage mask among the attributes.
+    pub(crate) async fn aes_with_mask(&self, version: ProtocolVersion, attributes: Attributes) -> UniqueIdentifier {
+        let Request::Create(mut request) = create("", Attributes::default()) else { unreachable!("it is a Create") };
+        request.attributes.items.retain(|it| it.kind != AttributeKind::from(Tag::CRYPTOGRAPHIC_USAGE_MASK));
+        request.attributes.items.extend(attributes.items);
+        let answer = self.one(version, Operation::CREATE, Request::Create(request)).await;
+        match answer.payload {
+            Some(Response::Create(made)) => made.unique_identifier,
+            other => panic!("{:?} {:?} {other:?}", answer.reason, answer.message),
+        }
+    }
+}
+
 pub(crate) fn create(name: &str, extra: Attributes) -> Request {
     let mut attributes = Attributes::default()
         .with(Tag::CRYPTOGRAPHIC_ALGORITHM, AttributeValue::Enumeration(CryptographicAlgorithm::AES.number()))

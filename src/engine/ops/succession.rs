@@ -20,7 +20,6 @@ pub(super) enum Names {
     /// Those of the predecessor (Re-key).
     MovedFirst,
     /// Those of the request (Re-certify).
-    #[expect(dead_code, reason = "Re-certify")]
     GivenFirst,
 }
 
