@@ -9,7 +9,7 @@ mod keys;
 mod lifecycle;
 mod malformed;
 mod sessions;
-mod streams;
 mod states;
+mod streams;
 mod support;
 mod v3;
