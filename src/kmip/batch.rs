@@ -13,6 +13,7 @@ use kmip_codec::{
 
 use super::{attributes, error::Refusal, message::Service, tickets::Rights, values};
 use crate::{
+    crypto::hash::to_hex,
     domain::{
         Attribute, AttributeKind, AttributeValue, ObjectType, Principal, SecretValue, Timestamp, UniqueIdentifier,
         access::Grants, audit::Protocol, secret::SecretFacet,
@@ -32,6 +33,9 @@ pub(super) struct Who {
     /// Whether a credential proved a user or device behind the client.
     pub personal: bool,
 }
+
+/// Application namespaces for which the server makes data that a client leaves out (KMIP 1.0 §3.30).
+pub(super) const NAMESPACES: &[&str] = &["portcullis"];
 
 /// One message while its items run.
 pub(super) struct Exchange<'a> {
@@ -105,6 +109,24 @@ impl<'a> Exchange<'a> {
     /// *Constraint Violation*, or what the store says.
     pub(super) fn stand(&self, object_type: ObjectType, attributes: &mut Vec<Attribute>) -> Result<(), Refusal> {
         self.service.standing.apply(&self.caller.principal.project, object_type, attributes)
+    }
+
+    /// Completes an attribute that a client gives: application data that it leaves to the server.
+    ///
+    /// # Errors
+    ///
+    /// *Application Namespace Not Supported* where only the application knows its data.
+    pub(super) fn complete(&self, attribute: &mut Attribute) -> Result<(), Refusal> {
+        if let AttributeValue::Application { namespace, data } = &mut attribute.value
+            && data.is_none()
+        {
+            if !NAMESPACES.contains(&namespace.as_str()) {
+                let text = "the server makes no data for this application namespace";
+                return Err(Refusal::new(ResultReason::APPLICATION_NAMESPACE_NOT_SUPPORTED, text));
+            }
+            *data = Some(to_hex(&self.random(16)));
+        }
+        Ok(())
     }
 
     /// Begins an item.
@@ -286,6 +308,9 @@ impl<'a> Exchange<'a> {
                     explicit.push(attribute.clone());
                 }
             }
+        }
+        for attribute in &mut explicit {
+            self.complete(attribute)?;
         }
         Ok(explicit)
     }

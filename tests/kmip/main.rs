@@ -8,6 +8,7 @@ mod https;
 mod keys;
 mod lifecycle;
 mod malformed;
+mod refusals;
 mod sessions;
 mod states;
 mod streams;

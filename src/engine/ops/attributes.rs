@@ -147,6 +147,15 @@ impl Operation for ChangeAttribute {
         let now = tools.now();
         let attribute = apply(&mut object, self.change, now)?;
         object.lifecycle.last_change = now;
+        // What was not so once was not always so (KMIP 1.4 §3.49, §3.51).
+        for (kind, ended) in [
+            (AttributeKind::AlwaysSensitive, !object.flag(&AttributeKind::Sensitive, false)),
+            (AttributeKind::NeverExtractable, object.flag(&AttributeKind::Extractable, true)),
+        ] {
+            if ended && object.flag(&kind, false) {
+                object.attributes.set(kind, AttributeValue::Boolean(false));
+            }
+        }
         let write = Write::PutObject(Box::new(object.clone()), Guard::At(revision));
         tools.commit(vec![write]).await.map_err(|mut error| {
             if error.kind == ErrorKind::NameTaken {

@@ -81,7 +81,9 @@ pub(in crate::kmip) async fn add_attribute(
     if request.attribute.index.is_some() && on.version < V2_0 {
         return Err(Refusal::new(ResultReason::INVALID_FIELD, "an attribute that is added has no index yet"));
     }
-    let change = AttributeChange::Add(attributes::one(request.attribute, on.version)?);
+    let mut attribute = attributes::one(request.attribute, on.version)?;
+    on.complete(&mut attribute)?;
+    let change = AttributeChange::Add(attribute);
     let changed = on.run(ChangeAttribute { object, change }).await?;
     Ok(AddAttributeResponse { unique_identifier: wire(object), attribute: old_form(on, &changed.attribute) })
 }
@@ -91,7 +93,8 @@ pub(in crate::kmip) async fn modify_attribute(
     request: ModifyAttributeRequest,
 ) -> Result<ModifyAttributeResponse, Refusal> {
     let object = on.object(request.unique_identifier.as_ref())?;
-    let to = attributes::one(request.attribute, on.version)?;
+    let mut to = attributes::one(request.attribute, on.version)?;
+    on.complete(&mut to)?;
     let current = request.current_attribute.map(|it| attributes::one(it, on.version)).transpose()?;
     let change = AttributeChange::Modify { to, current: current.map(|current| current.value) };
     let changed = on.run(ChangeAttribute { object, change }).await?;
@@ -103,7 +106,9 @@ pub(in crate::kmip) async fn set_attribute(
     request: SetAttributeRequest,
 ) -> Result<SetAttributeResponse, Refusal> {
     let object = on.object(request.unique_identifier.as_ref())?;
-    let change = AttributeChange::Set(attributes::one(request.attribute, on.version)?);
+    let mut attribute = attributes::one(request.attribute, on.version)?;
+    on.complete(&mut attribute)?;
+    let change = AttributeChange::Set(attribute);
     on.run(ChangeAttribute { object, change }).await.map_err(|refusal| read_only(on, refusal))?;
     Ok(SetAttributeResponse { unique_identifier: wire(object) })
 }

@@ -16,7 +16,12 @@ use kmip_codec::{
     version::{V1_3, V1_4, V2_0, V2_1},
 };
 
-use crate::kmip::{attributes, batch::Exchange, error::Refusal, message};
+use crate::kmip::{
+    attributes,
+    batch::{self, Exchange},
+    error::Refusal,
+    message,
+};
 
 /// The object types that are kept, in the order of their numbers.
 const OBJECTS: &[ObjectType] = &[
@@ -86,9 +91,11 @@ pub(in crate::kmip) async fn query(on: &mut Exchange<'_>, request: QueryRequest)
                 let mask = if simulated { ProtectionStorageMask::SOFTWARE } else { ProtectionStorageMask::HARDWARE };
                 answer.protection_storage_masks = Some(ProtectionStorageMasks { masks: vec![mask] });
             }
+            QueryFunction::QUERY_APPLICATION_NAMESPACES => {
+                answer.application_namespaces = batch::NAMESPACES.iter().map(|it| (*it).to_owned()).collect();
+            }
             // Asked for and empty: there are none.
-            QueryFunction::QUERY_APPLICATION_NAMESPACES
-            | QueryFunction::QUERY_EXTENSION_LIST
+            QueryFunction::QUERY_EXTENSION_LIST
             | QueryFunction::QUERY_EXTENSION_MAP
             | QueryFunction::QUERY_ATTESTATION_TYPES
                 if function.is_defined(version) => {}
