@@ -59,5 +59,14 @@ folder = here / "corpus" / "json_bodies"
 folder.mkdir(parents=True, exist_ok=True)
 for number, body in enumerate(bodies):
     (folder / f"body-{number}").write_bytes(body)
+controls = [b'{"do":"stats"}', b'{"do":"scenario","name":"flaky","seed":1}',
+            b'{"do":"set","plan":"[[faults.rule]]\\naction = { return = \\"CKR_DEVICE_ERROR\\" }"}',
+            b'[faults]\nseed = 1\n[[faults.rule]]\nmatch = { function = "C_Sign*" }\naction = { delay = "1s" }']
+records = [b"\x01", b"\x01" + bytes(8) + (8).to_bytes(4, "little") + (4).to_bytes(8, "little")]
+for target, seeds in (("hsm_control", controls), ("hsm_record", records)):
+    folder = here / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(seeds):
+        (folder / f"seed-{number}").write_bytes(seed)
 (here / "corpus" / ".made").write_text(f"{len(messages)} messages, {len(bodies)} bodies\n")
 print(f"seeds: {len(messages)} messages, {len(bodies)} bodies")

@@ -13,5 +13,6 @@ mod core;
 #[expect(unsafe_code, reason = "calls into the crypto library")]
 pub mod crypto;
 pub mod fault;
+pub mod fuzzing;
 mod profile;
 mod store;

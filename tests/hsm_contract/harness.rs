@@ -9,7 +9,8 @@ use std::{
 
 use crate::{
     cases::{CASES, Case},
-    modules::{self, Kind, PIN, TestModule},
+    differences,
+    modules::{self, Kind, TestModule},
 };
 
 /// What a case may know.
@@ -28,6 +29,11 @@ pub(crate) fn parent(arguments: &[String]) -> ExitCode {
     let modules = modules::discover(arguments);
     let words: Vec<&String> = arguments.iter().take_while(|word| !word.starts_with("--")).collect();
     let (mut passed, mut skipped, mut failed) = (0, 0, Vec::new());
+    let differences = differences::list();
+    for wrong in differences.iter().filter_map(|difference| difference.refers_to_nothing(CASES)) {
+        println!("differences.txt … FAILED\n{wrong}");
+        failed.push("differences.txt".to_owned());
+    }
     for module in &modules {
         for case in CASES {
             let title = format!("{}::{}", module.name, case.name);
@@ -38,7 +44,21 @@ pub(crate) fn parent(arguments: &[String]) -> ExitCode {
                 continue;
             }
             let start = Instant::now();
-            match run(module, case) {
+            let difference = differences.iter().find(|difference| difference.is(&module.name, case.name));
+            let outcome = match (run(module, case), difference) {
+                (Outcome::Failed(_), Some(difference)) => {
+                    skipped += 1;
+                    println!("skipped, because {title}: {}", difference.reason);
+                    continue;
+                }
+                (_, Some(_)) => {
+                    failed.push(title.clone());
+                    println!("{title} … FAILED\nit no longer fails: its line in differences.txt is out of date");
+                    continue;
+                }
+                (outcome, None) => outcome,
+            };
+            match outcome {
                 Outcome::Passed => {
                     passed += 1;
                     println!("{title} … ok ({:.1} s)", start.elapsed().as_secs_f32());
@@ -80,7 +100,7 @@ fn run(module: &TestModule, case: &Case) -> Outcome {
             return Outcome::Skipped("it would spoil a token that is in use".into());
         }
         Kind::Given(label, file) => (label.clone(), fs::read(file).unwrap().trim_ascii_end().to_vec()),
-        _ => ("contract".to_owned(), PIN.as_bytes().to_vec()),
+        _ => ("contract".to_owned(), module.pin().into_bytes()),
     };
     let options = case.simulator.unwrap_or_default();
     for number in 0..case.tokens {

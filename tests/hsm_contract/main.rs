@@ -1,6 +1,7 @@
 //! The same questions to every PKCS#11 module: does the session pool keep its contract on it?
 //!
-//! `cargo test --test hsm_contract` runs every case on every module it finds: the simulator beside the test binary, SoftHSM2,
+//! `cargo test --test hsm_contract` runs every case on every module it finds: the simulator beside the test binary, plain and as two models,
+//! SoftHSM2,
 //! kryoptic under `.tools/`, and what `PORTCULLIS_TEST_MODULES` lists (paths, separated by colons). Each case runs in a process
 //! and a folder of its own, because a module belongs to a process for good. Words after `--` choose cases and modules by a
 //! part of their name. A token that is there already, on real hardware, is tested with
@@ -14,6 +15,7 @@
 )]
 
 mod cases;
+mod differences;
 mod harness;
 mod modules;
 mod pool;

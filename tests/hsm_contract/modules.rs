@@ -12,8 +12,8 @@ use cryptoki::{
     types::AuthPin,
 };
 
-/// The user PIN of every token made here.
-pub(crate) const PIN: &str = "1234-user";
+/// The user PIN of every token made here, but for models that want another form.
+const PIN: &str = "1234-user";
 const SO_PIN: &str = "5678-officer";
 
 /// A module to test, and how its tokens come to be.
@@ -27,6 +27,8 @@ pub(crate) struct TestModule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Simulator,
+    /// The simulator as a model.
+    Model(&'static str),
     SoftHsm,
     Kryoptic,
     /// A token that stands already: label and PIN file.
@@ -46,7 +48,9 @@ pub(crate) fn discover(arguments: &[String]) -> Vec<TestModule> {
     let beside = env::current_exe().unwrap().with_file_name("libhsm_sim.so");
     let kryoptic = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/kryoptic/libkryoptic_pkcs11.so");
     let mut candidates = vec![
-        ("hsm-sim", beside, Kind::Simulator),
+        ("hsm-sim", beside.clone(), Kind::Simulator),
+        ("hsm-sim-luna7-fips", beside.clone(), Kind::Model("luna7-fips")),
+        ("hsm-sim-cloudhsm", beside, Kind::Model("cloudhsm")),
         ("softhsm2", PathBuf::from("/usr/lib/softhsm/libsofthsm2.so"), Kind::SoftHsm),
         ("kryoptic", kryoptic, Kind::Kryoptic),
     ];
@@ -85,12 +89,24 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 }
 
 impl TestModule {
+    /// The user PIN of the module's tokens.
+    pub(crate) fn pin(&self) -> String {
+        match self.kind {
+            Kind::Model("cloudhsm") => format!("crypto:{PIN}"),
+            _ => PIN.to_owned(),
+        }
+    }
+
     /// The environment of a process that uses this module's tokens under `folder`.
     pub(crate) fn environment(&self, folder: &Path, options: &str) -> Vec<(&'static str, PathBuf)> {
         match &self.kind {
-            Kind::Simulator => {
+            Kind::Simulator | Kind::Model(_) => {
                 let config = folder.join("hsm-sim.toml");
-                fs::write(&config, format!("kdf_cost = \"test\"\ndurability = \"off\"\n{options}")).unwrap();
+                let model = match self.kind {
+                    Kind::Model(model) => format!("profile = \"{model}\"\nsimulate_latency = false\n"),
+                    _ => String::new(),
+                };
+                fs::write(&config, format!("kdf_cost = \"test\"\ndurability = \"off\"\n{model}{options}")).unwrap();
                 vec![("HSM_SIM_STORE", folder.join("sim")), ("HSM_SIM_CONFIG", config)]
             }
             Kind::SoftHsm => {
@@ -125,7 +141,7 @@ impl TestModule {
             return Ok(());
         }
         let output = Command::new(env::current_exe().unwrap())
-            .args(["--prepare", self.path.to_str().unwrap(), label])
+            .args(["--prepare", self.path.to_str().unwrap(), label, &self.pin()])
             .envs(self.environment(folder, options))
             .stdin(Stdio::null())
             .output()
@@ -136,7 +152,7 @@ impl TestModule {
 
 /// In the process that makes a token: on the first slot whose token is not initialised.
 pub(crate) fn prepare(arguments: &[String]) -> ExitCode {
-    let [path, label] = arguments else { return ExitCode::FAILURE };
+    let [path, label, pin] = arguments else { return ExitCode::FAILURE };
     let module = Pkcs11::new(path).unwrap();
     module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).unwrap();
     let slots = module.get_slots_with_token().unwrap();
@@ -158,7 +174,7 @@ pub(crate) fn prepare(arguments: &[String]) -> ExitCode {
         .unwrap();
     let session = module.open_rw_session(slot).unwrap();
     session.login(UserType::So, Some(&so_pin)).unwrap();
-    session.init_pin(&AuthPin::new(PIN.into())).unwrap();
+    session.init_pin(&AuthPin::new(pin.as_str().into())).unwrap();
     session.logout().unwrap();
     drop(session);
     module.finalize().unwrap();

@@ -8,6 +8,7 @@ mod cipher;
 mod digest;
 mod dual;
 mod forward;
+pub(crate) mod fuzzing;
 mod general;
 mod interface;
 mod key;

@@ -47,6 +47,11 @@ pub enum PlanError {
     Trace(usize, String),
 }
 
+/// Checks a plan without putting it in force.
+pub(crate) fn check(config: &FaultsConfig) -> Result<(), PlanError> {
+    Plan::new(config).map(drop)
+}
+
 /// A call as a rule sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {

@@ -21,7 +21,7 @@ use std::{
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
 
-use super::{PlanError, control};
+use super::{FaultsConfig, PlanError, check, control};
 
 /// The longest request, in bytes.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -65,6 +65,15 @@ pub fn answer(store: &Path, line: &str) -> String {
     let answer = outcome.unwrap_or_else(|error| Answer { ok: false, error: Some(error), plan: None, stats: None });
     // Strings and numbers under fixed names always serialise.
     serde_json::to_string(&answer).unwrap_or_else(|_never| r#"{"ok":false}"#.to_owned())
+}
+
+/// Reads a request as far as that goes without a store; for the fuzz targets.
+pub(crate) fn read(line: &str) {
+    if let Ok(Request::Set { plan }) = serde_json::from_str(line)
+        && let Ok(plan) = FaultsConfig::parse(&plan)
+    {
+        let _refused = check(&plan);
+    }
 }
 
 fn obey(store: &Path, request: Request) -> Result<Answer, PlanError> {
