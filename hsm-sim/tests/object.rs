@@ -134,7 +134,10 @@ fn templates_are_refused_by_what_is_wrong_with_them() {
     let session = hsm.user();
     let create = |template: &[Attribute]| refusal(session.create_object(template));
     let label = Attribute::Label(b"a".to_vec());
-    assert!(matches!(create(&secret(b"v", &[label.clone(), label])), RvError::TemplateInconsistent));
+    assert!(matches!(
+        create(&secret(b"v", &[label, Attribute::Label(b"other".to_vec())])),
+        RvError::TemplateInconsistent
+    ));
     assert!(matches!(create(&secret(b"v", &[Attribute::Local(true)])), RvError::AttributeReadOnly));
     assert!(matches!(create(&secret(b"v", &[Attribute::UniqueId(vec![1])])), RvError::AttributeTypeInvalid));
     assert!(matches!(create(&secret(b"v", &[Attribute::Modulus(vec![1])])), RvError::TemplateInconsistent));

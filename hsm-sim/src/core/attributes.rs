@@ -26,13 +26,15 @@ pub(crate) struct Attributes {
 const FORMAT: u8 = 1;
 
 impl Attributes {
-    /// A template: refuses an attribute given twice (PKCS#11 3.1 §4.1.1) or unknown, and values of the wrong shape.
+    /// A template: refuses an attribute given with two values or unknown, and values of the wrong shape. One given twice
+    /// with the same value counts once (PKCS#11 3.1 §4.1.1).
     pub(crate) fn from_template(given: Vec<(CK_ATTRIBUTE_TYPE, Value)>) -> Result<Self> {
         let mut entries = given;
         for (attribute, value) in &mut entries {
             check_shape(*attribute, value)?;
         }
         entries.sort_by_key(|entry| entry.0);
+        entries.dedup();
         if entries.windows(2).any(|pair| matches!(pair, [a, b] if a.0 == b.0)) {
             return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
         }
@@ -228,9 +230,11 @@ mod tests {
     }
 
     #[test]
-    fn a_template_with_an_attribute_twice_or_a_long_boolean_is_refused() {
+    fn a_template_with_two_values_of_an_attribute_or_a_long_boolean_is_refused() {
         let value = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());
         let twice = vec![(CKA_LABEL, value(b"a")), (CKA_LABEL, value(b"a"))];
+        assert_eq!(Attributes::from_template(twice).map(|attributes| attributes.len()).ok(), Some(1));
+        let twice = vec![(CKA_LABEL, value(b"a")), (CKA_LABEL, value(b"b"))];
         assert_eq!(Attributes::from_template(twice).err(), Some(Rv(CKR_TEMPLATE_INCONSISTENT)));
         let long = vec![(CKA_TOKEN, value(&[1, 0]))];
         assert_eq!(Attributes::from_template(long).err(), Some(Rv(CKR_ATTRIBUTE_VALUE_INVALID)));

@@ -78,6 +78,7 @@ mod held {
     pub(super) const SECRET: u8 = 16;
     pub(super) const MECHANISM: u8 = 32;
     pub(super) const PROFILE: u8 = 64;
+    pub(super) const FEATURE: u8 = 128;
 }
 
 /// A family of key types that share attributes.
@@ -138,6 +139,7 @@ impl Rule {
             CKO_SECRET_KEY => held::SECRET,
             CKO_MECHANISM => held::MECHANISM,
             CKO_PROFILE => held::PROFILE,
+            CKO_HW_FEATURE => held::FEATURE,
             _ => 0,
         };
         let of_family = match self.family {
@@ -150,11 +152,11 @@ impl Rule {
     }
 }
 
-const fn rules() -> [Rule; 94] {
+const fn rules() -> [Rule; 95] {
     use Fallback::*;
     use Kind::*;
     use given::{COPY, CREATE, DERIVE, GENERATE, SET, UNWRAP};
-    use held::{CERT, DATA, MECHANISM, PRIVATE, PROFILE, PUBLIC, SECRET};
+    use held::{CERT, DATA, FEATURE, MECHANISM, PRIVATE, PROFILE, PUBLIC, SECRET};
     const ALL: u8 = DATA | CERT | PUBLIC | PRIVATE | SECRET | MECHANISM | PROFILE;
     const KEYS: u8 = PUBLIC | PRIVATE | SECRET;
     const HIDDEN: u8 = PRIVATE | SECRET;
@@ -273,6 +275,8 @@ const fn rules() -> [Rule; 94] {
         // §4.12, §4.13: mechanisms and profiles, which only the token makes
         rule(CKA_MECHANISM_TYPE, Ulong, MECHANISM, NEVER, Absent),
         rule(CKA_PROFILE_ID, Ulong, PROFILE, NEVER, Absent),
+        // §4.3: hardware features, of which this token has none that a search could find
+        rule(CKA_HW_FEATURE_TYPE, Ulong, FEATURE, NEVER, Absent),
     ]
 }
 
