@@ -51,8 +51,8 @@ enum Form {
     Prehash(Vec<u8>),
 }
 
-/// A parameter block that names neither a context nor the digest asks for the pure form: RFC 8032 §8.3 advises against an
-/// empty context, and callers who fill in the block without one mean none.
+/// A parameter block that names neither a context nor the digest asks for Ed25519ctx with an empty context, which RFC 8032
+/// §8.3 advises against and the library does not make. It is refused: the pure form would be another signature.
 fn form(params: &Params) -> Result<(Form, Message)> {
     match params {
         Params::None => Ok((Form::Pure, Message::whole(MESSAGE_BYTES_MAX))),
@@ -60,9 +60,7 @@ fn form(params: &Params) -> Result<(Form, Message)> {
         Params::Eddsa { prehash: true, context } => {
             Ok((Form::Prehash(context.clone()), Message::digest(Hash::Sha512)?))
         }
-        Params::Eddsa { prehash: false, context } if context.is_empty() => {
-            Ok((Form::Pure, Message::whole(MESSAGE_BYTES_MAX)))
-        }
+        Params::Eddsa { prehash: false, context } if context.is_empty() => Err(CryptoError::MechanismParamInvalid),
         Params::Eddsa { prehash: false, context } => {
             Ok((Form::Context(context.clone()), Message::whole(MESSAGE_BYTES_MAX)))
         }
