@@ -12,8 +12,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
 use crate::domain::{
-    Realm, Timestamp,
-    audit::{AuditEvent, Outcome},
+    OperationKind, Realm, Timestamp,
+    audit::{AuditEvent, Outcome, Protocol},
 };
 
 /// A SHA-256 digest.
@@ -136,7 +136,7 @@ fn of_event<'a>(event: &'a AuditEvent, seq: u64, prev: &LineHash, observer: Obse
             project_id: event.project.as_ref().map(|project| project.0.as_str()),
             host: event.address.as_deref().map(|address| Host { address }),
         },
-        target: Target { type_uri: "data/security", id: targets.first().cloned() },
+        target: Target { type_uri: target_uri(event), id: targets.first().cloned() },
         targets: if targets.len() > 1 { targets } else { Vec::new() },
         observer,
         protocol: Some(event.protocol.name()),
@@ -145,6 +145,32 @@ fn of_event<'a>(event: &'a AuditEvent, seq: u64, prev: &LineHash, observer: Obse
         checkpoint: None,
         repair: None,
         prev: hex(prev),
+    }
+}
+
+/// What the request was about, in the words of the Barbican API where it came through that.
+const fn target_uri(event: &AuditEvent) -> &'static str {
+    use OperationKind as K;
+    match (event.protocol, event.operation) {
+        (Protocol::Kmip | Protocol::Internal, _) => "data/security",
+        (Protocol::Barbican, operation) => match operation {
+            K::CreateGroup
+            | K::ReadGroup
+            | K::ListGroups
+            | K::ChangeGroupMembers
+            | K::DeleteGroup
+            | K::ReadGroupGrants
+            | K::ChangeGroupGrants
+            | K::ReadGroupConsumers
+            | K::ChangeGroupConsumers => "service/security/keymanager/containers",
+            K::SubmitJob | K::ReadJob | K::ListJobs | K::DeleteJob | K::RunJob => "service/security/keymanager/orders",
+            K::ReadQuotas => "service/security/keymanager/quotas",
+            K::ReadProjectQuotas | K::ChangeProjectQuotas => "service/security/keymanager/project-quotas",
+            K::ReadSecretStores | K::ChangePreferredStore => "service/security/keymanager/secret-stores",
+            K::ReadTransportKeys | K::ChangeTransportKeys => "service/security/keymanager/transport_keys",
+            K::Refuse | K::Query => "service/security/keymanager",
+            _ => "service/security/keymanager/secrets",
+        },
     }
 }
 
@@ -268,7 +294,7 @@ struct Observer<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{OperationKind, ProjectId, UniqueIdentifier, audit::Protocol};
+    use crate::domain::{ProjectId, UniqueIdentifier};
 
     #[test]
     fn a_line_has_cadf_s_shape() {

@@ -16,9 +16,9 @@ use crate::engine::{
     ops::grants::{ChangeGrants, ChangeGroupGrants, GrantsChange, ReadGrants, ReadGroupGrants},
 };
 
-const ACL: Schema =
+pub(super) const ACL: Schema =
     Schema { name: "ACL", fields: &[Field::new("read", &[Type::Object])], closed: true, names_missing: false };
-const READ: Schema = Schema {
+pub(super) const READ: Schema = Schema {
     name: "ACL",
     fields: &[Field::new("users", &[Type::Array]), Field::new("project-access", &[Type::Boolean])],
     closed: true,

@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-const OF_SECRET: Schema = Schema {
+pub(super) const OF_SECRET: Schema = Schema {
     name: "Secret Consumer",
     fields: &[
         Field::new("service", &[Type::String]).length(1, 255).required(),
@@ -38,7 +38,7 @@ const OF_SECRET: Schema = Schema {
     names_missing: false,
 };
 
-const OF_CONTAINER: Schema = Schema {
+pub(super) const OF_CONTAINER: Schema = Schema {
     name: "Consumer",
     fields: &[
         Field::new("name", &[Type::String]).length(1, 36).required(),

@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-const CONTAINER: Schema = Schema {
+pub(super) const CONTAINER: Schema = Schema {
     name: "Container",
     fields: &[
         Field::new("name", &[Type::String, Type::Null]).length(0, 255),
@@ -40,7 +40,7 @@ const CONTAINER: Schema = Schema {
     names_missing: false,
 };
 
-const MEMBER: Schema = Schema {
+pub(super) const MEMBER: Schema = Schema {
     name: "Container",
     fields: &[
         Field::new("name", &[Type::String, Type::Null]).length(0, 255),
@@ -50,7 +50,7 @@ const MEMBER: Schema = Schema {
     names_missing: false,
 };
 
-const CONTAINER_SECRET: Schema = Schema {
+pub(super) const CONTAINER_SECRET: Schema = Schema {
     name: "ContainerSecret",
     fields: &[
         Field::new("name", &[Type::String]).length(0, 255),

@@ -22,14 +22,14 @@ use crate::engine::{
 
 const LENGTH_MAX: usize = 255;
 
-const ALL: Schema = Schema {
+pub(super) const ALL: Schema = Schema {
     name: "SecretMetadata",
     fields: &[Field::new("metadata", &[Type::Object]).required()],
     closed: false,
     names_missing: true,
 };
 
-const ITEM: Schema = Schema {
+pub(super) const ITEM: Schema = Schema {
     name: "SecretMetadatum",
     fields: &[
         Field::new("key", &[Type::String]).length(0, LENGTH_MAX).required(),

@@ -17,6 +17,7 @@ mod filters;
 mod json;
 mod metadata;
 mod model;
+pub mod openapi;
 mod orders;
 mod page;
 mod path;
@@ -55,7 +56,7 @@ use self::{
 };
 use crate::{
     domain::{Timestamp, UniqueIdentifier, audit::Protocol},
-    engine::{Caller, Engine, Error, Late, Operation, jobs::Runner},
+    engine::{Caller, Engine, Error, ErrorKind, Late, Operation, jobs::Runner},
 };
 
 pub use extract::{AuthRefusal, Authenticate};
@@ -158,6 +159,7 @@ async fn route(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, body: 
     match path.strip_prefix("/v1") {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => v1(gateway, id, request, rest, body).await,
         _ if path == "/" => versions::root(&gateway.settings, &request),
+        _ if path == "/openapi.json" && request.method() == Method::GET => openapi::serve(),
         _ if path.trim_end_matches('/') == "/healthcheck" => {
             versions::healthcheck(&gateway.settings, request.method(), request.headers()).await
         }
@@ -186,7 +188,10 @@ async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, rest: &st
     let base = extract::base(&gateway.settings, &parts.headers, &parts.uri);
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let mut response = match path::parse(rest) {
-        Err(description) => Refusal::not_found(description).into_response(),
+        Err(description) => match gateway.engine.refused(&caller, ErrorKind::NotFound).await {
+            Ok(()) => Refusal::not_found(description).into_response(),
+            Err(error) => refusal_of(&error, NOWHERE).into_response(),
+        },
         Ok(place) => {
             let request = Request {
                 gateway,
@@ -214,7 +219,7 @@ async fn dispatch(mut request: Request, method: &Method) -> Response<Body> {
     let words = words(&request.place, row);
     let accept = extract::header_text(&request.headers, header::ACCEPT);
     if let Some(refusal) = stores::missing(&request) {
-        return refusal.into_response();
+        return request.refuse(refusal, words).await;
     }
     let refusal = match row {
         None => Some(routes::absent(&request.place)),
@@ -223,7 +228,8 @@ async fn dispatch(mut request: Request, method: &Method) -> Response<Body> {
     };
     if let Some(refusal) = refusal {
         let found = request.gateway.engine.look_up(&request.caller, request.place.target()).await;
-        return found.err().map_or(refusal, |error| refusal_of(&error, words)).into_response();
+        let refusal = found.err().map_or(refusal, |error| refusal_of(&error, words));
+        return request.refuse(refusal, words).await;
     }
     let Some(row) = row else { return Refusal::not_acceptable().into_response() };
     (request.operation, request.rule) = (row.operation, row.rule);
@@ -257,7 +263,19 @@ struct Request {
     rule: Option<&'static str>,
 }
 
+/// What is said of a request that names nothing, when even that cannot be said.
+const NOWHERE: Words = Words { operation: "Request", missing: "", own: &[] };
+
 impl Request {
+    /// The answer to a request that ends before any use case: it stands in the audit trail like all others.
+    async fn refuse(&self, refusal: Refusal, words: Words) -> Response<Body> {
+        let kind = Error::from(refusal.clone()).kind;
+        match self.gateway.engine.refused(&self.caller, kind).await {
+            Ok(()) => refusal.into_response(),
+            Err(error) => refusal_of(&error, words).into_response(),
+        }
+    }
+
     /// The secret, container or order of the path.
     const fn id(&self) -> UniqueIdentifier {
         self.place.id

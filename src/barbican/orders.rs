@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-const ORDER: Schema = Schema {
+pub(super) const ORDER: Schema = Schema {
     name: "Order",
     fields: &[
         Field::new("type", &[]).one_of(&["key", "asymmetric"]).required(),
@@ -41,7 +41,8 @@ const ORDER: Schema = Schema {
 };
 
 /// The reference's own name of the schema, quotes and all.
-const META: Schema = Schema { name: "Secret' within 'Order", fields: LABELS, closed: false, names_missing: false };
+pub(super) const META: Schema =
+    Schema { name: "Secret' within 'Order", fields: LABELS, closed: false, names_missing: false };
 
 /// Members that are not kept: they hold or may hold a passphrase or payload.
 const SECRET_MEMBERS: &[&str] = &["passphrase", "pass_phrase", "payload"];

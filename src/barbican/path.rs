@@ -39,6 +39,41 @@ pub(super) enum Kind {
     TransportKey,
 }
 
+impl Kind {
+    /// Every kind.
+    #[cfg(test)]
+    pub(super) const ALL: &'static [Self] = &[
+        Self::Version,
+        Self::Secrets,
+        Self::Secret,
+        Self::Payload,
+        Self::Metadata,
+        Self::MetadataItem,
+        Self::SecretAcl,
+        Self::SecretConsumers,
+        Self::SecretConsumer,
+        Self::Containers,
+        Self::Container,
+        Self::ContainerSecrets,
+        Self::ContainerAcl,
+        Self::ContainerConsumers,
+        Self::ContainerConsumer,
+        Self::Orders,
+        Self::Order,
+        Self::Quotas,
+        Self::ProjectQuotas,
+        Self::ProjectQuota,
+        Self::SecretStores,
+        Self::DefaultStore,
+        Self::PreferredStore,
+        Self::SecretStore,
+        Self::StorePreference,
+        Self::BelowStore,
+        Self::TransportKeys,
+        Self::TransportKey,
+    ];
+}
+
 /// A path that names something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {

@@ -17,7 +17,7 @@ pub(super) enum Type {
 }
 
 impl Type {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Array => "array",
             Self::Boolean => "boolean",

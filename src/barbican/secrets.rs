@@ -45,8 +45,8 @@ pub(super) const LABELS: &[Field] = &[
     Field::new("payload_content_type", &[Type::String, Type::Null]),
 ];
 
-const SECRET: Schema = Schema { name: "Secret", fields: LABELS, closed: false, names_missing: false };
-const VALUE: Schema = Schema {
+pub(super) const SECRET: Schema = Schema { name: "Secret", fields: LABELS, closed: false, names_missing: false };
+pub(super) const VALUE: Schema = Schema {
     name: "Secret",
     fields: &[
         Field::new("secret_type", &[]).one_of(TYPES),

@@ -169,6 +169,19 @@ impl Engine {
         if self.hides(caller) && resources.any(unknown) { Err(self.hidden().await) } else { Ok(()) }
     }
 
+    /// Writes the record of a request that ended before any use case: no such path, verb or form of answer.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` when the audit record is refused.
+    pub async fn refused(&self, caller: &Caller, kind: ErrorKind) -> Result<(), Error> {
+        let mut event = self.event(caller, OperationKind::Refuse);
+        event.outcome = Outcome::Failure(kind.name().to_owned());
+        self.audit.record(event, Durability::Handed).await?;
+        self.observer.finished(caller.protocol, OperationKind::Refuse, kind.name(), 0.0);
+        Ok(())
+    }
+
     async fn perform<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Output, Error> {
         let mut event = self.event(caller, O::KIND);
         let result = match self.load(caller, (O::KIND, operation.rule()), operation.target(), &mut event).await {
