@@ -11,7 +11,13 @@ use kmip_codec::{
     version::V2_0,
 };
 
-use super::{attributes, error::Refusal, message::Service, tickets::Rights, values};
+use super::{
+    attributes,
+    error::Refusal,
+    message::Service,
+    tickets::{Rights, same_account},
+    values,
+};
 use crate::{
     crypto::hash::to_hex,
     domain::{
@@ -30,8 +36,8 @@ pub(super) struct Who {
     pub address: String,
     /// What its ticket allows; `None` is everything that the principal may do.
     pub rights: Option<Arc<Rights>>,
-    /// Whether a credential proved a user or device behind the client.
-    pub personal: bool,
+    /// The client by its certificate; another account than the principal where a credential proved a user behind it.
+    pub client: Principal,
 }
 
 /// Application namespaces for which the server makes data that a client leaves out (KMIP 1.0 §3.30).
@@ -43,7 +49,7 @@ pub(super) struct Exchange<'a> {
     pub(super) version: ProtocolVersion,
     caller: Caller,
     rights: Option<Arc<Rights>>,
-    personal: bool,
+    client: Principal,
     operation: Option<Operation>,
     placeholder: Option<UniqueIdentifier>,
     results: Vec<(Operation, Vec<UniqueIdentifier>)>,
@@ -71,7 +77,7 @@ impl<'a> Exchange<'a> {
             version,
             caller,
             rights: who.rights,
-            personal: who.personal,
+            client: who.client,
             operation: None,
             placeholder: None,
             results: Vec::new(),
@@ -83,6 +89,11 @@ impl<'a> Exchange<'a> {
     /// Who asks.
     pub(super) const fn principal(&self) -> &Principal {
         &self.caller.principal
+    }
+
+    /// The client by its certificate.
+    pub(super) const fn client(&self) -> &Principal {
+        &self.client
     }
 
     /// Whether what the items do may still be undone.
@@ -149,7 +160,8 @@ impl<'a> Exchange<'a> {
 
     /// The Barbican side of a new object: what a user or device behind the client makes is its own.
     pub(super) fn facet(&self) -> SecretFacet {
-        let grants = self.personal.then(|| {
+        let personal = !same_account(&self.caller.principal, &self.client);
+        let grants = personal.then(|| {
             let now = self.now();
             Grants { project_access: false, users: Vec::new(), created: now, updated: now }
         });

@@ -199,14 +199,19 @@ impl Service {
         answer: &mut ResponseHeader,
     ) -> Result<Who, Fault> {
         let now = self.engine.ports().clock.now();
-        let mut who =
-            Who { principal: peer.principal.clone(), address: peer.address.clone(), rights: None, personal: false };
+        let mut who = Who {
+            principal: peer.principal.clone(),
+            address: peer.address.clone(),
+            rights: None,
+            client: peer.principal.clone(),
+        };
         for credential in header.authentication.iter().flat_map(|it| &it.credentials) {
             if let Credential::Ticket(TicketCredential { ticket }) = credential {
                 let admitted = self.tickets.admit(ticket.ticket_value.expose_secret(), &peer.principal, now);
                 let admission =
                     admitted.map_err(|refused| Fault { refusal: refused.refusal, by_item: refused.by_item })?;
                 who.principal = admission.principal;
+                who.client = admission.client;
                 who.rights = admission.rights;
                 continue;
             }
@@ -221,7 +226,6 @@ impl Service {
             match self.credentials.verify(&who.principal, &claim, now) {
                 Ok(Some(proof)) => {
                     who.principal = proof.principal;
-                    who.personal = true;
                     answer.server_hashed_password = proof.answer.filter(|_| version >= V2_0);
                 }
                 Ok(None) => {}

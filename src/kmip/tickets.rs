@@ -87,6 +87,8 @@ impl Right {
 /// One open ticket.
 struct Ticket {
     principal: Principal,
+    /// The client, by its certificate, that it is or is behind.
+    client: Principal,
     /// When it ends by itself.
     ends: Option<Timestamp>,
     /// Requests left; `None` is any number.
@@ -99,6 +101,8 @@ struct Ticket {
 pub(super) struct Admission {
     /// Who logged in.
     pub principal: Principal,
+    /// The client that it is or is behind.
+    pub client: Principal,
     /// What may be done; `None` is everything that the account may do.
     pub rights: Option<Arc<Rights>>,
 }
@@ -116,7 +120,7 @@ pub(super) struct Tickets {
 }
 
 impl Tickets {
-    /// Opens a ticket under a value that nobody can guess.
+    /// Opens a ticket under a value that nobody can guess, for a principal and the client that it is or is behind.
     ///
     /// # Errors
     ///
@@ -124,7 +128,7 @@ impl Tickets {
     pub(super) fn issue(
         &self,
         value: Vec<u8>,
-        principal: &Principal,
+        (principal, client): (&Principal, &Principal),
         ends: Option<Timestamp>,
         left: Option<u32>,
         rights: Option<Rights>,
@@ -136,7 +140,8 @@ impl Tickets {
         if own.count() >= PER_ACCOUNT {
             return Err(Refusal::new(ResultReason::SERVER_LIMIT_EXCEEDED, "too many tickets are open; log out"));
         }
-        let ticket = Ticket { principal: principal.clone(), ends, left, rights: rights.map(Arc::new) };
+        let ticket =
+            Ticket { principal: principal.clone(), client: client.clone(), ends, left, rights: rights.map(Arc::new) };
         open.insert(value, ticket);
         Ok(())
     }
@@ -158,10 +163,10 @@ impl Tickets {
         };
         let mut open = self.open.lock();
         let ticket = open.get_mut(value).ok_or_else(invalid)?;
-        // What was delegated may be used by another client of the same project; a log-in is the account's own.
+        // What was delegated may be used by another client of the same project; a log-in is the client's own.
         let fits = match ticket.rights {
             Some(_) => ticket.principal.project == connection.project,
-            None => same_account(&ticket.principal, connection),
+            None => same_account(&ticket.client, connection),
         };
         if !fits || ticket.ends.is_some_and(|ends| ends <= now) {
             return Err(invalid());
@@ -174,7 +179,11 @@ impl Tickets {
             Some(left) => *left -= 1,
             None => {}
         }
-        Ok(Admission { principal: ticket.principal.clone(), rights: ticket.rights.clone() })
+        Ok(Admission {
+            principal: ticket.principal.clone(),
+            client: ticket.client.clone(),
+            rights: ticket.rights.clone(),
+        })
     }
 
     /// Closes a ticket.
@@ -218,12 +227,14 @@ mod tests {
     #[test]
     fn a_ticket_is_used_up_ends_and_is_closed() {
         let (tickets, owner) = (Tickets::default(), principal("a", "p"));
-        tickets.issue(b"two".to_vec(), &owner, None, Some(2), None, NOW).unwrap();
+        tickets.issue(b"two".to_vec(), (&owner, &owner), None, Some(2), None, NOW).unwrap();
         assert!(tickets.admit(b"two", &owner, NOW).is_ok() && tickets.admit(b"two", &owner, NOW).is_ok());
         let refused = tickets.admit(b"two", &owner, NOW).unwrap_err();
         assert_eq!((refused.refusal.reason, refused.by_item), (ResultReason::USAGE_LIMIT_EXCEEDED, false));
 
-        tickets.issue(b"short".to_vec(), &owner, Some(Timestamp::from_seconds(1_010)), None, None, NOW).unwrap();
+        tickets
+            .issue(b"short".to_vec(), (&owner, &owner), Some(Timestamp::from_seconds(1_010)), None, None, NOW)
+            .unwrap();
         assert!(tickets.admit(b"short", &owner, Timestamp::from_seconds(1_009)).is_ok());
         let late = tickets.admit(b"short", &owner, Timestamp::from_seconds(1_010)).unwrap_err();
         assert_eq!(late.refusal.reason, ResultReason::INVALID_TICKET);
@@ -236,9 +247,9 @@ mod tests {
     #[test]
     fn a_log_in_is_the_accounts_own_and_a_delegation_stays_in_the_project() {
         let (tickets, owner) = (Tickets::default(), principal("a", "p"));
-        tickets.issue(b"own".to_vec(), &owner, None, None, None, NOW).unwrap();
+        tickets.issue(b"own".to_vec(), (&owner, &owner), None, None, None, NOW).unwrap();
         let rights = Rights(vec![Right { operations: Some(vec![Operation::QUERY]), objects: None }]);
-        tickets.issue(b"lent".to_vec(), &owner, None, None, Some(rights), NOW).unwrap();
+        tickets.issue(b"lent".to_vec(), (&owner, &owner), None, None, Some(rights), NOW).unwrap();
         for (value, who, admitted) in [
             (b"own".as_slice(), principal("b", "p"), false),
             (b"lent", principal("b", "p"), true),

@@ -133,6 +133,19 @@ async fn what_a_user_makes_is_its_own() {
         assert_eq!(send(&gateway, version, by("fred", "secret"), Operation::GET, get(&key)).await.reason, None);
         let denied = send(&gateway, version, by("barney", "secret"), Operation::GET, get(&key)).await;
         assert_eq!(reason(&denied), ResultReason::PERMISSION_DENIED);
+        if version >= V2_0 {
+            let login = Request::Login(Box::default());
+            let value = ticket(&send(&gateway, version, by("fred", "secret"), Operation::LOGIN, login).await);
+            // The ticket stands for the user: it uses what is the user's, and what it makes is, too.
+            let own = send(&gateway, version, with(&value), Operation::GET, get(&key)).await;
+            assert_eq!(own.reason, None);
+            let made =
+                send(&gateway, version, with(&value), Operation::CREATE, create("", Attributes::default())).await;
+            let Some(Response::Create(made)) = made.payload else { panic!("{version}") };
+            let by_ticket = made.unique_identifier;
+            let denied = send(&gateway, version, by("barney", "secret"), Operation::GET, get(&by_ticket)).await;
+            assert_eq!(reason(&denied), ResultReason::PERMISSION_DENIED);
+        }
         let wrong = send(&gateway, version, by("fred", "wrong"), Operation::GET, get(&key)).await;
         assert_eq!((reason(&wrong), wrong.operation), (ResultReason::AUTHENTICATION_NOT_SUCCESSFUL, None));
         let unknown = send(&gateway, version, by("admin", "admin"), Operation::QUERY, query()).await;

@@ -132,7 +132,7 @@ fn profiles(on: &Exchange<'_>) -> Vec<ProfileInformation> {
                 served.iter().any(|known| version == format!("{}_{}", known.major, known.minor))
             })
     });
-    let version = (on.version >= V2_1).then(|| ProfileVersion { major: on.version.major, minor: on.version.minor });
+    let version = (on.version >= V2_1).then_some(ProfileVersion { major: on.version.major, minor: on.version.minor });
     ours.map(|row| ProfileInformation {
         profile_name: ProfileName::from_number(row.number),
         profile_version: version.clone(),

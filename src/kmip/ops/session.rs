@@ -43,7 +43,7 @@ fn issue(
     }
     let ends = lease.filter(|lease| lease.0 > 0).map(|lease| on.now().plus_seconds(i64::from(lease.0)));
     let value = on.random(TICKET_BYTES);
-    on.service.tickets.issue(value.clone(), on.principal(), ends, left, rights, on.now())?;
+    on.service.tickets.issue(value.clone(), (on.principal(), on.client()), ends, left, rights, on.now())?;
     Ok(Ticket { ticket_type: TicketType::LOGIN, ticket_value: SecretBytes::from(value) })
 }
 
