@@ -64,7 +64,7 @@ const fn row(codes: &'static [CK_RV], kind: HsmErrorKind, retry: Retry, after: A
 
 /// Contract §2, in its order.
 static ROWS: &[Row] = &[
-    row(&[CKR_HOST_MEMORY], HsmErrorKind::Full, Retry::AfterPause, After::Reopen),
+    row(&[CKR_HOST_MEMORY], HsmErrorKind::Busy, Retry::AfterPause, After::Reopen),
     row(&[CKR_GENERAL_ERROR], HsmErrorKind::Internal, Retry::Once, After::Suspect),
     row(&[CKR_FUNCTION_FAILED], HsmErrorKind::Internal, Retry::Once, After::Suspect),
     row(&[CKR_DEVICE_ERROR], HsmErrorKind::Unavailable, Retry::Once, After::Suspect),

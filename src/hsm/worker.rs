@@ -27,6 +27,9 @@ use crate::engine::ports::{HsmAnswer, HsmError, HsmErrorKind};
 /// How often an idle worker looks whether its link has changed.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// How long a request that may be repeated waits for a link that was lost under it.
+const RELINK: Duration = Duration::from_secs(2);
+
 /// What the keeper sees of a worker.
 pub(super) struct Station {
     /// Its place among the workers of its token.
@@ -176,6 +179,7 @@ impl Worker<'_> {
         }
         // A creation may have happened all the same: what stands under its identifier is cleared away first, and once more if
         // the second try fails. What cannot be cleared is left to the engine's intent.
+        self.await_link(deadline);
         let clear = |worker: &mut Self| !work.creates() || worker.attempt(&Work::Clear(work.places())).is_ok();
         if Instant::now() >= deadline || !clear(self) {
             return Err(first);
@@ -186,6 +190,16 @@ impl Worker<'_> {
             }
             if second.rv == 0 { first } else { second }
         })
+    }
+
+    /// Waits a moment for the token to be linked anew, where the first try lost the link and may be repeated.
+    fn await_link(&self, deadline: Instant) {
+        let until = deadline.min(Instant::now() + RELINK);
+        while self.shared.link.load().is_none() && !self.shared.is_stopping() && Instant::now() < until {
+            // The keeper waits for workers that are inside a call of the lost generation; this one is not.
+            self.station.generation.store(self.shared.generation.load(Ordering::Acquire), Ordering::Release);
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// One try, and what its failure asks of session, log-in and handles.
@@ -206,6 +220,11 @@ impl Worker<'_> {
         .unwrap_or_else(|_panic| {
             self.leave(true);
             Err(refused(HsmErrorKind::Internal, "panic"))
+        });
+        let answer = answer.map_err(|error| match error.kind {
+            // A full token is full for new objects; for the use of one that is there, something passing is short.
+            HsmErrorKind::Full if !work.creates() => HsmError { kind: HsmErrorKind::Busy, ..error },
+            _ => error,
         });
         answer.inspect_err(|error| {
             if error.rv == 0 {

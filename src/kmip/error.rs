@@ -130,8 +130,7 @@ const fn row(kind: ErrorKind) -> Row {
         E::TooLarge => split(R::INVALID_FIELD, R::SERVER_LIMIT_EXCEEDED),
         E::Cryptographic => same(R::CRYPTOGRAPHIC_FAILURE),
         E::Full | E::Busy => split(R::GENERAL_FAILURE, R::SERVER_LIMIT_EXCEEDED),
-        E::Unavailable => split(R::GENERAL_FAILURE, R::PROTECTION_STORAGE_UNAVAILABLE),
-        E::Internal => split(R::GENERAL_FAILURE, R::INTERNAL_SERVER_ERROR),
+        E::Unavailable | E::Internal => split(R::GENERAL_FAILURE, R::INTERNAL_SERVER_ERROR),
     }
 }
 

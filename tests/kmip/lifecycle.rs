@@ -223,9 +223,7 @@ async fn an_hsm_that_is_away_is_no_cryptographic_failure() {
     let gateway = Gateway::start();
     let key = gateway.aes(V1_4, "", Attributes::default()).await;
     activate(&gateway, V1_4, &key).await;
-    for (version, wanted) in
-        [(V1_4, ResultReason::GENERAL_FAILURE), (V2_1, ResultReason::PROTECTION_STORAGE_UNAVAILABLE)]
-    {
+    for (version, wanted) in [(V1_4, ResultReason::GENERAL_FAILURE), (V2_1, ResultReason::INTERNAL_SERVER_ERROR)] {
         gateway.bench.hsm.fail("encrypt", HsmErrorKind::Unavailable, 1);
         assert_eq!(reason(&encrypt(&gateway, version, &key).await), wanted);
     }

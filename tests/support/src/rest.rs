@@ -1,7 +1,5 @@
 //! A client of the Barbican API in the unauthenticated context of `dev`.
 
-use std::time::Duration;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::{
     Client, Method,
@@ -24,6 +22,8 @@ pub struct Rest {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
+    /// The seconds of `Retry-After`.
+    pub retry_after: Option<u32>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -56,7 +56,7 @@ impl Rest {
     pub fn new(base: &str, project: &str) -> Self {
         // The client insists on a provider, though nothing here is TLS; another test may have been first.
         drop(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().install_default());
-        let http = Client::builder().timeout(PATIENCE).connect_timeout(Duration::from_secs(5)).no_proxy();
+        let http = Client::builder().timeout(PATIENCE).connect_timeout(PATIENCE).no_proxy();
         Self { http: http.build().unwrap(), base: base.to_owned(), project: project.to_owned() }
     }
 
@@ -98,7 +98,9 @@ impl Rest {
         }
         let answer = request.send().await?;
         let status = answer.status().as_u16();
-        Ok(Answer { status, body: answer.bytes().await?.to_vec() })
+        let retry_after = answer.headers().get(reqwest::header::RETRY_AFTER).cloned();
+        let retry_after = retry_after.and_then(|text| text.to_str().ok()?.parse().ok());
+        Ok(Answer { status, retry_after, body: answer.bytes().await?.to_vec() })
     }
 
     /// Stores bytes in one step; the answer to the creation.
