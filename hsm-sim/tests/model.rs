@@ -3,6 +3,8 @@
 //! The model is written from PKCS#11 3.1 §4 and §5 and knows nothing of the code under test. A few thousand calls by
 //! default, 100 000 with `LONG=1`; a failure names its seed and the calls before it.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of a test may panic too")]
+
 #[expect(dead_code, reason = "every test program uses its own part")]
 mod support;
 

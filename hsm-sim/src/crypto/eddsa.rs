@@ -129,7 +129,8 @@ fn exact(key: &[u8]) -> Result<&[u8; goldilocks::KEY_BYTES]> {
     key.try_into().map_err(|_length| CryptoError::KeyTypeInconsistent)
 }
 
-/// Ed448, which has one form with a context that may be empty, and one over a digest.
+/// Ed448, which has one form with a context that may be empty, and one over a digest. The parameter block that says which
+/// is required (PKCS#11 3.1 §6.3.16).
 struct Goldilocks {
     private: Option<GoldilocksPrivateKey>,
     public: GoldilocksPublicKey,
@@ -141,7 +142,6 @@ struct Goldilocks {
 impl Goldilocks {
     fn new(params: &Params, private: Option<GoldilocksPrivateKey>, public: GoldilocksPublicKey) -> Result<Self> {
         let (prehash, context) = match params {
-            Params::None => (false, Vec::new()),
             Params::Eddsa { prehash, context } if context.len() <= CONTEXT_BYTES_MAX => (*prehash, context.clone()),
             _ => return Err(CryptoError::MechanismParamInvalid),
         };
