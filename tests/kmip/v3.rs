@@ -222,6 +222,34 @@ async fn each_type_of_link_is_asked_for_by_itself() {
 }
 
 #[tokio::test]
+async fn a_chain_of_links_may_not_lead_back() {
+    let gateway = Gateway::of_all_versions();
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        keys.push(gateway.aes(V3_0, "", Attributes::default()).await);
+    }
+    let link = |from: usize, link_type: LinkType, to: usize| {
+        let value = AttributeValue::Link(Link { link_type, target: keys[to].clone() });
+        let attribute = kmip_codec::attribute::Attribute::new(Tag::LINK, value);
+        AddAttributeRequest { unique_identifier: Some(keys[from].clone()), attribute }
+    };
+    for (from, to) in [(0, 1), (1, 2)] {
+        assert_eq!(ask(&gateway, link(from, LinkType::NEXT_LINK, to)).await.reason, None);
+        assert_eq!(
+            ask(&gateway, link(to, LinkType::PREVIOUS_LINK, from)).await.reason,
+            None,
+            "the other way is a chain"
+        );
+    }
+    for (from, to) in [(2, 0), (2, 2)] {
+        let answer = ask(&gateway, link(from, LinkType::NEXT_LINK, to)).await;
+        assert_eq!(reason(&answer), ResultReason::CIRCULAR_LINK_ERROR, "{from} to {to}");
+    }
+    let old = gateway.one(V2_1, Operation::ADD_ATTRIBUTE, link(2, LinkType::NEXT_LINK, 0).into()).await;
+    assert_eq!(old.reason, None, "2.1 has no such rule");
+}
+
+#[tokio::test]
 async fn earlier_versions_have_none_of_it() {
     let gateway = Gateway::of_all_versions();
     for operation in [

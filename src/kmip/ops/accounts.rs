@@ -9,7 +9,8 @@ use kmip_codec::{
         CreateCredentialRequest, CreateCredentialResponse, CreateGroupRequest, CreateGroupResponse, CreateUserRequest,
         CreateUserResponse, DeactivateRequest, DeactivateResponse, ObliterateRequest, ObliterateResponse,
     },
-    spec::enums::{CredentialType, Operation, ResultReason},
+    spec::enums::{CredentialType, LinkType, Operation, ResultReason},
+    version::V3_0,
 };
 
 use super::wire;
@@ -127,6 +128,49 @@ async fn keep(
     })
     .await
 }
+
+/// How far a chain of links is followed.
+const CHAIN_MAX: usize = 64;
+
+/// Refuses a link that closes a circle: 3.0 has a reason of its own for it, earlier versions know no such rule.
+pub(in crate::kmip) async fn no_circle(
+    on: &Exchange<'_>,
+    object: UniqueIdentifier,
+    link: &Attribute,
+) -> Result<(), Refusal> {
+    let AttributeValue::Link { kind, target } = &link.value else { return Ok(()) };
+    // Halves of a pair, certificates and passwords point at each other by nature; chains have one direction.
+    let is_chain = CHAINS.iter().any(|known| known.number() == *kind);
+    if on.version < V3_0 || !is_chain {
+        return Ok(());
+    }
+    let mut next = target.parse().ok();
+    for _ in 0..CHAIN_MAX {
+        let Some(at) = next else { return Ok(()) };
+        if at == object {
+            return Err(Refusal::new(ResultReason::CIRCULAR_LINK_ERROR, "the link leads back to its own object"));
+        }
+        // What the caller may not see cannot lead back for it either.
+        let Ok(found) = on.execute(ReadAttributes { object: at, digest: false }).await else { return Ok(()) };
+        next = found.object.attributes.of(&AttributeKind::Link).find_map(|attribute| match &attribute.value {
+            AttributeValue::Link { kind: of, target } if of == kind => target.parse().ok(),
+            _ => None,
+        });
+    }
+    Ok(())
+}
+
+/// Links that make chains.
+const CHAINS: [LinkType; 8] = [
+    LinkType::DERIVATION_BASE_OBJECT_LINK,
+    LinkType::DERIVED_KEY_LINK,
+    LinkType::REPLACEMENT_OBJECT_LINK,
+    LinkType::REPLACED_OBJECT_LINK,
+    LinkType::PARENT_LINK,
+    LinkType::CHILD_LINK,
+    LinkType::PREVIOUS_LINK,
+    LinkType::NEXT_LINK,
+];
 
 /// Checks what a link of a new object points to. A name may point to what comes later.
 async fn linked(on: &Exchange<'_>, link: &Attribute, expected: fn(ObjectType) -> bool) -> Result<(), Refusal> {

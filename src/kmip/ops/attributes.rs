@@ -13,7 +13,7 @@ use kmip_codec::{
     version::{V2_0, V3_0},
 };
 
-use super::wire;
+use super::{accounts::no_circle, wire};
 use crate::{
     domain::{Attribute, AttributeKind},
     engine::ops::attributes::{Adjustment, AttributeChange, ChangeAttribute, ReadAttributes},
@@ -83,6 +83,7 @@ pub(in crate::kmip) async fn add_attribute(
     }
     let mut attribute = attributes::one(request.attribute, on.version)?;
     on.complete(&mut attribute)?;
+    no_circle(on, object, &attribute).await?;
     let change = AttributeChange::Add(attribute);
     let changed = on.run(ChangeAttribute { object, change }).await?;
     Ok(AddAttributeResponse { unique_identifier: wire(object), attribute: old_form(on, &changed.attribute) })
@@ -95,6 +96,7 @@ pub(in crate::kmip) async fn modify_attribute(
     let object = on.object(request.unique_identifier.as_ref())?;
     let mut to = attributes::one(request.attribute, on.version)?;
     on.complete(&mut to)?;
+    no_circle(on, object, &to).await?;
     let current = request.current_attribute.map(|it| attributes::one(it, on.version)).transpose()?;
     let change = AttributeChange::Modify { to, current: current.map(|current| current.value) };
     let changed = on.run(ChangeAttribute { object, change }).await?;
@@ -108,6 +110,7 @@ pub(in crate::kmip) async fn set_attribute(
     let object = on.object(request.unique_identifier.as_ref())?;
     let mut attribute = attributes::one(request.attribute, on.version)?;
     on.complete(&mut attribute)?;
+    no_circle(on, object, &attribute).await?;
     let change = AttributeChange::Set(attribute);
     on.run(ChangeAttribute { object, change }).await.map_err(|refusal| read_only(on, refusal))?;
     Ok(SetAttributeResponse { unique_identifier: wire(object) })
