@@ -9,7 +9,6 @@ use std::borrow::Cow;
 
 use nom::bytes::complete::take;
 use nom::error::{ErrorKind, ParseError};
-use nom::number::complete::{be_u8, be_u24, be_u32};
 use nom::{Err, IResult, Offset, Parser};
 
 use crate::error::{DecodeError, DecodeErrorKind};
@@ -67,10 +66,11 @@ impl<'a> ItemParser<'a, '_> {
         if self.items > self.limits.items_max {
             return refuse(offset, DecodeErrorKind::TooMany);
         }
-        let Ok((rest, (number, code, length))) = (be_u24::<_, Fault>, be_u8, be_u32).parse(input) else {
+        let (Some((tag, length)), Some((&[_, _, _, code, ..], rest))) =
+            (head(input), input.split_first_chunk::<HEADER_BYTES>())
+        else {
             return refuse(offset, DecodeErrorKind::Truncated);
         };
-        let tag = Tag::from_number(number);
         if !tag.is_legal() {
             return refuse(offset, DecodeErrorKind::IllegalTag(tag));
         }
@@ -84,13 +84,12 @@ impl<'a> ItemParser<'a, '_> {
         input: &'a [u8],
         offset: usize,
         code: u8,
-        length: u32,
+        length: usize,
         depth: usize,
     ) -> IResult<&'a [u8], Value<'a>, Fault> {
         let Some(item_type) = ItemType::from_code(code) else {
             return refuse(offset, DecodeErrorKind::IllegalType(code));
         };
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
         if !length_suits(item_type, length) {
             return refuse(offset, DecodeErrorKind::WrongLength(length));
         }

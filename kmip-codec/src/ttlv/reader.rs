@@ -43,6 +43,13 @@ pub struct Reader<'r, 'a> {
     /// Which children have been taken; the first 64 without allocating.
     taken: u64,
     taken_further: Vec<bool>,
+    /// How many children there are, and how many were taken.
+    count: usize,
+    taken_count: usize,
+    /// A bit for the low six bits of each child's tag: fields that are absent, as most are, cost one look.
+    present: u64,
+    /// The same for what may be there twice.
+    twice: u64,
     context: Context,
 }
 
@@ -56,8 +63,27 @@ impl<'r, 'a> Reader<'r, 'a> {
         let Value::Structure(children) = &structure.value else {
             return Err(wrong_type(structure, ItemType::Structure));
         };
-        let (next, first_left) = (Place::default(), Place::default());
-        Ok(Self { structure, children, next, first_left, taken: 0, taken_further: Vec::new(), context })
+        let (mut count, mut present, mut twice) = (0, 0, 0);
+        let mut at = Place::default();
+        while let Some((head, next)) = children.head(at) {
+            twice |= present & bit(head.tag);
+            present |= bit(head.tag);
+            count += 1;
+            at = next;
+        }
+        Ok(Self {
+            structure,
+            children,
+            next: Place::default(),
+            first_left: Place::default(),
+            taken: 0,
+            taken_further: Vec::new(),
+            count,
+            taken_count: 0,
+            present,
+            twice,
+            context,
+        })
     }
 
     /// The version whose tables apply, and how strict to be.
@@ -72,6 +98,9 @@ impl<'r, 'a> Reader<'r, 'a> {
     /// `DuplicateField` when there are two.
     pub fn optional(&mut self, tag: Tag) -> Result<Option<Item<'a>>, DecodeError> {
         let Some(found) = self.take(tag) else { return Ok(None) };
+        if self.twice & bit(tag) == 0 {
+            return Ok(Some(found));
+        }
         match self.find(tag) {
             None => Ok(Some(found)),
             Some(second) => {
@@ -101,6 +130,9 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     /// Takes the next field with this tag; called until it returns `None` for fields that may repeat.
     pub fn take(&mut self, tag: Tag) -> Option<Item<'a>> {
+        if self.present & bit(tag) == 0 {
+            return None;
+        }
         if let Some((head, next)) = self.children.head(self.next)
             && head.tag == tag
             && !self.is_taken(head.position)
@@ -118,6 +150,9 @@ impl<'r, 'a> Reader<'r, 'a> {
     /// Takes every field with this tag, in the order of the message.
     pub fn repeated(&mut self, tag: Tag) -> Vec<Item<'a>> {
         let mut found = Vec::new();
+        if self.present & bit(tag) == 0 {
+            return found;
+        }
         let mut at = Place::default();
         while let Some((head, next)) = self.children.head(at) {
             if head.tag == tag && !self.is_taken(head.position) {
@@ -162,7 +197,7 @@ impl<'r, 'a> Reader<'r, 'a> {
     ///
     /// `UnexpectedField` or `UnknownTag` when a field was not taken, unless such fields are to be ignored.
     pub fn finish(self) -> Result<(), DecodeError> {
-        if self.context.ignore_unknown {
+        if self.context.ignore_unknown || self.taken_count == self.count {
             return Ok(());
         }
         let left = self.heads().find(|head| !self.is_taken(head.position));
@@ -198,6 +233,7 @@ impl<'r, 'a> Reader<'r, 'a> {
     }
 
     fn mark(&mut self, position: usize) {
+        self.taken_count += 1;
         match position.checked_sub(64) {
             None => self.taken |= 1 << position,
             Some(further) => {
@@ -210,6 +246,11 @@ impl<'r, 'a> Reader<'r, 'a> {
             }
         }
     }
+}
+
+/// The bit that stands for a tag among 64.
+const fn bit(tag: Tag) -> u64 {
+    1 << (tag.number() & 63)
 }
 
 /// The error of a leaf or structure that is of another type than its field says.
