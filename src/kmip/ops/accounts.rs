@@ -17,7 +17,7 @@ use super::wire;
 use crate::{
     domain::{
         Attribute, AttributeKind, AttributeValue, ManagedObject, ObjectType, Origin, UniqueIdentifier,
-        lifecycle::RevocationReason, secret::SecretFacet,
+        lifecycle::RevocationReason,
     },
     engine::ops::{
         attributes::ReadAttributes,
@@ -124,7 +124,7 @@ async fn keep(
         value: incoming.value,
         derived: incoming.derived,
         attributes,
-        secret: SecretFacet::default(),
+        secret: on.facet(),
     })
     .await
 }

@@ -98,6 +98,7 @@ pub(in crate::kmip) async fn query(on: &mut Exchange<'_>, request: QueryRequest)
             QueryFunction::QUERY_EXTENSION_LIST
             | QueryFunction::QUERY_EXTENSION_MAP
             | QueryFunction::QUERY_ATTESTATION_TYPES
+            | QueryFunction::QUERY_CREDENTIAL_INFORMATION
                 if function.is_defined(version) => {}
             _ => return Err(Refusal::new(ResultReason::INVALID_FIELD, "the query function is not known")),
         }
