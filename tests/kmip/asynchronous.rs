@@ -4,7 +4,7 @@ use kmip_codec::{
     ProtocolVersion,
     attribute::Attributes,
     message::{Asynchronous, RequestHeader, RequestItem, RequestMessage},
-    payload::{CancelRequest, LocateRequest, PollRequest, ProcessRequest, Request, Response},
+    payload::{CancelRequest, PollRequest, ProcessRequest, Request, Response},
     spec::enums::{AsynchronousIndicator, CancellationResult, Operation, ProcessingStage, ResultReason, ResultStatus},
     version::{V1_0, V1_2, V2_0, V2_1},
 };
@@ -29,7 +29,7 @@ async fn poll(gateway: &Gateway, version: ProtocolVersion, value: &[u8]) -> Answ
 }
 
 fn locate() -> Request {
-    Request::Locate(Box::new(LocateRequest::default()))
+    Request::Locate(Box::default())
 }
 
 #[tokio::test]

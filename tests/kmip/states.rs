@@ -64,9 +64,12 @@ impl Expected {
     }
 }
 
+/// A request for the key of that identifier.
+type Ask = fn(UniqueIdentifier) -> (Operation, Request);
+
 /// Which operation, and what comes of it for a key that is Pre-Active, Active, Deactivated, Compromised, Destroyed,
 /// Destroyed Compromised.
-const TABLE: &[(&str, fn(UniqueIdentifier) -> (Operation, Request), [Expected; 6])] = &[
+const TABLE: &[(&str, Ask, [Expected; 6])] = &[
     ("activate", activate, [Done, State, State, State, Gone, Gone]),
     ("revoke", |id| revoke(id, RevocationReasonCode::SUPERSEDED), [Illegal, Done, Done, Done, Illegal, Illegal]),
     ("compromise", |id| revoke(id, RevocationReasonCode::KEY_COMPROMISE), [Done, Done, Done, Done, Done, Done]),

@@ -2,7 +2,7 @@
 //!
 //! Names are those of the tables in `spec`; a value is looked up in the version that the message's own header names, then
 //! in any other. Reading ends in TTLV, so that everything behind it, limits and response sizes included, sees one form.
-//! Reading works in two steps: `json` and `xml` turn text into [`raw::Raw`], which borrows from it; `resolve` then gives
+//! Reading works in two steps: `json` and `xml` turn text into `raw::Raw`, which borrows from it; `resolve` then gives
 //! each value its type, because JSON members come in any order and what a 1.x Attribute Value means is said by the
 //! Attribute Name beside it.
 
