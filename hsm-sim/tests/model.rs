@@ -449,15 +449,16 @@ impl Model {
         let (pointer, count) = (template.as_mut_ptr(), template.len() as CK_ULONG);
         let rv = call!(self.raw, C_FindObjectsInit(session, pointer, count));
         let mut found = BTreeSet::new();
-        while rv == CKR_OK {
+        let mut more = rv == CKR_OK;
+        while more {
             let (mut handles, mut count) = ([0; 7], 0);
             assert_eq!(call!(self.raw, C_FindObjects(session, handles.as_mut_ptr(), 7, &raw mut count)), CKR_OK);
             let count = usize::try_from(count).unwrap();
             assert!(handles[..count].iter().all(|handle| found.insert(*handle)), "found twice");
-            if count == 0 {
-                assert_eq!(call!(self.raw, C_FindObjectsFinal(session)), CKR_OK);
-                break;
-            }
+            more = count > 0;
+        }
+        if rv == CKR_OK {
+            assert_eq!(call!(self.raw, C_FindObjectsFinal(session)), CKR_OK);
         }
         self.expect(&format!("find {session} {given:x?}"), if rv == CKR_OK { Ok(found) } else { Err(rv) }, wanted);
     }

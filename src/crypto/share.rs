@@ -319,7 +319,9 @@ mod tests {
         let key = value(&[0, 1, 2, 3, 250, 251, 252, 253, 254, 255]);
         for method in methods {
             let count = method.random_bytes(key.len(), 5, 3).unwrap();
-            let random = value(&(0..count).map(|at| (at * 37 + 11) as u8).collect::<Vec<_>>());
+            let random = value(
+                &std::iter::successors(Some(11_u8), |at| Some(at.wrapping_add(37))).take(count).collect::<Vec<_>>(),
+            );
             let shares = split(&method, &key, 5, 3, &random).unwrap();
             let take = |ids: &[usize]| -> Vec<(u32, SecretValue)> {
                 ids.iter().map(|id| (u32::try_from(*id).unwrap(), shares[id - 1].duplicate())).collect()

@@ -387,6 +387,7 @@ pub(super) fn pad(data: &mut Vec<u8>, block: usize, method: PaddingMethod, filli
         data.resize(data.len() + count, number);
         return;
     }
+    let filling = if method == PaddingMethod::ANSI_X9_23 { &[] } else { filling };
     data.extend(filling.iter().chain(std::iter::repeat(&0)).take(count - 1));
     data.push(if method == PaddingMethod::SSL3 { number - 1 } else { number });
 }
