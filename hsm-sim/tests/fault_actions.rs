@@ -225,7 +225,7 @@ fn a_call_that_hangs_goes_on_when_its_time_is_over() {
     let session = hsm.public();
     let start = Instant::now();
     session.generate_random_vec(4).unwrap();
-    assert!(start.elapsed() >= Duration::from_millis(150));
+    assert!(start.elapsed() >= Duration::from_millis(100));
     assert_eq!(fired(&hsm), 1);
 }
 
@@ -496,7 +496,7 @@ fn scenarios_do_what_they_say() {
     run("slow-start");
     let start = Instant::now();
     drop(hsm.public());
-    assert!(start.elapsed() >= Duration::from_secs(3));
+    assert!(start.elapsed() >= Duration::from_millis(2500));
 
     run("brownout");
     session.generate_random_vec(1).unwrap();
