@@ -39,6 +39,8 @@ fn files(gateway: &Gateway) -> Vec<PathBuf> {
             match path.is_dir() {
                 _ if is_secret => {}
                 true => folders.push(path),
+                // The operators' socket holds nothing.
+                false if !path.is_file() => {}
                 false => found.push(path),
             }
         }
