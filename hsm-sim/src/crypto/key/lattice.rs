@@ -40,30 +40,30 @@ enum Functions {
     Dsa(&'static Dsa),
 }
 
-/// Each set with its `CKP_…` number and the last part of its OID under 2.16.840.1.101.3.4.
-const SETS: &[(ParameterSet, u64, [u8; 2])] = &[
-    (ParameterSet::MlKem512, cryptoki_sys::CKP_ML_KEM_512, [4, 1]),
-    (ParameterSet::MlKem768, cryptoki_sys::CKP_ML_KEM_768, [4, 2]),
-    (ParameterSet::MlKem1024, cryptoki_sys::CKP_ML_KEM_1024, [4, 3]),
-    (ParameterSet::MlDsa44, cryptoki_sys::CKP_ML_DSA_44, [3, 17]),
-    (ParameterSet::MlDsa65, cryptoki_sys::CKP_ML_DSA_65, [3, 18]),
-    (ParameterSet::MlDsa87, cryptoki_sys::CKP_ML_DSA_87, [3, 19]),
+/// Every set.
+const SETS: [ParameterSet; 6] = [
+    ParameterSet::MlKem512,
+    ParameterSet::MlKem768,
+    ParameterSet::MlKem1024,
+    ParameterSet::MlDsa44,
+    ParameterSet::MlDsa65,
+    ParameterSet::MlDsa87,
 ];
 
 impl ParameterSet {
     /// The ML-KEM set of a `CKA_PARAMETER_SET`.
     pub fn kem(number: u64) -> Option<Self> {
-        SETS.iter().find(|row| row.0.is_kem() && row.1 == number).map(|row| row.0)
+        SETS.into_iter().find(|set| set.is_kem() && set.number() == number)
     }
 
     /// The ML-DSA set of a `CKA_PARAMETER_SET`.
     pub fn dsa(number: u64) -> Option<Self> {
-        SETS.iter().find(|row| !row.0.is_kem() && row.1 == number).map(|row| row.0)
+        SETS.into_iter().find(|set| !set.is_kem() && set.number() == number)
     }
 
     /// Its `CKA_PARAMETER_SET`.
-    pub fn number(self) -> u64 {
-        self.row().1
+    pub const fn number(self) -> u64 {
+        self.row().0
     }
 
     /// Whether it is one of ML-KEM.
@@ -71,8 +71,16 @@ impl ParameterSet {
         matches!(self, Self::MlKem512 | Self::MlKem768 | Self::MlKem1024)
     }
 
-    fn row(self) -> &'static (Self, u64, [u8; 2]) {
-        SETS.iter().find(|row| row.0 == self).expect("every parameter set has a row, which a test walks")
+    /// Its `CKP_…` number and the last part of its OID under 2.16.840.1.101.3.4.
+    const fn row(self) -> (u64, [u8; 2]) {
+        match self {
+            Self::MlKem512 => (cryptoki_sys::CKP_ML_KEM_512, [4, 1]),
+            Self::MlKem768 => (cryptoki_sys::CKP_ML_KEM_768, [4, 2]),
+            Self::MlKem1024 => (cryptoki_sys::CKP_ML_KEM_1024, [4, 3]),
+            Self::MlDsa44 => (cryptoki_sys::CKP_ML_DSA_44, [3, 17]),
+            Self::MlDsa65 => (cryptoki_sys::CKP_ML_DSA_65, [3, 18]),
+            Self::MlDsa87 => (cryptoki_sys::CKP_ML_DSA_87, [3, 19]),
+        }
     }
 
     const fn functions(self) -> Functions {
@@ -105,12 +113,12 @@ impl ParameterSet {
     }
 
     fn oid(self) -> [u8; 9] {
-        let [arc, last] = self.row().2;
+        let [arc, last] = self.row().1;
         [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, arc, last]
     }
 
     fn from_oid(oid: &[u8]) -> Option<Self> {
-        SETS.iter().find(|row| row.0.oid() == oid).map(|row| row.0)
+        SETS.into_iter().find(|set| set.oid() == oid)
     }
 }
 
@@ -376,8 +384,9 @@ mod tests {
 
     #[test]
     fn every_set_is_found_by_its_numbers_and_reads_back_its_encodings() {
-        for (set, number, _) in SETS {
-            let found = if set.is_kem() { ParameterSet::kem(*number) } else { ParameterSet::dsa(*number) };
+        for set in &SETS {
+            let number = set.number();
+            let found = if set.is_kem() { ParameterSet::kem(number) } else { ParameterSet::dsa(number) };
             assert_eq!(found, Some(*set));
             let key = LatticePrivateKey::generate(*set).unwrap();
             assert_eq!(key.value().len(), set.private_bytes());
@@ -394,7 +403,7 @@ mod tests {
 
     #[test]
     fn keys_that_contradict_themselves_are_refused() {
-        for (set, _, _) in SETS {
+        for set in &SETS {
             let [one, other] = [(); 2].map(|()| LatticePrivateKey::generate(*set).unwrap());
             assert!(LatticePrivateKey::new(*set, one.value(), other.seed()).is_err());
             assert!(LatticePrivateKey::new(*set, &one.value()[1..], None).is_err());
