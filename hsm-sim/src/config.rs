@@ -55,6 +55,22 @@ pub struct Config {
     pub so_tries: u32,
     /// Bytes of decrypted objects kept in memory for each token.
     pub cache_bytes: usize,
+    /// Refuses keys outside `CKA_START_DATE` and `CKA_END_DATE`, but for what opens old data.
+    pub enforce_dates: bool,
+    /// How `CKA_EC_POINT` is shown.
+    pub ec_point: EcPointForm,
+    /// What `CKM_AES_KEY_WRAP_PAD` does.
+    pub wrap_pad: WrapPad,
+    /// Takes `CK_GCM_PARAMS` as version 2.20 had it, without the IV's length in bits.
+    pub gcm_v220: bool,
+    /// What slots are numbered by.
+    pub slot_ids: SlotIds,
+    /// A PIN pad on the device, and what whoever stands before it does.
+    pub pinpad: Option<PinPad>,
+    /// The user PIN that is entered at the PIN pad; a line end after it is not part of it.
+    pub pinpad_pin_file: Option<PathBuf>,
+    /// The SO PIN that is entered at the PIN pad.
+    pub pinpad_so_pin_file: Option<PathBuf>,
     /// Capacity limits of the simulated device.
     pub limits: Limits,
     /// The fault plan.
@@ -159,6 +175,68 @@ pub enum InterfaceMax {
     V3_2,
 }
 
+/// How `CKA_EC_POINT` is shown; both forms are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EcPointForm {
+    /// A DER OCTET STRING around the point, as the standard says.
+    #[default]
+    Der,
+    /// The point itself, as some devices have it.
+    Raw,
+}
+
+/// What `CKM_AES_KEY_WRAP_PAD` does: the standards before 3.0 did not say how it pads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WrapPad {
+    /// As `CKM_AES_KEY_WRAP_KWP`: RFC 5649.
+    #[default]
+    Kwp,
+    /// As `CKM_AES_KEY_WRAP_PKCS7`: PKCS#7 padding under RFC 3394.
+    Pkcs7,
+}
+
+/// What slots are numbered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SlotIds {
+    /// The token's serial: a slot's number never changes.
+    #[default]
+    Stable,
+    /// The serial for initialised tokens, the place in the list for others: a token that is initialised has another slot at
+    /// the next start, as with SoftHSM2.
+    Softhsm,
+}
+
+/// What happens at the PIN pad when a call leaves the PIN out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum PinPad {
+    /// The PIN of the file is entered.
+    Approve,
+    /// Somebody presses cancel.
+    Deny,
+    /// Nobody is there for so long.
+    Timeout(Duration),
+}
+
+impl TryFrom<String> for PinPad {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match (text.as_str(), text.strip_prefix("timeout:")) {
+            ("approve", _) => Ok(Self::Approve),
+            ("deny", _) => Ok(Self::Deny),
+            (_, Some(milliseconds)) => milliseconds
+                .parse()
+                .map(|milliseconds| Self::Timeout(Duration::from_millis(milliseconds)))
+                .map_err(|_no_number| format!("{milliseconds:?} is not a number of milliseconds")),
+            _ => Err(format!("{text:?} is not approve, deny or timeout: and milliseconds")),
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -178,6 +256,14 @@ impl Default for Config {
             user_tries: 10,
             so_tries: 10,
             cache_bytes: 64 << 20,
+            enforce_dates: false,
+            ec_point: EcPointForm::default(),
+            wrap_pad: WrapPad::default(),
+            gcm_v220: false,
+            slot_ids: SlotIds::default(),
+            pinpad: None,
+            pinpad_pin_file: None,
+            pinpad_so_pin_file: None,
             limits: Limits::default(),
             faults: FaultsConfig::default(),
         }

@@ -141,7 +141,7 @@ pub(super) unsafe extern "C" fn C_GetFunctionList(list: *mut *mut CK_FUNCTION_LI
 /// # Safety
 ///
 /// `count` is null or points to a `CK_ULONG`; `list` is null or points to that many writable interfaces.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(feature = "v240-only"), unsafe(no_mangle))]
 pub(super) unsafe extern "C" fn C_GetInterfaceList(list: *mut CK_INTERFACE, count: *mut CK_ULONG) -> CK_RV {
     guard(|| {
         let interfaces: Vec<_> = shown().map(|interface| interface.raw).collect();
@@ -153,7 +153,7 @@ pub(super) unsafe extern "C" fn C_GetInterfaceList(list: *mut CK_INTERFACE, coun
 /// # Safety
 ///
 /// `name` is null or ends in NUL; `version` is null or readable; `found` is null or writable.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(feature = "v240-only"), unsafe(no_mangle))]
 pub(super) unsafe extern "C" fn C_GetInterface(
     name: *mut CK_UTF8CHAR,
     version: *mut CK_VERSION,

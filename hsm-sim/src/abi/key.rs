@@ -83,7 +83,23 @@ pub(super) unsafe extern "C" fn C_WrapKey(
     let entry = unsafe { Entry::session(Function::WrapKey, session).with_mechanism(mechanism) }.on(key);
     entry_call(entry, session, |_, session| {
         // SAFETY: as the caller promises.
-        let (sink, mechanism) = unsafe { (Sink::new(wrapped, wrapped_length)?, mechanism::read(mechanism)?) };
+        let sink = unsafe { Sink::new(wrapped, wrapped_length) }?;
+        // SAFETY: as the caller promises.
+        if let Some((number, mut place, aad)) = unsafe { Place::read_wrap(mechanism) }? {
+            let mut is_done = false;
+            let outcome = sink.fill(|output| {
+                let written = session.wrap_key_with_iv(number, &mut place.params, [wrapping_key, key], &aad, output)?;
+                is_done = matches!(written, Written::Done(_));
+                Ok(written)
+            });
+            if is_done {
+                // SAFETY: as the caller promises.
+                unsafe { place.put_iv() };
+            }
+            return outcome;
+        }
+        // SAFETY: as the caller promises.
+        let mechanism = unsafe { mechanism::read(mechanism) }?;
         let blob = session.wrap_key(mechanism.number, &mechanism.params, wrapping_key, key)?;
         sink.fill(|output| Ok(output.put(&blob)))
     })
@@ -109,10 +125,19 @@ pub(super) unsafe extern "C" fn C_UnwrapKey(
     entry_call(entry, session, |_, session| {
         pointer::check(key)?;
         // SAFETY: as the caller promises.
-        let (mechanism, wrapped) = unsafe { (mechanism::read(mechanism)?, pointer::bytes(wrapped, wrapped_length)?) };
+        let (own, wrapped) = unsafe { (Place::read_wrap(mechanism)?, pointer::bytes(wrapped, wrapped_length)?) };
         // SAFETY: as the caller promises.
         let template = unsafe { pointer::template(template, count) }?;
-        let handle = session.unwrap_key(mechanism.number, &mechanism.params, unwrapping_key, wrapped, template)?;
+        let handle = match own {
+            Some((number, mut place, aad)) => {
+                session.unwrap_key_with_iv(number, &mut place.params, unwrapping_key, (&aad, wrapped), template)?
+            }
+            None => {
+                // SAFETY: as the caller promises.
+                let mechanism = unsafe { mechanism::read(mechanism) }?;
+                session.unwrap_key(mechanism.number, &mechanism.params, unwrapping_key, wrapped, template)?
+            }
+        };
         // SAFETY: as the caller promises.
         unsafe { pointer::put(key, handle) }
     })

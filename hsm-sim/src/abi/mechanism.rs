@@ -130,6 +130,13 @@ unsafe fn params(kind: ParamKind, block: &Block) -> Result<Params> {
             let ctr = unsafe { block.structure::<CK_AES_CTR_PARAMS>() }?;
             Params::Ctr { counter_bits: number(ctr.ulCounterBits)?, block: ctr.cb }
         }
+        ParamKind::Gcm if block.count == size_of::<GcmParams220>() as CK_ULONG && takes_gcm_v220() => {
+            // SAFETY: as above.
+            let gcm = unsafe { block.structure::<GcmParams220>() }?;
+            // SAFETY: as above.
+            let (iv, aad) = unsafe { (field(gcm.iv, gcm.iv_length)?, field(gcm.aad, gcm.aad_length)?) };
+            Params::Gcm { iv, aad, tag_bits: number(gcm.tag_bits)? }
+        }
         ParamKind::Gcm => {
             // SAFETY: as above.
             let gcm = unsafe { block.structure::<CK_GCM_PARAMS>() }?;
@@ -273,6 +280,20 @@ unsafe fn params(kind: ParamKind, block: &Block) -> Result<Params> {
         // SAFETY: as above.
         ParamKind::Gmac => unsafe { params(ParamKind::Gcm, block) }?,
     })
+}
+
+/// `CK_GCM_PARAMS` before version 2.40 had the IV's length in bits.
+#[repr(C)]
+struct GcmParams220 {
+    iv: *const CK_BYTE,
+    iv_length: CK_ULONG,
+    aad: *const CK_BYTE,
+    aad_length: CK_ULONG,
+    tag_bits: CK_ULONG,
+}
+
+fn takes_gcm_v220() -> bool {
+    super::module::current().is_some_and(|module| module.library.config.gcm_v220)
 }
 
 fn hedge(variant: CK_HEDGE_TYPE) -> Result<Hedge> {

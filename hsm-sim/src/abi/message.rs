@@ -79,7 +79,28 @@ impl Place {
         (tag, tag_length): (*mut CK_BYTE, CK_ULONG),
         data_length: CK_ULONG,
     ) -> Result<Self> {
-        if iv.is_null() || tag.is_null() || !(1..=IV_BYTES_MAX).contains(&iv_length) || tag_length > TAG_BYTES_MAX {
+        if tag.is_null() || tag_length > TAG_BYTES_MAX {
+            return Err(INVALID);
+        }
+        // SAFETY: as the caller promises.
+        let held = unsafe { pointer::bytes(tag, tag_length).map_err(|_bad| INVALID)?.to_vec() };
+        // SAFETY: as the caller promises.
+        let place = unsafe { Self::with_tag((iv, iv_length), (generator, fixed_bits), held, data_length) }?;
+        Ok(Self { tag, ..place })
+    }
+
+    /// For parameters that have no place for the tag.
+    ///
+    /// # Safety
+    ///
+    /// The IV is null or readable for its length.
+    unsafe fn with_tag(
+        (iv, iv_length): (*mut CK_BYTE, CK_ULONG),
+        (generator, fixed_bits): (CK_GENERATOR_FUNCTION, CK_ULONG),
+        tag: Vec<u8>,
+        data_length: CK_ULONG,
+    ) -> Result<Self> {
+        if iv.is_null() || !(1..=IV_BYTES_MAX).contains(&iv_length) {
             return Err(INVALID);
         }
         let generator = match generator {
@@ -97,14 +118,62 @@ impl Place {
                 iv: pointer::bytes(iv, iv_length).map_err(|_bad| INVALID)?.to_vec(),
                 fixed_bits: number(fixed_bits)?,
                 generator,
-                tag: pointer::bytes(tag, tag_length).map_err(|_bad| INVALID)?.to_vec(),
+                tag,
                 data_bytes: number(data_length)?,
             }
         };
         if params.generator != Generator::Caller && params.fixed_bits > 8 * params.iv.len() {
             return Err(INVALID);
         }
-        Ok(Self { params, iv, tag })
+        Ok(Self { params, iv, tag: std::ptr::null_mut() })
+    }
+
+    /// Reads the structures that `C_WrapKey` and `C_UnwrapKey` take beside those for data, with their additional data;
+    /// nothing when the parameter is not one of them, which its length tells.
+    ///
+    /// # Safety
+    ///
+    /// `mechanism` is null or readable, and its parameter null or readable for its length and the structure of that length,
+    /// whose pointers are null or readable, the IV's writable, for the lengths given there.
+    pub(super) unsafe fn read_wrap(
+        mechanism: *const CK_MECHANISM,
+    ) -> Result<Option<(CK_MECHANISM_TYPE, Self, Vec<u8>)>> {
+        if mechanism.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: not null, and readable as the caller promises.
+        let raw = unsafe { mechanism.read_unaligned() };
+        let (parameter, length) = (raw.pParameter.cast_const(), raw.ulParameterLen);
+        let tag = |bytes: CK_ULONG| match usize::try_from(bytes) {
+            Ok(length) if bytes <= TAG_BYTES_MAX => Ok(vec![0; length]),
+            _ => Err(INVALID),
+        };
+        // SAFETY (all of the blocks below): as the caller promises.
+        let (place, aad) = match raw.mechanism {
+            CKM_AES_GCM if length == size_of::<CK_GCM_WRAP_PARAMS>() as CK_ULONG => {
+                // SAFETY: as above.
+                let gcm = unsafe { structure::<CK_GCM_WRAP_PARAMS>(parameter, length) }?;
+                if !gcm.ulTagBits.is_multiple_of(8) {
+                    return Err(INVALID);
+                }
+                let generator = (gcm.ivGenerator, gcm.ulIvFixedBits);
+                // SAFETY: as above.
+                let place = unsafe { Self::with_tag((gcm.pIv, gcm.ulIvLen), generator, tag(gcm.ulTagBits / 8)?, 0) }?;
+                (place, (gcm.pAAD, gcm.ulAADLen))
+            }
+            CKM_AES_CCM if length == size_of::<CK_CCM_WRAP_PARAMS>() as CK_ULONG => {
+                // SAFETY: as above.
+                let ccm = unsafe { structure::<CK_CCM_WRAP_PARAMS>(parameter, length) }?;
+                let (nonce, generator) = ((ccm.pNonce, ccm.ulNonceLen), (ccm.nonceGenerator, ccm.ulNonceFixedBits));
+                // SAFETY: as above.
+                let place = unsafe { Self::with_tag(nonce, generator, tag(ccm.ulMACLen)?, ccm.ulDataLen) }?;
+                (place, (ccm.pAAD, ccm.ulAADLen))
+            }
+            _ => return Ok(None),
+        };
+        // SAFETY: as above.
+        let aad = unsafe { pointer::bytes(aad.0, aad.1) }.map_err(|_bad| INVALID)?;
+        Ok(Some((raw.mechanism, place, aad.to_vec())))
     }
 
     /// Gives the caller the IV that was made.

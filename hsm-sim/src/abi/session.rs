@@ -75,7 +75,7 @@ pub(super) unsafe extern "C" fn C_Login(
 ) -> CK_RV {
     session_call(Function::Login, session, |library, session| {
         // SAFETY: as the caller promises.
-        library.log_in(session, user, unsafe { pin_bytes(pin, pin_length) }?)
+        library.log_in(session, user, &unsafe { pin_bytes(library, user, pin, pin_length) }?)
     })
 }
 
@@ -93,8 +93,8 @@ pub(super) unsafe extern "C" fn C_LoginUser(
 ) -> CK_RV {
     session_call(Function::LoginUser, session, |library, session| {
         // SAFETY: as the caller promises.
-        let (pin, name) = unsafe { (pin_bytes(pin, pin_length)?, pointer::bytes(name, name_length)?) };
-        library.log_in_user(session, user, pin, name)
+        let (pin, name) = unsafe { (pin_bytes(library, user, pin, pin_length)?, pointer::bytes(name, name_length)?) };
+        library.log_in_user(session, user, &pin, name)
     })
 }
 

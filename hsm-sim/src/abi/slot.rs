@@ -1,15 +1,19 @@
 //! Slot and token management (PKCS#11 3.1 §5.5).
 
+use std::ops::Deref;
+
 use cryptoki_sys::*;
+use zeroize::Zeroizing;
 
 use super::{Entry, call, pointer, session_call};
 use crate::{
     core::{
+        library::Library,
         names::Function,
         rv::{Result, Rv},
     },
     crypto, fault,
-    store::{PinState, TokenMeta},
+    store::{PinState, Role, TokenMeta},
 };
 
 /// Who made it: not a hardware vendor.
@@ -71,7 +75,7 @@ pub(super) unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_T
             manufacturerID: pointer::padded(MANUFACTURER),
             model: pointer::padded(library.config.profile.name()),
             serialNumber: pointer::padded(token.store.serial()),
-            flags: token_flags(&meta),
+            flags: token_flags(&meta) | pad_flag(library),
             // Zero is CK_EFFECTIVELY_INFINITE, and no limit in the options.
             ulMaxSessionCount: limits.max_sessions.into(),
             ulSessionCount: sessions.into(),
@@ -91,6 +95,10 @@ pub(super) unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_T
         // SAFETY: as the caller promises.
         unsafe { pointer::put(info, value) }
     })
+}
+
+fn pad_flag(library: &Library) -> CK_FLAGS {
+    if library.config.pinpad.is_some() { CKF_PROTECTED_AUTHENTICATION_PATH } else { 0 }
 }
 
 fn token_flags(meta: &TokenMeta) -> CK_FLAGS {
@@ -172,26 +180,50 @@ pub(super) unsafe extern "C" fn C_InitToken(
 ) -> CK_RV {
     call(Entry::slot(Function::InitToken, slot), |library| {
         // SAFETY: as the caller promises.
-        let pin = unsafe { pin_bytes(pin, pin_length) }?;
+        let pin = unsafe { pin_bytes(library, CKU_SO, pin, pin_length) }?;
         pointer::check(label)?;
         // SAFETY: not null, and 32 bytes long as the caller promises.
         let label = unsafe { pointer::bytes(label, 32) }?;
         // Blank-padded by the standard; some callers send a C string, and what follows its end is not theirs.
         let label = label.split(|byte| *byte == 0).next().unwrap_or_default();
         let label = str::from_utf8(label).map_err(|_not_text| Rv(CKR_ARGUMENTS_BAD))?;
-        library.init_token(slot, pin, label.trim_end_matches(' '))
+        library.init_token(slot, &pin, label.trim_end_matches(' '))
     })
 }
 
-/// A PIN; a null one would mean a protected authentication path, which this token does not have.
+/// A PIN of the caller, or from the PIN pad.
+pub(super) enum Pin<'a> {
+    Given(&'a [u8]),
+    Entered(Zeroizing<Vec<u8>>),
+}
+
+impl Deref for Pin<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Given(pin) => pin,
+            Self::Entered(pin) => pin,
+        }
+    }
+}
+
+/// A PIN; a null one means a protected authentication path, and is bad where the device has none.
 ///
 /// # Safety
 ///
 /// As [`pointer::bytes`].
-pub(super) unsafe fn pin_bytes<'a>(pin: *const CK_UTF8CHAR, length: CK_ULONG) -> Result<&'a [u8]> {
-    pointer::check(pin)?;
+pub(super) unsafe fn pin_bytes<'a>(
+    library: &Library,
+    user: CK_USER_TYPE,
+    pin: *const CK_UTF8CHAR,
+    length: CK_ULONG,
+) -> Result<Pin<'a>> {
+    if pin.is_null() {
+        return library.entered_pin(user).map(Pin::Entered);
+    }
     // SAFETY: as the caller promises.
-    unsafe { pointer::bytes(pin, length) }
+    unsafe { pointer::bytes(pin, length) }.map(Pin::Given)
 }
 
 /// # Safety
@@ -205,7 +237,7 @@ pub(super) unsafe extern "C" fn C_InitPIN(
 ) -> CK_RV {
     session_call(Function::InitPIN, session, |library, session| {
         // SAFETY: as the caller promises.
-        library.init_pin(session, unsafe { pin_bytes(pin, pin_length) }?)
+        library.init_pin(session, &unsafe { pin_bytes(library, CKU_USER, pin, pin_length) }?)
     })
 }
 
@@ -221,8 +253,11 @@ pub(super) unsafe extern "C" fn C_SetPIN(
     new_length: CK_ULONG,
 ) -> CK_RV {
     session_call(Function::SetPIN, session, |library, session| {
+        // A new PIN at the pad would need somebody to think of one.
+        pointer::check(new)?;
+        let user = if session.token().role() == Some(Role::So) { CKU_SO } else { CKU_USER };
         // SAFETY: as the caller promises.
-        let (old, new) = unsafe { (pin_bytes(old, old_length)?, pin_bytes(new, new_length)?) };
-        library.set_pin(session, old, new)
+        let (old, new) = unsafe { (pin_bytes(library, user, old, old_length)?, pointer::bytes(new, new_length)?) };
+        library.set_pin(session, &old, new)
     })
 }

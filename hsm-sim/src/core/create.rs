@@ -13,7 +13,11 @@ use super::{
     rv::{Result, Rv},
     session::Session,
 };
-use crate::{crypto, store::Role};
+use crate::{
+    config::EcPointForm,
+    crypto::{self, Curve},
+    store::Role,
+};
 
 /// Refuses attributes that a call may not give to an object of this kind.
 pub(super) fn check_given(
@@ -169,10 +173,27 @@ pub(super) fn add_list(session: &Session, objects: Vec<Object>) -> Result<Vec<CK
     if objects.iter().any(|object| !object.is_token()) {
         session.note_objects();
     }
+    let config = &session.token().config;
     for object in &objects {
-        session.token().config.check_object(&object.attributes)?;
+        config.check_object(&object.attributes)?;
     }
+    let objects = match config.ec_point {
+        EcPointForm::Der => objects,
+        EcPointForm::Raw => objects.into_iter().map(with_bare_point).collect::<Result<_>>()?,
+    };
     session.token().add(session.handle, objects)
+}
+
+/// The object with its point as it is, without the DER around it.
+fn with_bare_point(object: Object) -> Result<Object> {
+    let (Some(params), Some(point)) = (object.attributes.get(CKA_EC_PARAMS), object.attributes.get(CKA_EC_POINT))
+    else {
+        return Ok(object);
+    };
+    let bare = Curve::from_ec_params(params)?.bare_point(point)?.to_vec();
+    let mut attributes = object.attributes.clone();
+    attributes.set(CKA_EC_POINT, bare);
+    Ok(Object::new(object.uid, object.version, attributes)?)
 }
 
 /// The class a template names.

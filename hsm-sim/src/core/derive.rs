@@ -78,6 +78,7 @@ impl Session {
         for key in params.keys_mut() {
             if let KeyRef::Handle(handle) = *key {
                 let object = self.token().object(handle).map_err(|_invalid| Rv(CKR_KEY_HANDLE_INVALID))?;
+                permit::check_usage(self, &object, CKA_DERIVE)?;
                 *key = KeyRef::Key(other_secret(&object)?);
                 bases.push(object);
             }
@@ -105,9 +106,7 @@ impl Session {
         if !permit::takes(info, &base) || !matches!(base.class, CKO_SECRET_KEY | CKO_PRIVATE_KEY) {
             return Err(Rv(CKR_KEY_TYPE_INCONSISTENT));
         }
-        if !base.flag(CKA_DERIVE) {
-            return Err(Rv(CKR_KEY_FUNCTION_NOT_PERMITTED));
-        }
+        permit::check_usage(self, &base, CKA_DERIVE)?;
         base.check_mechanism(number)?;
         Ok(base)
     }
@@ -202,9 +201,7 @@ impl Session {
         if !permit::takes(info, &key) || key.class != class {
             return Err(Rv(CKR_KEY_TYPE_INCONSISTENT));
         }
-        if !key.flag(usage) {
-            return Err(Rv(CKR_KEY_FUNCTION_NOT_PERMITTED));
-        }
+        permit::check_usage(self, &key, usage)?;
         key.check_mechanism(number)?;
         Ok(key)
     }
@@ -222,11 +219,8 @@ impl Session {
     }
 }
 
-/// A secret key named by parameters; it must be one that may be derived from.
+/// The value of a secret key that parameters name.
 fn other_secret(object: &Object) -> Result<crypto::SecretKey> {
-    if !object.flag(CKA_DERIVE) {
-        return Err(Rv(CKR_KEY_FUNCTION_NOT_PERMITTED));
-    }
     match object.key()? {
         Key::Secret(secret) => Ok(secret.clone()),
         _ => Err(Rv(CKR_KEY_TYPE_INCONSISTENT)),

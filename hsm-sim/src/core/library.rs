@@ -15,7 +15,7 @@ use super::{
     token::{Presence, Token},
 };
 use crate::{
-    config::{Config, Settings},
+    config::{Config, Settings, SlotIds},
     fault::{Engine, socket},
     profile::Device,
     store::{StoreError, StoreFolder},
@@ -109,7 +109,11 @@ impl Library {
             let opened = self.store.token(&serial, &self.config);
             let taken: Vec<_> = self.slots.read().iter().map(|slot| slot.id).collect();
             let slot = match opened {
-                Ok(store) => {
+                Ok(mut store) => {
+                    if self.config.slot_ids == SlotIds::Softhsm && !store.meta()?.is_initialised {
+                        let most = taken.len() as CK_SLOT_ID;
+                        store.renumber((0..=most).find(|place| !taken.contains(place)).unwrap_or(most));
+                    }
                     let id = store.slot();
                     let token = Token::new(store, Arc::clone(&self.config));
                     let token =

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cryptoki_sys::*;
+use zeroize::Zeroizing;
 
 use super::{
     library::Library,
@@ -10,18 +11,21 @@ use super::{
     session::Session,
     token::Token,
 };
-use crate::store::{Role, SealKeys, StoreError, TokenKey};
+use crate::{
+    config::PinPad,
+    store::{Holder, Role, SealKeys, StoreError, TokenKey},
+};
 
 /// Who is logged in to a token in this process.
 #[derive(Default)]
 pub(crate) struct Login {
-    current: Option<(Role, TokenKey)>,
+    current: Option<(Holder, TokenKey)>,
 }
 
 impl Login {
     /// The role that is logged in.
     pub(crate) fn role(&self) -> Option<Role> {
-        self.current.as_ref().map(|current| current.0)
+        self.current.as_ref().map(|current| current.0.role)
     }
 
     /// Whether the normal user is logged in.
@@ -29,9 +33,14 @@ impl Login {
         self.role() == Some(Role::User)
     }
 
+    /// Whose PIN it was.
+    fn holder(&self) -> Option<Holder> {
+        self.current.as_ref().map(|current| current.0.clone())
+    }
+
     /// The keys of private objects, while the normal user is logged in.
     pub(crate) fn private_keys(&self) -> Option<Arc<SealKeys>> {
-        self.current.as_ref().filter(|current| current.0 == Role::User).map(|current| Arc::clone(&current.1.seal))
+        self.current.as_ref().filter(|current| current.0.role == Role::User).map(|current| Arc::clone(&current.1.seal))
     }
 }
 
@@ -65,11 +74,15 @@ impl Token {
         if role == Role::So && self.session_counts().1 > 0 {
             return Err(Rv(CKR_SESSION_READ_ONLY_EXISTS));
         }
-        if role == Role::User {
-            self.config.check_pin_form(pin)?;
-        }
-        let key = self.store.try_pin(role, pin)?;
-        self.login.write().current = Some((role, key));
+        let holder = match role {
+            Role::So => role.into(),
+            Role::User => {
+                self.config.check_pin_form(pin)?;
+                self.store.user(pin)?
+            }
+        };
+        let key = self.store.try_pin(holder.clone(), pin)?;
+        self.login.write().current = Some((holder, key));
         Ok(())
     }
 
@@ -112,7 +125,8 @@ impl Library {
                 if !token.is_user() {
                     return Err(Rv(CKR_USER_NOT_LOGGED_IN));
                 }
-                token.store.try_pin(Role::User, pin)?;
+                let holder = token.login.read().holder().ok_or(Rv(CKR_USER_NOT_LOGGED_IN))?;
+                token.store.try_pin(holder, pin)?;
                 operations.logged_in();
                 Ok(())
             }
@@ -120,9 +134,38 @@ impl Library {
         }
     }
 
-    /// `C_LoginUser`: without a name the same as `C_Login`; this token's users have no names.
+    /// `C_LoginUser`: without a name the same as `C_Login`. Only the users of some profiles have names; there a PIN is name
+    /// and password, which come apart here.
     pub(crate) fn log_in_user(&self, session: &Session, user: CK_USER_TYPE, pin: &[u8], name: &[u8]) -> Result<()> {
-        if name.is_empty() { self.log_in(session, user, pin) } else { Err(Rv(CKR_USER_TYPE_INVALID)) }
+        if name.is_empty() {
+            return self.log_in(session, user, pin);
+        }
+        if !self.config.has_user_names() || user == CKU_SO || name.contains(&b':') {
+            return Err(Rv(CKR_USER_TYPE_INVALID));
+        }
+        let whole = Zeroizing::new([name, b":", pin].concat());
+        self.log_in(session, user, &whole)
+    }
+
+    /// What is entered at the PIN pad when a call leaves the PIN out (`CKF_PROTECTED_AUTHENTICATION_PATH`).
+    pub(crate) fn entered_pin(&self, user: CK_USER_TYPE) -> Result<Zeroizing<Vec<u8>>> {
+        match self.config.pinpad {
+            None => Err(Rv(CKR_ARGUMENTS_BAD)),
+            Some(PinPad::Deny) => Err(Rv(CKR_FUNCTION_REJECTED)),
+            Some(PinPad::Timeout(time)) => {
+                std::thread::sleep(time);
+                Err(Rv(CKR_FUNCTION_CANCELED))
+            }
+            Some(PinPad::Approve) => {
+                let file = if user == CKU_SO { &self.config.pinpad_so_pin_file } else { &self.config.pinpad_pin_file };
+                // Nobody is there who knows the PIN.
+                let path = file.as_ref().ok_or(Rv(CKR_FUNCTION_CANCELED))?;
+                let mut pin = Zeroizing::new(std::fs::read(path).map_err(|_unreadable| Rv(CKR_FUNCTION_CANCELED))?);
+                let end = pin.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+                pin.truncate(end);
+                Ok(pin)
+            }
+        }
     }
 
     /// `C_Logout`: also ends operations that use private objects, in every session.
@@ -141,12 +184,13 @@ impl Library {
     pub(crate) fn init_pin(&self, session: &Session, pin: &[u8]) -> Result<()> {
         let token = session.token();
         let key = match &token.login.read().current {
-            Some((Role::So, key)) => key.clone(),
+            Some((holder, key)) if holder.role == Role::So => key.clone(),
             _ => return Err(Rv(CKR_USER_NOT_LOGGED_IN)),
         };
         token.check_pin_length(pin)?;
         token.config.check_pin_form(pin).map_err(|_form| Rv(CKR_PIN_INVALID))?;
-        Ok(token.store.set_pin(Role::User, pin, &key)?)
+        let holder = token.store.place_for(pin)?;
+        Ok(token.store.set_pin(&holder, pin, &key)?)
     }
 
     /// `C_SetPIN`: changes the PIN of who is logged in, or the user's from a public session.
@@ -161,10 +205,19 @@ impl Library {
             token.config.check_pin_form(new).map_err(|_form| Rv(CKR_PIN_INVALID))?;
         }
         let _turn = token.login_turn.lock();
-        let key = token.store.try_pin(role, old).map_err(|error| match error {
+        let logged_in = token.login.read().holder();
+        let holder = match (logged_in, role) {
+            (Some(holder), _) => holder,
+            (None, Role::So) => role.into(),
+            (None, Role::User) => token.store.user(old)?,
+        };
+        if role == Role::User && token.config.user_name(old) != token.config.user_name(new) {
+            return Err(Rv(CKR_PIN_INVALID));
+        }
+        let key = token.store.try_pin(holder.clone(), old).map_err(|error| match error {
             StoreError::PinNotSet => Rv(CKR_PIN_INCORRECT),
             error => error.into(),
         })?;
-        Ok(token.store.set_pin(role, new, &key)?)
+        Ok(token.store.set_pin(&holder, new, &key)?)
     }
 }

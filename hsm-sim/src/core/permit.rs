@@ -5,6 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use cryptoki_sys::*;
 
 use super::{
+    clock,
     object::Object,
     operation::{Recovery, Start, Verification},
     rv::{Result, Rv},
@@ -38,9 +39,7 @@ pub(super) fn permitted(
     if !takes(info, &object) {
         return Err(Rv(CKR_KEY_TYPE_INCONSISTENT));
     }
-    if !object.flag(usage) {
-        return Err(Rv(CKR_KEY_FUNCTION_NOT_PERMITTED));
-    }
+    check_usage(session, &object, usage)?;
     object.check_mechanism(number)?;
     let start = Start {
         mechanism: number,
@@ -52,6 +51,27 @@ pub(super) fn permitted(
     };
     Ok((object, start))
 }
+
+/// Whether a key may be used so: by its usage attribute and, where the options say so, today.
+pub(super) fn check_usage(session: &Session, object: &Object, usage: CK_ATTRIBUTE_TYPE) -> Result<()> {
+    if !object.flag(usage) || (session.token().config.enforce_dates && !is_in_time(object, usage)) {
+        return Err(Rv(CKR_KEY_FUNCTION_NOT_PERMITTED));
+    }
+    Ok(())
+}
+
+/// Whether today is between a key's dates, both included. What was made before the end may be opened and verified after it.
+fn is_in_time(object: &Object, usage: CK_ATTRIBUTE_TYPE) -> bool {
+    let now = clock::utc(0);
+    let today = now.split_at(DATE_BYTES).0;
+    let date = |attribute| object.attributes.get(attribute).filter(|date| date.len() == DATE_BYTES);
+    let opens = matches!(usage, CKA_DECRYPT | CKA_VERIFY | CKA_VERIFY_RECOVER);
+    date(CKA_START_DATE).is_none_or(|start| start <= today)
+        && (opens || date(CKA_END_DATE).is_none_or(|end| today <= end))
+}
+
+/// Year, month and day in digits, which compare as the dates do.
+const DATE_BYTES: usize = 8;
 
 /// Refuses the wrong half of a key pair before anything is computed.
 fn check_class(object: &Object, class: CK_OBJECT_CLASS) -> Result<()> {

@@ -16,7 +16,10 @@ use super::{
     rv::{Result, Rv},
     session::Session,
 };
-use crate::crypto::{self, Key, Params};
+use crate::{
+    config::WrapPad,
+    crypto::{self, Key, Params},
+};
 
 /// Mechanisms whose plaintext has no length of its own, so that `CKA_VALUE_LEN` may cut it (PKCS#11 3.1 §5.18.3).
 const UNPADDED: &[CK_MECHANISM_TYPE] = &[CKM_AES_ECB, CKM_AES_CBC, CKM_DES3_ECB, CKM_DES3_CBC];
@@ -31,7 +34,56 @@ impl Session {
         key: CK_OBJECT_HANDLE,
     ) -> Result<Vec<u8>> {
         let (wrapping, plain) = self.wrap_source(number, wrapping, key)?;
-        Ok(crypto::wrap(number, params, wrapping.key()?, &plain)?)
+        Ok(crypto::wrap(self.wrap_mechanism(number), params, wrapping.key()?, &plain)?)
+    }
+
+    /// The mechanism that does what another is said to do here.
+    fn wrap_mechanism(&self, number: CK_MECHANISM_TYPE) -> CK_MECHANISM_TYPE {
+        match (number, self.token().config.wrap_pad) {
+            (CKM_AES_KEY_WRAP_PAD, WrapPad::Pkcs7) => CKM_AES_KEY_WRAP_PKCS7,
+            _ => number,
+        }
+    }
+
+    /// `C_WrapKey` under an AEAD whose IV is made here, or given with the fixed part of it (3.2 `CK_GCM_WRAP_PARAMS`,
+    /// `CK_CCM_WRAP_PARAMS`): the tag follows the ciphertext, the IV is in the parameters.
+    pub(crate) fn wrap_key_with_iv(
+        &self,
+        number: CK_MECHANISM_TYPE,
+        params: &mut MessageParams,
+        [wrapping, key]: [CK_OBJECT_HANDLE; 2],
+        aad: &[u8],
+        output: Output<'_>,
+    ) -> Result<Written> {
+        let (wrapping, plain) = self.wrap_source(number, wrapping, key)?;
+        check_data_bytes(params, plain.len())?;
+        let room = match output.room_for(plain.len().saturating_add(params.tag.len())) {
+            Ok(room) => room,
+            Err(written) => return Ok(written),
+        };
+        let mut operations = self.operations();
+        let wrapped = messages::seal(number, &wrapping, &mut operations.wrap_ivs, params, (aad, &plain))?;
+        let places = room.iter_mut().zip(wrapped.iter().chain(&params.tag));
+        places.for_each(|(place, byte)| *place = *byte);
+        Ok(Written::Done(wrapped.len() + params.tag.len()))
+    }
+
+    /// `C_UnwrapKey` of what [`wrap_key_with_iv`](Self::wrap_key_with_iv) made.
+    pub(crate) fn unwrap_key_with_iv(
+        &self,
+        number: CK_MECHANISM_TYPE,
+        params: &mut MessageParams,
+        unwrapping: CK_OBJECT_HANDLE,
+        (aad, wrapped): (&[u8], &[u8]),
+        template: Attributes,
+    ) -> Result<CK_OBJECT_HANDLE> {
+        self.unwrap_with(number, unwrapping, template, |unwrapping| {
+            let bytes = wrapped.len().checked_sub(params.tag.len()).ok_or(Rv(CKR_WRAPPED_KEY_LEN_RANGE))?;
+            let (wrapped, tag) = wrapped.split_at(bytes);
+            check_data_bytes(params, bytes)?;
+            params.tag.copy_from_slice(tag);
+            messages::unseal(number, unwrapping, params, (aad, wrapped)).map_err(as_unwrap_error)
+        })
     }
 
     /// `C_WrapKeyAuthenticated`: the tag and the IV that was made are in the parameters.
@@ -68,9 +120,7 @@ impl Session {
         if !permit::takes(info, &wrapping) {
             return Err(Rv(CKR_WRAPPING_KEY_TYPE_INCONSISTENT));
         }
-        if !wrapping.flag(CKA_WRAP) {
-            return Err(Rv(CKR_KEY_FUNCTION_NOT_PERMITTED));
-        }
+        permit::check_usage(self, &wrapping, CKA_WRAP)?;
         wrapping.check_mechanism(number)?;
         check_wrappable(&wrapping, &target)?;
         let plain = generate::plain(target.key()?)?;
@@ -87,7 +137,8 @@ impl Session {
         template: Attributes,
     ) -> Result<CK_OBJECT_HANDLE> {
         self.unwrap_with(number, unwrapping, template, |unwrapping| {
-            Ok(crypto::unwrap(number, &self.rejecting(number, params), unwrapping.key()?, wrapped)?)
+            let does = self.wrap_mechanism(number);
+            Ok(crypto::unwrap(does, &self.rejecting(number, params), unwrapping.key()?, wrapped)?)
         })
     }
 
@@ -110,11 +161,7 @@ impl Session {
             template.set_ulong(CKA_KEY_TYPE, CKK_GENERIC_SECRET);
         }
         self.unwrap_with(number, unwrapping, template, |unwrapping| {
-            messages::unseal(number, unwrapping, params, (aad, wrapped)).map_err(|rv| match rv {
-                Rv(CKR_AEAD_DECRYPT_FAILED) => Rv(CKR_WRAPPED_KEY_INVALID),
-                Rv(CKR_ENCRYPTED_DATA_LEN_RANGE) => Rv(CKR_WRAPPED_KEY_LEN_RANGE),
-                rv => rv,
-            })
+            messages::unseal(number, unwrapping, params, (aad, wrapped)).map_err(as_unwrap_error)
         })
     }
 
@@ -131,9 +178,7 @@ impl Session {
         if !permit::takes(info, &unwrapping) {
             return Err(Rv(CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT));
         }
-        if !unwrapping.flag(CKA_UNWRAP) {
-            return Err(Rv(CKR_KEY_FUNCTION_NOT_PERMITTED));
-        }
+        permit::check_usage(self, &unwrapping, CKA_UNWRAP)?;
         unwrapping.check_mechanism(number)?;
         let mut attributes = template;
         impose(&mut attributes, unwrapping.attributes.template(CKA_UNWRAP_TEMPLATE)?)?;
@@ -157,6 +202,20 @@ impl Session {
         }
         create::add(self, create::finish(attributes)?)
     }
+}
+
+/// What a message that does not open is called when it holds a key.
+fn as_unwrap_error(rv: Rv) -> Rv {
+    match rv {
+        Rv(CKR_AEAD_DECRYPT_FAILED) => Rv(CKR_WRAPPED_KEY_INVALID),
+        Rv(CKR_ENCRYPTED_DATA_LEN_RANGE) => Rv(CKR_WRAPPED_KEY_LEN_RANGE),
+        rv => rv,
+    }
+}
+
+/// Refuses parameters that announce another length than the key has; zero announces none.
+fn check_data_bytes(params: &MessageParams, bytes: usize) -> Result<()> {
+    if params.data_bytes == 0 || params.data_bytes == bytes { Ok(()) } else { Err(Rv(CKR_MECHANISM_PARAM_INVALID)) }
 }
 
 /// Only the AEADs bind data to a wrapped key; what does not is not for these functions.

@@ -213,13 +213,27 @@ impl Config {
         data.iter().find(|(pattern, _)| is_match(pattern, info.name)).map(|row| row.1)
     }
 
+    /// The user's name in a PIN, where users have names.
+    pub(crate) fn user_name<'p>(&self, pin: &'p [u8]) -> Option<&'p str> {
+        match self.model().pin {
+            PinForm::UserAndPassword => str::from_utf8(pin.split(|byte| *byte == b':').next()?).ok(),
+            PinForm::Any | PinForm::KeyAndPassword => None,
+        }
+    }
+
+    /// Whether users have names.
+    pub(crate) fn has_user_names(&self) -> bool {
+        self.model().pin == PinForm::UserAndPassword
+    }
+
     /// Refuses a user PIN that does not look like the profile's.
     pub(crate) fn check_pin_form(&self, pin: &[u8]) -> Result<()> {
         let fits = match self.model().pin {
             PinForm::Any => true,
             PinForm::UserAndPassword => {
                 let mut parts = pin.splitn(2, |byte| *byte == b':');
-                matches!((parts.next(), parts.next()), (Some([_, ..]), Some([_, ..])))
+                let name = parts.next().filter(|name| str::from_utf8(name).is_ok());
+                matches!((name, parts.next()), (Some([_, ..]), Some([_, ..])))
             }
             PinForm::KeyAndPassword => pin
                 .split_at_checked(4)

@@ -19,7 +19,7 @@ pub(crate) use error::StoreError;
 pub(crate) use folder::{StoreFolder, page};
 pub(crate) use lease::Lease;
 pub(crate) use maintenance::FullRow;
-pub(crate) use pins::{PinState, Role};
+pub(crate) use pins::{Holder, PinState, Role};
 pub(crate) use seal::{DeviceKey, SealKeys, Uid};
 pub(crate) use token::{TokenKey, TokenMeta, TokenStore};
 pub(crate) use writer::Commit;

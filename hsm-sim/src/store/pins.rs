@@ -29,6 +29,54 @@ impl Role {
     }
 }
 
+/// Whose record: a role's, or that of one of several users by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) role: Role,
+    /// Set for the second and further users of a token whose users have names.
+    further: Option<String>,
+}
+
+impl Holder {
+    /// The record's key in the table, which also binds the token key sealed in it.
+    fn key(&self) -> String {
+        match &self.further {
+            None => self.role.name().to_owned(),
+            Some(name) => format!("{}:{name}", self.role.name()),
+        }
+    }
+}
+
+impl From<Role> for Holder {
+    fn from(role: Role) -> Self {
+        Self { role, further: None }
+    }
+}
+
+/// The record of a user by name; `None` when nobody is called so. A record without a name is anybody's.
+pub(super) fn user(connection: &Connection, name: &str) -> Result<Option<Holder>> {
+    let first = Holder::from(Role::User);
+    if name_of(connection, &first)?.is_some_and(|known| known.is_empty() || known == name) {
+        return Ok(Some(first));
+    }
+    let further = Holder { role: Role::User, further: Some(name.to_owned()) };
+    Ok(name_of(connection, &further)?.map(|_name| further))
+}
+
+/// The record that a user's new PIN goes to: theirs, or one more.
+pub(super) fn place_for(connection: &Connection, name: &str) -> Result<Holder> {
+    let first = Holder::from(Role::User);
+    if name.is_empty() || name_of(connection, &first)?.is_none_or(|known| known.is_empty() || known == name) {
+        return Ok(first);
+    }
+    Ok(Holder { role: Role::User, further: Some(name.to_owned()) })
+}
+
+fn name_of(connection: &Connection, holder: &Holder) -> Result<Option<String>> {
+    let mut statement = connection.prepare_cached("SELECT name FROM pins WHERE role = ?")?;
+    Ok(statement.query_row([holder.key()], |row| row.get(0)).optional()?)
+}
+
 /// How a PIN stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PinState {
@@ -46,22 +94,22 @@ pub(super) struct PinRecord {
 }
 
 /// How a role's PIN stands; `None` when it is not set.
-pub(super) fn state(connection: &Connection, role: Role) -> Result<Option<PinState>> {
+pub(super) fn state(connection: &Connection, holder: &Holder) -> Result<Option<PinState>> {
     let mut statement = connection.prepare_cached("SELECT tries_left, tries_max FROM pins WHERE role = ?")?;
     let read = |row: &rusqlite::Row<'_>| Ok(PinState { left: row.get(0)?, max: row.get(1)? });
-    Ok(statement.query_row([role.name()], read).optional()?)
+    Ok(statement.query_row([holder.key()], read).optional()?)
 }
 
 /// Takes one try and hands out the record to spend it on. Runs in its own commit.
-pub(super) fn spend_try(connection: &Connection, role: Role) -> Result<PinRecord> {
-    let left = state(connection, role)?.ok_or(StoreError::PinNotSet)?.left;
+pub(super) fn spend_try(connection: &Connection, holder: &Holder) -> Result<PinRecord> {
+    let left = state(connection, holder)?.ok_or(StoreError::PinNotSet)?.left;
     if left == 0 {
         return Err(StoreError::PinLocked);
     }
-    connection.prepare_cached("UPDATE pins SET tries_left = tries_left - 1 WHERE role = ?")?.execute([role.name()])?;
+    connection.prepare_cached("UPDATE pins SET tries_left = tries_left - 1 WHERE role = ?")?.execute([holder.key()])?;
     let mut statement = connection.prepare_cached("SELECT kdf, salt, blob FROM pins WHERE role = ?")?;
     let (kdf, salt, blob) =
-        statement.query_row([role.name()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))?;
+        statement.query_row([holder.key()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))?;
     let rounds = kdf
         .strip_prefix(KDF)
         .and_then(|rest| rest.strip_prefix(':')?.parse().ok())
@@ -70,22 +118,24 @@ pub(super) fn spend_try(connection: &Connection, role: Role) -> Result<PinRecord
 }
 
 /// Gives the tries back after a right PIN.
-pub(super) fn restore_tries(connection: &Connection, role: Role) -> Result<()> {
-    connection.prepare_cached("UPDATE pins SET tries_left = tries_max WHERE role = ?")?.execute([role.name()])?;
+pub(super) fn restore_tries(connection: &Connection, holder: &Holder) -> Result<()> {
+    connection.prepare_cached("UPDATE pins SET tries_left = tries_max WHERE role = ?")?.execute([holder.key()])?;
     Ok(())
 }
 
 impl PinRecord {
     /// Opens the token key with a PIN. The slow derivation comes first, whatever the PIN.
-    pub(super) fn open(&self, device: &DeviceKey, serial: &str, role: Role, pin: &[u8]) -> Result<StoreKey> {
-        let key = device.pin_key(serial, role.name(), pin, &self.salt, self.rounds)?;
-        seal::unwrap_token_key(&key, serial, role.name(), &self.blob)
+    pub(super) fn open(&self, device: &DeviceKey, serial: &str, holder: &Holder, pin: &[u8]) -> Result<StoreKey> {
+        let holder = holder.key();
+        let key = device.pin_key(serial, &holder, pin, &self.salt, self.rounds)?;
+        seal::unwrap_token_key(&key, serial, &holder, &self.blob)
     }
 }
 
 /// A record ready to be written.
 pub(super) struct NewPin {
-    role: Role,
+    holder: String,
+    name: String,
     kdf: String,
     salt: [u8; 16],
     blob: Vec<u8>,
@@ -97,26 +147,26 @@ impl NewPin {
     pub(super) fn seal(
         device: &DeviceKey,
         serial: &str,
-        role: Role,
+        (holder, name): (&Holder, &str),
         pin: &[u8],
         token_key: &StoreKey,
-        rounds: u32,
-        tries: u32,
+        (rounds, tries): (u32, u32),
     ) -> Result<Self> {
+        let holder = holder.key();
         let mut salt = [0; 16];
         crypto::random(&mut salt)?;
-        let key = device.pin_key(serial, role.name(), pin, &salt, rounds)?;
-        let blob = seal::wrap_token_key(&key, serial, role.name(), token_key)?;
-        Ok(Self { role, kdf: format!("{KDF}:{rounds}"), salt, blob, tries })
+        let key = device.pin_key(serial, &holder, pin, &salt, rounds)?;
+        let blob = seal::wrap_token_key(&key, serial, &holder, token_key)?;
+        Ok(Self { holder, name: name.to_owned(), kdf: format!("{KDF}:{rounds}"), salt, blob, tries })
     }
 
-    /// Writes the record over the role's old one.
+    /// Writes the record over its holder's old one.
     pub(super) fn write(&self, connection: &Connection) -> Result<()> {
         let mut statement = connection.prepare_cached(
             "INSERT OR REPLACE INTO pins (role, name, kdf, salt, blob, tries_left, tries_max, flags)
-             VALUES (?1, '', ?2, ?3, ?4, ?5, ?5, 0)",
+             VALUES (?1, ?6, ?2, ?3, ?4, ?5, ?5, 0)",
         )?;
-        statement.execute(params![self.role.name(), self.kdf, self.salt, self.blob, self.tries])?;
+        statement.execute(params![self.holder, self.kdf, self.salt, self.blob, self.tries, self.name])?;
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use super::{
     DeviceKey, Lease, PinState, Query, Result, Role, Row, SealKeys, StoreError, database,
     database::NewRow,
     folder::open_shared,
-    pins::{self, NewPin},
+    pins::{self, Holder, NewPin},
     seal::{StoreKey, random_key},
     writer::{CHANGES, Commit, Effect, Writer},
 };
@@ -130,6 +130,11 @@ impl TokenStore {
         self.slot
     }
 
+    /// Shows the token in another slot, in this process.
+    pub(crate) fn renumber(&mut self, slot: u64) {
+        self.slot = slot;
+    }
+
     /// The keys of the public objects.
     pub(crate) fn public_keys(&self) -> Result<SealKeys> {
         self.device.public_keys(&self.serial)
@@ -210,8 +215,8 @@ impl TokenStore {
             Ok(TokenMeta {
                 is_initialised: database::meta(connection, "label")?.is_some(),
                 label: database::meta(connection, "label")?.unwrap_or_default(),
-                so: pins::state(connection, Role::So)?,
-                user: pins::state(connection, Role::User)?,
+                so: pins::state(connection, &Role::So.into())?,
+                user: pins::state(connection, &Role::User.into())?,
             })
         })
     }
@@ -222,9 +227,9 @@ impl TokenStore {
     /// The caller has checked the old SO PIN and that no session is open.
     pub(crate) fn initialise(&self, label: &str, so_pin: &[u8], user_pin: Option<&[u8]>) -> Result<()> {
         let token_key = random_key()?;
-        let mut pins = vec![self.new_pin(Role::So, so_pin, &token_key)?];
+        let mut pins = vec![self.new_pin(&Role::So.into(), so_pin, &token_key)?];
         if let Some(user_pin) = user_pin {
-            pins.push(self.new_pin(Role::User, user_pin, &token_key)?);
+            pins.push(self.new_pin(&Role::User.into(), user_pin, &token_key)?);
         }
         let label = label.to_owned();
         self.writer.write(Effect::Changes, move |connection| {
@@ -237,13 +242,40 @@ impl TokenStore {
         Ok(())
     }
 
-    fn new_pin(&self, role: Role, pin: &[u8], token_key: &StoreKey) -> Result<NewPin> {
-        let tries = match role {
-            Role::So => self.config.so_tries,
-            Role::User => self.config.user_tries,
+    fn new_pin(&self, holder: &Holder, pin: &[u8], token_key: &StoreKey) -> Result<NewPin> {
+        let (tries, name) = match holder.role {
+            Role::So => (self.config.so_tries, None),
+            Role::User => (self.config.user_tries, self.config.user_name(pin)),
         };
         let rounds = self.config.kdf_cost.rounds();
-        NewPin::seal(&self.device, &self.serial, role, pin, token_key, rounds, tries)
+        NewPin::seal(&self.device, &self.serial, (holder, name.unwrap_or_default()), pin, token_key, (rounds, tries))
+    }
+
+    /// The record of a user that has a PIN: the only one, or the one of the name that the PIN begins with.
+    ///
+    /// # Errors
+    ///
+    /// `Pin` when nobody is called so, after as much work as a wrong PIN takes.
+    pub(crate) fn user(&self, pin: &[u8]) -> Result<Holder> {
+        let Some(name) = self.config.user_name(pin) else { return Ok(Role::User.into()) };
+        let first = Role::User.into();
+        let found = self.read(|connection| match pins::state(connection, &first)? {
+            None => Ok(Some(first)),
+            Some(_) => pins::user(connection, name),
+        })?;
+        match found {
+            Some(holder) => Ok(holder),
+            None => {
+                self.new_pin(&Role::User.into(), pin, &random_key()?)?;
+                Err(StoreError::Pin)
+            }
+        }
+    }
+
+    /// The record that a user's new PIN goes to.
+    pub(crate) fn place_for(&self, pin: &[u8]) -> Result<Holder> {
+        let name = self.config.user_name(pin).unwrap_or_default();
+        self.read(|connection| pins::place_for(connection, name))
     }
 
     /// Tries a PIN.
@@ -251,17 +283,19 @@ impl TokenStore {
     /// # Errors
     ///
     /// `Pin` when it is wrong, `PinLocked` when no try is left, `PinNotSet` when there is nothing to try it on.
-    pub(crate) fn try_pin(&self, role: Role, pin: &[u8]) -> Result<TokenKey> {
-        let (record, _) = self.writer.write(Effect::Adds, move |connection| pins::spend_try(connection, role))?;
-        let key = record.open(&self.device, &self.serial, role, pin)?;
-        self.writer.write(Effect::Adds, move |connection| pins::restore_tries(connection, role))?;
+    pub(crate) fn try_pin(&self, holder: impl Into<Holder>, pin: &[u8]) -> Result<TokenKey> {
+        let holder = holder.into();
+        let tried = holder.clone();
+        let (record, _) = self.writer.write(Effect::Adds, move |connection| pins::spend_try(connection, &tried))?;
+        let key = record.open(&self.device, &self.serial, &holder, pin)?;
+        self.writer.write(Effect::Adds, move |connection| pins::restore_tries(connection, &holder))?;
         let seal = Arc::new(SealKeys::private(&key, &self.serial)?);
         Ok(TokenKey { key, seal })
     }
 
     /// Sets a PIN on an open token; its tries start anew.
-    pub(crate) fn set_pin(&self, role: Role, pin: &[u8], token_key: &TokenKey) -> Result<()> {
-        let record = self.new_pin(role, pin, &token_key.key)?;
+    pub(crate) fn set_pin(&self, holder: &Holder, pin: &[u8], token_key: &TokenKey) -> Result<()> {
+        let record = self.new_pin(holder, pin, &token_key.key)?;
         self.writer.write(Effect::Adds, move |connection| record.write(connection))?;
         Ok(())
     }

@@ -77,11 +77,15 @@ impl Hsm {
 
 /// A folder with a store of one initialised token and an options file.
 pub(crate) fn new_store(lines: &str) -> TempDir {
+    new_store_with_pin(lines, USER_PIN)
+}
+
+pub(crate) fn new_store_with_pin(lines: &str, user_pin: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let options = folder.path().join("hsm-sim.toml");
     fs::write(&options, format!("kdf_cost = \"test\"\ndurability = \"off\"\n{lines}")).unwrap();
     let config = Config { kdf_cost: KdfCost::Test, ..Config::load(&options).unwrap() };
-    admin::init_token_with(&folder.path().join("store"), &config, "test", SO_PIN.as_bytes(), USER_PIN.as_bytes())
+    admin::init_token_with(&folder.path().join("store"), &config, "test", SO_PIN.as_bytes(), user_pin.as_bytes())
         .unwrap();
     folder
 }

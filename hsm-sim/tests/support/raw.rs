@@ -34,7 +34,12 @@ impl Raw {
     }
 
     pub(crate) fn with_config(lines: &str) -> Self {
-        let folder = support::new_store(lines);
+        Self::with_pin(lines, USER_PIN)
+    }
+
+    /// For profiles whose user PINs have a form.
+    pub(crate) fn with_pin(lines: &str, user_pin: &str) -> Self {
+        let folder = support::new_store_with_pin(lines, user_pin);
         let copy = folder.path().join("module.so");
         std::fs::copy(support::module(), &copy).unwrap();
         // SAFETY: the module has no initialisers that matter.
@@ -61,8 +66,8 @@ impl Raw {
         let mut session = 0;
         assert_eq!(call!(raw, C_OpenSession(raw.slot, flags, ptr::null_mut(), None, &raw mut session)), CKR_OK);
         raw.session = session;
-        let pin = USER_PIN.as_ptr().cast_mut();
-        assert_eq!(call!(raw, C_Login(session, CKU_USER, pin, USER_PIN.len() as CK_ULONG)), CKR_OK);
+        let pin = user_pin.as_ptr().cast_mut();
+        assert_eq!(call!(raw, C_Login(session, CKU_USER, pin, user_pin.len() as CK_ULONG)), CKR_OK);
         raw
     }
 

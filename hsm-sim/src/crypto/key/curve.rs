@@ -104,7 +104,7 @@ impl Curve {
 
     /// The bare point of a `CKA_EC_POINT`, which may be a DER OCTET STRING, as the standard says, or the point itself, as
     /// many callers send it. Both may begin with 0x04, so lengths decide.
-    pub(in crate::crypto) fn bare_point(self, point: &[u8]) -> Result<&[u8]> {
+    pub fn bare_point(self, point: &[u8]) -> Result<&[u8]> {
         let field = self.field_bytes();
         let is_bare = |point: &[u8]| match self.is_prime() {
             true => point.len() == 1 + field || point.len() == 1 + 2 * field,
