@@ -362,3 +362,42 @@ fn random_bytes_come_in_any_number() {
     assert_ne!(a, b);
     assert_eq!(session.generate_random_vec(100_000).unwrap().len(), 100_000);
 }
+
+#[test]
+fn a_key_that_was_just_used_is_refused_as_soon_as_it_is_gone_or_changed() {
+    for is_token in [false, true] {
+        let hsm = Hsm::new();
+        let (one, other) = (hsm.user(), hsm.user());
+        let make = || {
+            let usage = [Attribute::Encrypt(true), Attribute::Token(is_token), Attribute::Label("used".into())];
+            let key = aes(&one, &usage);
+            one.encrypt(&Mechanism::AesEcb, key, &[0; 16]).unwrap();
+            one.encrypt(&Mechanism::AesEcb, key, &[0; 16]).unwrap();
+            key
+        };
+        let uses = |key| one.encrypt(&Mechanism::AesEcb, key, &[0; 16]);
+        // The other session destroys it, or takes its use away.
+        let key = make();
+        other.destroy_object(key).unwrap();
+        assert!(matches!(refusal(uses(key)), RvError::KeyHandleInvalid), "{is_token}");
+        let key = make();
+        other.update_attributes(key, &[Attribute::Encrypt(false)]).unwrap();
+        assert!(matches!(refusal(uses(key)), RvError::KeyFunctionNotPermitted), "{is_token}");
+        other.destroy_object(key).unwrap();
+        if is_token {
+            // Another process does.
+            let module = hsm.another();
+            let foreign = support::login(&module, hsm.slot);
+            let key = make();
+            let found = foreign.find_objects(&[Attribute::Label("used".into())]).unwrap();
+            foreign.destroy_object(found[0]).unwrap();
+            assert!(matches!(refusal(uses(key)), RvError::KeyHandleInvalid));
+        }
+        // The log-out hides it; a session object is gone for good.
+        let key = make();
+        other.logout().unwrap();
+        assert!(matches!(refusal(uses(key)), RvError::KeyHandleInvalid), "{is_token}");
+        one.login(UserType::User, Some(&pin(USER_PIN))).unwrap();
+        assert_eq!(uses(key).is_ok(), is_token);
+    }
+}

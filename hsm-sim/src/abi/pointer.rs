@@ -210,10 +210,10 @@ unsafe fn attributes(
             }
             // SAFETY: the value of a template attribute is an array of attributes, as the caller promises.
             let nested = unsafe { self::attributes(attribute.pValue.cast(), attribute.ulValueLen / size, depth + 1) }?;
-            Attributes::from_template(nested)?.encode()
+            Value::new(&Attributes::from_template(nested)?.encode())
         } else {
             // SAFETY: readable for its length, as the caller promises.
-            Zeroizing::new(unsafe { bytes(attribute.pValue.cast(), attribute.ulValueLen) }?.to_vec())
+            Value::new(unsafe { bytes(attribute.pValue.cast(), attribute.ulValueLen) }?)
         };
         attributes.push((attribute.type_, value));
     }

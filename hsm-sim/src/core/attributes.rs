@@ -6,14 +6,12 @@
 use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
+pub(crate) use super::value::Value;
 use super::{
     rules::{self, Kind},
     rv::{Result, Rv},
 };
 use crate::store::StoreError;
-
-/// An attribute's bytes.
-pub(crate) type Value = Zeroizing<Vec<u8>>;
 
 const _: () = assert!(size_of::<CK_ULONG>() == 8, "values are kept with CK_ULONG of 64 bits");
 
@@ -68,8 +66,8 @@ impl Attributes {
     }
 
     /// Sets an attribute.
-    pub(crate) fn set(&mut self, attribute: CK_ATTRIBUTE_TYPE, value: impl Into<Vec<u8>>) {
-        let value = Zeroizing::new(value.into());
+    pub(crate) fn set(&mut self, attribute: CK_ATTRIBUTE_TYPE, value: impl AsRef<[u8]>) {
+        let value = Value::new(value.as_ref());
         match self.entries.binary_search_by_key(&attribute, |entry| entry.0) {
             Ok(place) => {
                 if let Some(entry) = self.entries.get_mut(place) {
@@ -153,7 +151,7 @@ impl Attributes {
             let (length, after) = after.split_first_chunk::<4>().ok_or(DAMAGED)?;
             let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_too_long| DAMAGED)?;
             let (value, after) = after.split_at_checked(length).ok_or(DAMAGED)?;
-            entries.push((CK_ATTRIBUTE_TYPE::from_le_bytes(*attribute), Zeroizing::new(value.to_vec())));
+            entries.push((CK_ATTRIBUTE_TYPE::from_le_bytes(*attribute), Value::new(value)));
             rest = after;
         }
         if !entries.is_sorted_by(|a, b| a.0 < b.0) {
@@ -231,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_template_with_two_values_of_an_attribute_or_a_long_boolean_is_refused() {
-        let value = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());
+        let value = Value::new;
         let twice = vec![(CKA_LABEL, value(b"a")), (CKA_LABEL, value(b"a"))];
         assert_eq!(Attributes::from_template(twice).map(|attributes| attributes.len()).ok(), Some(1));
         let twice = vec![(CKA_LABEL, value(b"a")), (CKA_LABEL, value(b"b"))];

@@ -4,17 +4,14 @@
 //! along with the counter; any other movement is a foreign change and raises `floor`, so that each entry is compared with
 //! its row's version before its next use. While the counter is odd a change is under way and every use is compared.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use parking_lot::RwLock;
 
-use super::object::Object;
+use super::{hash::HandleMap, object::Object};
 use crate::store::Commit;
 
 /// The cache of one token.
@@ -25,7 +22,7 @@ pub(crate) struct Cache {
 
 #[derive(Default)]
 struct State {
-    entries: HashMap<u64, Entry>,
+    entries: HandleMap<Entry>,
     bytes: usize,
     known: u64,
     floor: u64,

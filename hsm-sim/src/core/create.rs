@@ -3,6 +3,8 @@
 //! Every way of making an object runs the same checks: which attributes this call may give (`rules`), where the object may
 //! go (session, log-in), what is filled in, and for keys whether the material is a key at all.
 
+use std::cell::RefCell;
+
 use cryptoki_sys::*;
 
 use super::{
@@ -140,11 +142,28 @@ const fn usages(class: CK_OBJECT_CLASS, key_type: CK_KEY_TYPE) -> &'static [CK_A
     }
 }
 
+/// Sixteen random bytes that need not be secret, fetched in larger lots because most of the cost is in the asking. A forked
+/// child begins a lot of its own.
+fn fresh_name() -> Result<[u8; 16]> {
+    const LOT: usize = 32;
+    thread_local! {
+        static NAMES: RefCell<(u32, Vec<[u8; 16]>)> = const { RefCell::new((0, Vec::new())) };
+    }
+    NAMES.with_borrow_mut(|(process, names)| {
+        let current = std::process::id();
+        if *process != current || names.is_empty() {
+            let mut lot = [0; 16 * LOT];
+            crypto::random(&mut lot)?;
+            *process = current;
+            *names = lot.as_chunks::<16>().0.to_vec();
+        }
+        names.pop().ok_or(Rv(CKR_GENERAL_ERROR))
+    })
+}
+
 /// Gives the object its identity, and checks a check value that the template brought.
 pub(crate) fn finish(mut attributes: Attributes) -> Result<Object> {
-    let mut random = [0; 16];
-    crypto::random(&mut random)?;
-    let uid = uuid::Builder::from_random_bytes(random).into_uuid();
+    let uid = uuid::Builder::from_random_bytes(fresh_name()?).into_uuid();
     attributes.set(CKA_UNIQUE_ID, uid.to_string());
     let object = Object::new(*uid.as_bytes(), 1, attributes)?;
     if object.key_type.is_some()
@@ -277,6 +296,7 @@ impl Session {
         if !object.flag(CKA_DESTROYABLE) {
             return Err(Rv(CKR_ACTION_PROHIBITED));
         }
+        self.operations().recent.forget();
         self.token().destroy(handle)
     }
 

@@ -12,10 +12,11 @@ use super::{
     object::Object,
     operation::{Output, Start, Way, Written},
     permit,
+    recent::Held,
     rv::{Result, Rv},
     session::Session,
 };
-use crate::crypto::{self, CipherOperation, Params};
+use crate::crypto::{self, CipherOperation, Key, Params};
 
 /// How an IV comes to be (`CK_GENERATOR_FUNCTION`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +103,7 @@ fn random(bytes: usize) -> Result<Vec<u8>> {
 /// A process of messages under one key.
 pub(crate) struct Messages {
     start: Start,
-    key: Arc<Object>,
+    key: Arc<Held>,
     way: Way,
     ivs: IvSource,
     current: Option<Box<dyn CipherOperation>>,
@@ -185,7 +186,7 @@ impl Messages {
         if self.way == Way::Encrypt {
             self.ivs.next(params)?;
         }
-        open(self.start.mechanism, &self.key, self.way, params, aad)
+        open(self.start.mechanism, self.key.key()?, self.way, params, aad)
     }
 }
 
@@ -195,7 +196,7 @@ const AAD_BYTES_MAX: usize = 64 << 20;
 /// Starts one message.
 fn open(
     number: CK_MECHANISM_TYPE,
-    key: &Object,
+    key: &Key,
     way: Way,
     params: &MessageParams,
     aad: &[u8],
@@ -214,8 +215,8 @@ fn open(
         _ => return Err(Rv(CKR_MECHANISM_INVALID)),
     };
     Ok(match way {
-        Way::Encrypt => crypto::encryptor(number, &params, key.key()?)?,
-        Way::Decrypt => crypto::decryptor(number, &params, key.key()?)?,
+        Way::Encrypt => crypto::encryptor(number, &params, key)?,
+        Way::Decrypt => crypto::decryptor(number, &params, key)?,
     })
 }
 
@@ -258,7 +259,7 @@ pub(super) fn seal(
 ) -> Result<Vec<u8>> {
     ivs.next(params)?;
     params.data_bytes = plain.len();
-    let mut operation = open(number, key, Way::Encrypt, params, aad)?;
+    let mut operation = open(number, key.key()?, Way::Encrypt, params, aad)?;
     let mut output = vec![0; plain.len()];
     finish(&mut *operation, Way::Encrypt, params, plain, &mut output)?;
     Ok(output)
@@ -272,7 +273,7 @@ pub(super) fn unseal(
     (aad, wrapped): (&[u8], &[u8]),
 ) -> Result<Zeroizing<Vec<u8>>> {
     params.data_bytes = wrapped.len();
-    let mut operation = open(number, key, Way::Decrypt, params, aad)?;
+    let mut operation = open(number, key.key()?, Way::Decrypt, params, aad)?;
     let mut output = Zeroizing::new(vec![0; wrapped.len()]);
     finish(&mut *operation, Way::Decrypt, params, wrapped, &mut output)?;
     Ok(output)
@@ -286,14 +287,13 @@ impl Session {
             Way::Decrypt => (CKF_MESSAGE_DECRYPT, CKA_DECRYPT),
         };
         let mut operations = self.operations();
-        let slot = operations.messages(way);
-        if slot.is_some() {
+        if operations.messages(way).is_some() {
             return Err(Rv(CKR_OPERATION_ACTIVE));
         }
-        let (key, start) = permit::permitted(self, number, key, flag, usage)?;
+        let (key, start) = permit::permitted(self, &mut operations.recent, number, key, (flag, usage))?;
         // A key that cannot be one is refused now rather than with the first message.
         key.key()?;
-        *slot = Some(Messages { start, key, way, ivs: IvSource::default(), current: None });
+        *operations.messages(way) = Some(Messages { start, key, way, ivs: IvSource::default(), current: None });
         Ok(())
     }
 

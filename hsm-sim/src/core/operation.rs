@@ -13,6 +13,7 @@ use super::{
     messages::{IvSource, Messages},
     names::Function,
     object::Object,
+    recent::Recent,
     rv::{Result, Rv},
 };
 use crate::crypto::{self, CipherOperation, CryptoError, Digester, Key, SignOperation, VerifyOperation};
@@ -481,6 +482,8 @@ pub(crate) struct Search(pub(crate) Vec<CK_OBJECT_HANDLE>);
 /// All that a session may have under way.
 #[derive(Default)]
 pub(crate) struct Operations {
+    /// The key that was used last.
+    pub(crate) recent: Recent,
     pub(crate) search: Option<Search>,
     pub(crate) encrypt: Slot<Box<dyn CipherOperation>>,
     pub(crate) decrypt: Slot<Box<dyn CipherOperation>>,
@@ -527,6 +530,7 @@ impl Operations {
     /// Ends operations that use private objects, and searches that may have found some.
     pub(super) fn end_private(&mut self) {
         self.search = None;
+        self.recent.forget();
         self.encrypt.end_private();
         self.decrypt.end_private();
         self.digest.end_private();

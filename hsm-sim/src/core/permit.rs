@@ -8,6 +8,7 @@ use super::{
     clock,
     object::Object,
     operation::{Recovery, Start, Verification},
+    recent::{Held, Recent},
     rv::{Result, Rv},
     session::Session,
 };
@@ -29,13 +30,17 @@ pub(super) fn takes(info: &MechanismInfo, object: &Object) -> bool {
 /// The key of an operation, if it may be used so.
 pub(super) fn permitted(
     session: &Session,
+    recent: &mut Recent,
     number: CK_MECHANISM_TYPE,
     key: CK_OBJECT_HANDLE,
-    flag: CK_FLAGS,
-    usage: CK_ATTRIBUTE_TYPE,
-) -> Result<(Arc<Object>, Start)> {
+    (flag, usage): (CK_FLAGS, CK_ATTRIBUTE_TYPE),
+) -> Result<(Arc<Held>, Start)> {
     let info = mechanism(number, flag)?;
-    let object = session.token().object(key).map_err(|_invalid| Rv(CKR_KEY_HANDLE_INVALID))?;
+    let wanted = (number, flag, usage);
+    let (object, start) = recent.object(session.token(), key, wanted).map_err(|_invalid| Rv(CKR_KEY_HANDLE_INVALID))?;
+    if let Some(start) = start {
+        return Ok((object, start));
+    }
     if !takes(info, &object) {
         return Err(Rv(CKR_KEY_TYPE_INCONSISTENT));
     }
@@ -49,6 +54,10 @@ pub(super) fn permitted(
         is_private: object.is_private,
         wants_login: object.flag(CKA_ALWAYS_AUTHENTICATE),
     };
+    // Dates can make tomorrow what was right today.
+    if !session.token().config.enforce_dates {
+        recent.permit(key, wanted, start);
+    }
     Ok((object, start))
 }
 
@@ -94,7 +103,7 @@ impl Session {
     pub(crate) fn encrypt_init(&self, number: CK_MECHANISM_TYPE, params: &Params, key: CK_OBJECT_HANDLE) -> Result<()> {
         let mut operations = self.operations();
         operations.encrypt.check_free()?;
-        let (object, start) = permitted(self, number, key, CKF_ENCRYPT, CKA_ENCRYPT)?;
+        let (object, start) = permitted(self, &mut operations.recent, number, key, (CKF_ENCRYPT, CKA_ENCRYPT))?;
         operations.encrypt.start(profile::encryptor(&self.token().config, number, params, object.key()?)?, start);
         Ok(())
     }
@@ -103,7 +112,7 @@ impl Session {
     pub(crate) fn decrypt_init(&self, number: CK_MECHANISM_TYPE, params: &Params, key: CK_OBJECT_HANDLE) -> Result<()> {
         let mut operations = self.operations();
         operations.decrypt.check_free()?;
-        let (object, start) = permitted(self, number, key, CKF_DECRYPT, CKA_DECRYPT)?;
+        let (object, start) = permitted(self, &mut operations.recent, number, key, (CKF_DECRYPT, CKA_DECRYPT))?;
         let params = self.rejecting(number, params);
         operations.decrypt.start(profile::decryptor(&self.token().config, number, &params, object.key()?)?, start);
         Ok(())
@@ -113,7 +122,7 @@ impl Session {
     pub(crate) fn sign_init(&self, number: CK_MECHANISM_TYPE, params: &Params, key: CK_OBJECT_HANDLE) -> Result<()> {
         let mut operations = self.operations();
         operations.sign.check_free()?;
-        let (object, start) = permitted(self, number, key, CKF_SIGN, CKA_SIGN)?;
+        let (object, start) = permitted(self, &mut operations.recent, number, key, (CKF_SIGN, CKA_SIGN))?;
         operations.sign.start(crypto::signer(number, params, object.key()?)?, start);
         Ok(())
     }
@@ -122,7 +131,7 @@ impl Session {
     pub(crate) fn verify_init(&self, number: CK_MECHANISM_TYPE, params: &Params, key: CK_OBJECT_HANDLE) -> Result<()> {
         let mut operations = self.operations();
         operations.verify.check_free()?;
-        let (object, start) = permitted(self, number, key, CKF_VERIFY, CKA_VERIFY)?;
+        let (object, start) = permitted(self, &mut operations.recent, number, key, (CKF_VERIFY, CKA_VERIFY))?;
         let operation = crypto::verifier(number, params, object.key()?)?;
         operations.verify.start(Verification { operation, signature: None }, start);
         Ok(())
@@ -138,7 +147,7 @@ impl Session {
     ) -> Result<()> {
         let mut operations = self.operations();
         operations.verify_signature.check_free()?;
-        let (object, start) = permitted(self, number, key, CKF_VERIFY, CKA_VERIFY)?;
+        let (object, start) = permitted(self, &mut operations.recent, number, key, (CKF_VERIFY, CKA_VERIFY))?;
         let operation = crypto::verifier(number, params, object.key()?)?;
         operations.verify_signature.start(Verification { operation, signature: Some(signature.to_vec()) }, start);
         Ok(())
@@ -148,9 +157,10 @@ impl Session {
     pub(crate) fn sign_recover_init(&self, number: CK_MECHANISM_TYPE, key: CK_OBJECT_HANDLE) -> Result<()> {
         let mut operations = self.operations();
         operations.sign_recover.check_free()?;
-        let (object, start) = permitted(self, number, key, CKF_SIGN_RECOVER, CKA_SIGN_RECOVER)?;
+        let (object, start) =
+            permitted(self, &mut operations.recent, number, key, (CKF_SIGN_RECOVER, CKA_SIGN_RECOVER))?;
         check_class(&object, CKO_PRIVATE_KEY)?;
-        operations.sign_recover.start(Recovery(object), start);
+        operations.sign_recover.start(Recovery(Arc::clone(object.object())), start);
         Ok(())
     }
 
@@ -158,9 +168,10 @@ impl Session {
     pub(crate) fn verify_recover_init(&self, number: CK_MECHANISM_TYPE, key: CK_OBJECT_HANDLE) -> Result<()> {
         let mut operations = self.operations();
         operations.verify_recover.check_free()?;
-        let (object, start) = permitted(self, number, key, CKF_VERIFY_RECOVER, CKA_VERIFY_RECOVER)?;
+        let (object, start) =
+            permitted(self, &mut operations.recent, number, key, (CKF_VERIFY_RECOVER, CKA_VERIFY_RECOVER))?;
         check_class(&object, CKO_PUBLIC_KEY)?;
-        operations.verify_recover.start(Recovery(object), start);
+        operations.verify_recover.start(Recovery(Arc::clone(object.object())), start);
         Ok(())
     }
 

@@ -286,8 +286,24 @@ static TABLE: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     table
 });
 
+/// Where the rows of the low attribute numbers begin, which are nearly all; one more than there are.
+static STARTS: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let start = |attribute| TABLE.partition_point(|rule| rule.attribute < attribute);
+    (0..=LOW).map(|attribute| u8::try_from(start(attribute)).unwrap_or(u8::MAX)).collect()
+});
+
+/// Above the standard's attributes but those of the vendors and the arrays.
+const LOW: CK_ATTRIBUTE_TYPE = 0x700;
+const _: () = assert!(rules().len() < 256, "a row's place fits a byte");
+
 /// Every row of one attribute.
 fn rows(attribute: CK_ATTRIBUTE_TYPE) -> &'static [Rule] {
+    if attribute < LOW
+        && let Ok(place) = usize::try_from(attribute)
+        && let Some([start, end]) = STARTS.get(place..place + 2)
+    {
+        return TABLE.get(usize::from(*start)..usize::from(*end)).unwrap_or_default();
+    }
     let start = TABLE.partition_point(|rule| rule.attribute < attribute);
     let rest = TABLE.get(start..).unwrap_or_default();
     rest.get(..rest.partition_point(|rule| rule.attribute == attribute)).unwrap_or_default()

@@ -1,24 +1,23 @@
 //! Sessions and their table.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use cryptoki_sys::*;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::{
+    hash::HandleMap,
     operation::Operations,
     rv::{Result, Rv},
     token::Token,
 };
 use crate::store::Role;
 
-/// An open session.
+/// An open session; see [`Shard`] for the alignment.
+#[repr(align(128))]
 pub(crate) struct Session {
     pub(crate) handle: CK_SESSION_HANDLE,
     pub(crate) read_write: bool,
@@ -63,9 +62,15 @@ impl Session {
 
 const SHARDS: usize = 16;
 
+/// Sessions whose handles have the same remainder. On lines of their own in the processor's caches (which come in pairs), so
+/// that threads do not wait for each other because their sessions are neighbours.
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard(RwLock<HandleMap<Arc<Session>>>);
+
 /// All sessions of the process.
 pub(crate) struct Sessions {
-    shards: [RwLock<HashMap<CK_SESSION_HANDLE, Arc<Session>>>; SHARDS],
+    shards: [Shard; SHARDS],
     next: AtomicU64,
 }
 
@@ -76,10 +81,10 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    fn shard(&self, handle: CK_SESSION_HANDLE) -> &RwLock<HashMap<CK_SESSION_HANDLE, Arc<Session>>> {
+    fn shard(&self, handle: CK_SESSION_HANDLE) -> &RwLock<HandleMap<Arc<Session>>> {
         let [first, ..] = &self.shards;
         // The remainder is below the number of shards.
-        self.shards.get(usize::try_from(handle % SHARDS as u64).unwrap_or(0)).unwrap_or(first)
+        &self.shards.get(usize::try_from(handle % SHARDS as u64).unwrap_or(0)).unwrap_or(first).0
     }
 
     /// Opens a session on a token that has counted it in.
@@ -110,7 +115,7 @@ impl Sessions {
     pub(crate) fn of_slot(&self, slot: CK_SLOT_ID) -> Vec<Arc<Session>> {
         let mut sessions = Vec::new();
         for shard in &self.shards {
-            sessions.extend(shard.read().values().filter(|session| session.token.slot() == slot).cloned());
+            sessions.extend(shard.0.read().values().filter(|session| session.token.slot() == slot).cloned());
         }
         sessions
     }

@@ -3,12 +3,9 @@
 //! Handles of token objects are row numbers, so they are the same in every process and never come back; session objects
 //! have bit 62 set. A private object that the caller may not see does not exist for it.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 use cryptoki_sys::*;
@@ -19,6 +16,7 @@ use super::{
     builtin::{self, BUILTIN_OBJECT},
     cache::{Cache, Lookup},
     clock,
+    hash::HandleMap,
     login::Login,
     object::Object,
     rv::{Result, Rv},
@@ -45,7 +43,8 @@ pub(crate) struct Token {
     /// Held while a PIN is tried, so that two threads do not spend two tries on one mistake.
     pub(super) login_turn: Mutex<()>,
     pub(super) cache: Cache,
-    session_objects: RwLock<HashMap<u64, SessionObject>>,
+    session_objects: RwLock<HandleMap<SessionObject>>,
+    losses: Losses,
     next_session_object: AtomicU64,
     sessions: AtomicU32,
     read_only_sessions: AtomicU32,
@@ -54,6 +53,47 @@ pub(crate) struct Token {
     returns_seen: AtomicU64,
     /// The token in whose slot this one is, by a fault, and that fault's turn.
     stands_for: Option<(Arc<Self>, u64)>,
+}
+
+/// Counts what takes objects away or changes them in this process, by remainders of their handles, so that whoever remembers
+/// an object knows whether it is still there. Apart from what is written all the time.
+#[derive(Default)]
+#[repr(align(128))]
+struct Losses([AtomicU64; LOSSES]);
+
+const LOSSES: usize = 16;
+
+impl Losses {
+    fn of(&self, handle: u64) -> &AtomicU64 {
+        let [first, ..] = &self.0;
+        // The remainder is below the number of counters.
+        self.0.get(usize::try_from(handle % LOSSES as u64).unwrap_or(0)).unwrap_or(first)
+    }
+
+    fn note(&self, handle: u64) {
+        self.of(handle).fetch_add(1, Ordering::Release);
+    }
+
+    fn note_all(&self) {
+        for counter in &self.0 {
+            counter.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
+/// A state of the token's objects: while it lasts, what was found under a handle is still there and the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment {
+    losses: u64,
+    changes: u64,
+    generation: u64,
+}
+
+impl Moment {
+    /// Whether no change is under way.
+    pub(super) const fn is_settled(self) -> bool {
+        self.changes.is_multiple_of(2)
+    }
 }
 
 struct SessionObject {
@@ -88,6 +128,7 @@ impl Token {
             login: RwLock::default(),
             login_turn: Mutex::default(),
             session_objects: RwLock::default(),
+            losses: Losses::default(),
             next_session_object: AtomicU64::new(SESSION_OBJECT + 1),
             sessions: AtomicU32::new(0),
             read_only_sessions: AtomicU32::new(0),
@@ -184,6 +225,7 @@ impl Token {
         }
         if had_objects {
             self.session_objects.write().retain(|_, held| held.session != session);
+            self.losses.note_all();
         }
         if !read_write {
             self.read_only_sessions.fetch_sub(1, Ordering::AcqRel);
@@ -204,6 +246,16 @@ impl Token {
             return Ok(Arc::clone(&self.public));
         }
         self.login.read().private_keys().ok_or(Rv(CKR_USER_NOT_LOGGED_IN))
+    }
+
+    /// The state that an object of this handle depends on; three loads.
+    pub(super) fn moment(&self, handle: CK_OBJECT_HANDLE) -> Moment {
+        let is_session_object = handle & SESSION_OBJECT != 0;
+        Moment {
+            losses: self.losses.of(handle).load(Ordering::Acquire),
+            changes: if is_session_object { 0 } else { self.store.changes() },
+            generation: if is_session_object { 0 } else { self.store.generation() },
+        }
     }
 
     /// The object of a handle, if there is one and the caller may see it.
@@ -330,6 +382,7 @@ impl Token {
                 let held = objects.get_mut(&handle).ok_or(Rv(CKR_OBJECT_HANDLE_INVALID))?;
                 if Arc::ptr_eq(&held.object, &object) {
                     held.object = changed;
+                    self.losses.note(handle);
                     return Ok(());
                 }
                 continue;
@@ -350,6 +403,7 @@ impl Token {
     pub(crate) fn destroy(&self, handle: CK_OBJECT_HANDLE) -> Result<()> {
         if handle & SESSION_OBJECT != 0 {
             let removed = self.session_objects.write().remove(&handle);
+            self.losses.note(handle);
             return removed.map(drop).ok_or(Rv(CKR_OBJECT_HANDLE_INVALID));
         }
         let row = self.row_of(handle)?;
@@ -361,12 +415,14 @@ impl Token {
     /// Destroys private session objects and forgets decrypted private ones: nobody is logged in any more.
     pub(super) fn forget_private(&self) {
         self.session_objects.write().retain(|_, held| !held.object.is_private);
+        self.losses.note_all();
         self.cache.forget_private();
     }
 
     /// Forgets everything: the token was initialised anew.
     pub(super) fn forget_all(&self) {
         self.session_objects.write().clear();
+        self.losses.note_all();
         self.cache.clear();
     }
 

@@ -221,10 +221,23 @@ pub fn mechanisms() -> &'static [&'static MechanismInfo] {
     &TABLE
 }
 
+/// The places of the rows by mechanism number, looked up several times in every operation.
+static PLACES: LazyLock<Vec<u16>> = LazyLock::new(|| {
+    let numbers = TABLE.last().and_then(|info| usize::try_from(info.mechanism).ok()).unwrap_or_default() + 1;
+    let mut places = vec![u16::MAX; numbers];
+    for (row, info) in TABLE.iter().enumerate() {
+        let place = usize::try_from(info.mechanism).ok().and_then(|number| places.get_mut(number));
+        if let (Some(place), Ok(row)) = (place, u16::try_from(row)) {
+            *place = row;
+        }
+    }
+    places
+});
+
 /// The row of one offered mechanism.
 pub fn mechanism(mechanism: CK_MECHANISM_TYPE) -> Option<&'static MechanismInfo> {
-    let index = TABLE.binary_search_by_key(&mechanism, |info| info.mechanism).ok()?;
-    TABLE.get(index).copied()
+    let place = PLACES.get(usize::try_from(mechanism).ok()?)?;
+    TABLE.get(usize::from(*place)).copied()
 }
 
 fn offered(number: CK_MECHANISM_TYPE) -> Result<&'static MechanismInfo> {

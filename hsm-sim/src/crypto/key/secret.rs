@@ -20,7 +20,8 @@ use crate::crypto::{
 
 /// The bytes of a secret key, and the contexts prepared from them.
 #[derive(Clone)]
-pub struct SecretKey(Arc<Shared>);
+#[expect(clippy::redundant_allocation, reason = "the outer count is one session's, the inner one all sessions'")]
+pub struct SecretKey(Arc<Arc<Shared>>);
 
 struct Shared {
     value: Zeroizing<Vec<u8>>,
@@ -40,7 +41,7 @@ struct Shared {
 impl SecretKey {
     /// Takes over a value.
     pub fn new(value: Zeroizing<Vec<u8>>) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(Arc::new(Shared {
             value,
             templates: [const { Prepared::new() }; TEMPLATES],
             gcm: Prepared::new(),
@@ -51,7 +52,12 @@ impl SecretKey {
             cmac: Prepared::new(),
             des3_cmac: Prepared::new(),
             hmac: Prepared::new(),
-        }))
+        })))
+    }
+
+    /// The same key with a count of users of its own.
+    pub(super) fn apart(&self) -> Self {
+        Self(Arc::new(Arc::clone(&self.0)))
     }
 
     /// The value, for `CKA_VALUE` of an extractable key and for the store.
