@@ -1,6 +1,6 @@
 //! The front ends on their listeners: who a connection or request is, and which service answers it.
 
-use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fmt, fs, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use axum::{
     Router,
@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     authn::{
-        BearerToken, BearerTokens, Clients, Credentials, Device, EnrolledClient, Keystone, KeystoneSettings, Refusal,
-        RestAuthenticator, RestClaim, User,
+        BearerToken, BearerTokens, Clients, Credentials, Device, EnrolledClient, Keystone, KeystoneSettings, OneTimeBy,
+        Refusal, Remembered, RestAuthenticator, RestClaim, User,
     },
     barbican::{self, AuthRefusal, Authenticate},
     config::{self, AuthMode, Config},
@@ -32,7 +32,7 @@ use crate::{
     },
     engine::{
         jobs::Runner,
-        ports::{Answer, Clock, Durability},
+        ports::{Answer, Clock, Durability, Memory},
     },
     kmip,
     net::{Connection, HttpLimits, serve_http},
@@ -50,7 +50,8 @@ pub(super) struct KmipFront {
 impl KmipFront {
     pub(super) fn new(core: &Core) -> Result<Self, Problem> {
         let settings = kmip_settings(&core.config);
-        let credentials = credentials(&core.config)?;
+        let kept = Arc::new(OneTimeMemory(Arc::clone(&core.memory)));
+        let credentials = credentials(&core.config)?.remembering(kept);
         let memory = Some(Arc::clone(&core.memory));
         Ok(Self {
             clients: Arc::new(clients(&core.config)?),
@@ -133,6 +134,37 @@ pub(super) fn clients(config: &Config) -> Result<Clients, Problem> {
         .map_err(|mistakes| Problem::new("PC-KMIP-CLIENTS", mistakes.join("\n"), "correct [[kmip.clients]]"))
 }
 
+/// What one-time passwords counted last, among the facts of the store.
+struct OneTimeMemory(Arc<dyn Memory>);
+
+impl OneTimeMemory {
+    fn fact(user: &str) -> String {
+        format!("kmip-one-time:{user}")
+    }
+}
+
+impl fmt::Debug for OneTimeMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneTimeMemory").finish_non_exhaustive()
+    }
+}
+
+impl Remembered for OneTimeMemory {
+    fn recall(&self, user: &str) -> Result<Option<i64>, String> {
+        match self.0.recall(&Self::fact(user)).map_err(|error| error.to_string())? {
+            None => Ok(None),
+            Some(bytes) => match <[u8; 8]>::try_from(bytes.as_slice()) {
+                Ok(bytes) => Ok(Some(i64::from_be_bytes(bytes))),
+                Err(_) => Err("the remembered moment is damaged".to_owned()),
+            },
+        }
+    }
+
+    fn remember(&self, user: &str, moment: i64) -> Result<(), String> {
+        self.0.remember(&Self::fact(user), &moment.to_be_bytes()).map_err(|error| error.to_string())
+    }
+}
+
 /// The users and devices behind the clients.
 fn credentials(config: &Config) -> Result<Credentials, Problem> {
     let secret = |path: &Option<PathBuf>| -> Result<Option<SecretValue>, Problem> {
@@ -154,7 +186,12 @@ fn credentials(config: &Config) -> Result<Credentials, Problem> {
                 Some(SecretValue::new(bytes.explain("PC-KMIP-PASSWORD", path.display(), remedy)?))
             }
         };
-        users.push(User { name: user.name.clone(), password: secret(&user.password_file)?, one_time_secret });
+        let one_time_by = match user.one_time_passwords {
+            config::OneTimePasswords::Time => OneTimeBy::Time,
+            config::OneTimePasswords::Counter => OneTimeBy::Counter,
+        };
+        let password = secret(&user.password_file)?;
+        users.push(User { name: user.name.clone(), password, one_time_secret, one_time_by });
     }
     let mut devices = Vec::new();
     for device in &config.kmip.devices {
@@ -222,6 +259,7 @@ fn kmip_settings(config: &Config) -> kmip::Settings {
         validations: config.kmip.validations.iter().map(validation).collect(),
         idle: config.kmip.idle_seconds.seconds(),
         message_timeout: config.kmip.message_seconds.seconds(),
+        skew_max: config.kmip.time_stamp_skew_seconds.map(|skew| skew.seconds()),
     }
 }
 

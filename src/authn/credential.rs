@@ -2,9 +2,14 @@
 //!
 //! The client's certificate has said before which project this is; a credential can only narrow that down to one user or
 //! device of it. What such a principal may do is what a member may, on its own objects. Passwords are compared in constant
-//! time; one-time and hashed passwords count once.
+//! time; one-time and hashed passwords count once, and after ten wrong one-time passwords a user has to wait.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+    ops::RangeInclusive,
+    sync::Arc,
+};
 
 use aws_lc_rs::hmac;
 use parking_lot::Mutex;
@@ -65,6 +70,33 @@ pub struct DeviceClaim<'a> {
     pub media_identifier: Option<&'a str>,
 }
 
+/// What one-time passwords move with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OneTimeBy {
+    /// Time, in steps of 30 seconds (RFC 6238).
+    #[default]
+    Time,
+    /// A counter, which begins at 0 (RFC 4226).
+    Counter,
+}
+
+/// The latest one-time step or counter of each user that counted, kept where it outlives the process: none of them counts
+/// again after a restart.
+pub trait Remembered: fmt::Debug + Send + Sync {
+    /// What was remembered for a user.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read.
+    fn recall(&self, user: &str) -> Result<Option<i64>, String>;
+    /// Remembers, durable when it returns.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be written.
+    fn remember(&self, user: &str, moment: i64) -> Result<(), String>;
+}
+
 /// An enrolled user.
 #[derive(Debug)]
 pub struct User {
@@ -74,6 +106,8 @@ pub struct User {
     pub password: Option<SecretValue>,
     /// The secret of its one-time passwords, if it has one.
     pub one_time_secret: Option<SecretValue>,
+    /// What they move with.
+    pub one_time_by: OneTimeBy,
 }
 
 /// An enrolled device.
@@ -113,6 +147,12 @@ pub enum CredentialRefusal {
     /// The password, or a field, is another.
     #[error("the credential is wrong")]
     Wrong,
+    /// Too many wrong ones came before it.
+    #[error("too many wrong one-time passwords came before; wait")]
+    Throttled,
+    /// What counted before cannot be told or kept.
+    #[error("what counted before is not at hand")]
+    Unremembered,
     /// It was used before, or something later was.
     #[error("the credential was used before")]
     Used,
@@ -122,8 +162,32 @@ pub enum CredentialRefusal {
 const STEP: i64 = 30;
 /// Steps before and after the present one that count, for clocks that differ.
 const DRIFT: i64 = 1;
+/// Counters after the expected one that count, for passwords that were made and not used (RFC 4226 §7.4).
+const LOOK_AHEAD: i64 = 10;
+/// Wrong one-time passwords in a row after which a user waits, and how many seconds (RFC 4226 §7.3).
+const WRONG_MAX: u32 = 10;
+const WAIT_SECONDS: i64 = 60;
 /// How much older than this process a hashed password may be.
 const OLDEST_SECONDS: i64 = 300;
+
+/// What counted last for one user.
+#[derive(Debug)]
+struct Last {
+    /// The one-time step or counter.
+    moment: i64,
+    /// The time of a hashed password, in microseconds.
+    hashed: i64,
+    /// Wrong one-time passwords since a right one.
+    wrong: u32,
+    /// When the latest of them came, in seconds.
+    wrong_at: i64,
+}
+
+impl Default for Last {
+    fn default() -> Self {
+        Self { moment: -1, hashed: i64::MIN, wrong: 0, wrong_at: 0 }
+    }
+}
 
 /// Everybody who is enrolled.
 #[derive(Debug, Default)]
@@ -131,8 +195,9 @@ pub struct Credentials {
     users: HashMap<String, User>,
     devices: Vec<Device>,
     refuse_unknown: bool,
-    /// The last one-time step and the last time of a hashed password that counted, by user.
-    used: Mutex<HashMap<String, (i64, i64)>>,
+    /// What counted last, by user.
+    used: Mutex<HashMap<String, Last>>,
+    remembered: Option<Arc<dyn Remembered>>,
     started: i64,
 }
 
@@ -176,10 +241,17 @@ impl Credentials {
         }
         let started = started.micros();
         if mistakes.is_empty() {
-            Ok(Self { users: by_name, devices, refuse_unknown, used: Mutex::default(), started })
+            Ok(Self { users: by_name, devices, refuse_unknown, used: Mutex::default(), remembered: None, started })
         } else {
             Err(mistakes)
         }
+    }
+
+    /// Keeps what counted last where it outlives the process.
+    #[must_use]
+    pub fn remembering(mut self, remembered: Arc<dyn Remembered>) -> Self {
+        self.remembered = Some(remembered);
+        self
     }
 
     /// Who a credential proves the peer to be; `None` for somebody unknown who counts for nothing.
@@ -207,13 +279,7 @@ impl Credentials {
                     right(known.password.as_ref(), *password)?;
                 }
                 let secret = known.one_time_secret.as_ref().ok_or(CredentialRefusal::Wrong)?;
-                let step = time_step(secret, one_time, now).ok_or(CredentialRefusal::Wrong)?;
-                let mut used = self.used.lock();
-                let (last, _) = used.entry((*user).to_owned()).or_insert((i64::MIN, i64::MIN));
-                if step <= *last {
-                    return Err(CredentialRefusal::Used);
-                }
-                *last = step;
+                self.one_time(user, secret, known.one_time_by, one_time, now)?;
                 proof(user, None)
             }
             CredentialClaim::Hashed { user, time, hash, value } => {
@@ -228,6 +294,47 @@ impl Credentials {
                 None => unknown,
             },
         }
+    }
+
+    /// Lets a one-time password count, once.
+    fn one_time(
+        &self,
+        user: &str,
+        secret: &SecretValue,
+        by: OneTimeBy,
+        digits: &[u8],
+        now: Timestamp,
+    ) -> Result<(), CredentialRefusal> {
+        let mut used = self.used.lock();
+        let last = match used.entry(user.to_owned()) {
+            Entry::Occupied(last) => last.into_mut(),
+            Entry::Vacant(none) => {
+                let kept = self.remembered.as_ref().map(|kept| kept.recall(user)).transpose();
+                let moment = kept.map_err(|error| unremembered(&error))?.flatten();
+                none.insert(Last { moment: moment.unwrap_or(-1), ..Last::default() })
+            }
+        };
+        if last.wrong >= WRONG_MAX && now.seconds() < last.wrong_at.saturating_add(WAIT_SECONDS) {
+            return Err(CredentialRefusal::Throttled);
+        }
+        let present = now.seconds().div_euclid(STEP);
+        let window = match by {
+            OneTimeBy::Time => present - DRIFT..=present + DRIFT,
+            OneTimeBy::Counter => last.moment.saturating_add(1)..=last.moment.saturating_add(1 + LOOK_AHEAD),
+        };
+        let Some(moment) = moment_of(secret, digits, window) else {
+            last.wrong = last.wrong.saturating_add(1);
+            last.wrong_at = now.seconds();
+            return Err(CredentialRefusal::Wrong);
+        };
+        if moment <= last.moment {
+            return Err(CredentialRefusal::Used);
+        }
+        if let Some(kept) = &self.remembered {
+            kept.remember(user, moment).map_err(|error| unremembered(&error))?;
+        }
+        (last.moment, last.wrong) = (moment, 0);
+        Ok(())
     }
 
     fn hashed(
@@ -251,12 +358,12 @@ impl Credentials {
             return Err(CredentialRefusal::Wrong);
         }
         let mut used = self.used.lock();
-        let (_, last) = used.entry(user.to_owned()).or_insert((i64::MIN, i64::MIN));
+        let last = used.entry(user.to_owned()).or_default();
         // Nothing is remembered of times before this process: those are not taken at all.
-        if time.micros() <= *last || time.micros() < self.started.saturating_sub(OLDEST_SECONDS * 1_000_000) {
+        if time.micros() <= last.hashed || time.micros() < self.started.saturating_sub(OLDEST_SECONDS * 1_000_000) {
             return Err(CredentialRefusal::Used);
         }
-        *last = time.micros();
+        last.hashed = time.micros();
         drop(used);
         digest(&[&stamp, &first, &digest(&[&second])?])
     }
@@ -304,24 +411,28 @@ fn pairs<'k, 'g>(known: &'k Device, given: &DeviceClaim<'g>) -> [(&'k Option<Str
     ]
 }
 
-/// The time step whose password this is (RFC 6238, RFC 4226 §5.3, HMAC-SHA-1).
-fn time_step(secret: &SecretValue, digits: &[u8], now: Timestamp) -> Option<i64> {
+fn unremembered(error: &str) -> CredentialRefusal {
+    tracing::error!(error, "what one-time passwords counted before");
+    CredentialRefusal::Unremembered
+}
+
+/// The moment of the window whose password this is (RFC 4226 §5.3, HMAC-SHA-1).
+fn moment_of(secret: &SecretValue, digits: &[u8], window: RangeInclusive<i64>) -> Option<i64> {
     let count = u32::try_from(digits.len()).ok().filter(|count| matches!(count, 6..=8))?;
     let given: u32 =
         std::str::from_utf8(digits).ok().filter(|it| it.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
     #[expect(clippy::disallowed_methods, reason = "the secret makes the password that is compared")]
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.expose_secret());
-    let present = now.seconds().div_euclid(STEP);
     let mut found = None;
-    for step in present - DRIFT..=present + DRIFT {
-        let tag = hmac::sign(&key, &step.to_be_bytes());
+    for moment in window {
+        let tag = hmac::sign(&key, &moment.to_be_bytes());
         let bytes = tag.as_ref();
         let offset = usize::from(bytes.last()? & 0xF);
         let window: [u8; 4] = bytes.get(offset..offset + 4)?.try_into().ok()?;
         let code = (u32::from_be_bytes(window) & 0x7FFF_FFFF) % 10_u32.pow(count);
-        // Every step is computed, so that the time taken tells nothing.
-        if code == given {
-            found = Some(step);
+        // Every one is computed, so that the time taken tells nothing; the first that fits counts.
+        if code == given && found.is_none() {
+            found = Some(moment);
         }
     }
     found
@@ -350,6 +461,7 @@ mod tests {
             name: "fred".into(),
             password: secret("password1"),
             one_time_secret: secret("12345678901234567890"),
+            one_time_by: OneTimeBy::Time,
         };
         let device = Device {
             name: "array".into(),
@@ -406,6 +518,55 @@ mod tests {
         assert_eq!(name(ours.verify(&client(), &claim(), NOW)), Err(CredentialRefusal::Used));
         let wrong = CredentialClaim::OneTime { user: "fred", password: None, one_time: b"07081805" };
         assert_eq!(name(ours.verify(&client(), &wrong, NOW)), Err(CredentialRefusal::Wrong));
+    }
+
+    /// What outlives a process, for tests.
+    #[derive(Debug, Default)]
+    struct Kept(Mutex<HashMap<String, i64>>);
+
+    impl Remembered for Kept {
+        fn recall(&self, user: &str) -> Result<Option<i64>, String> {
+            Ok(self.0.lock().get(user).copied())
+        }
+
+        fn remember(&self, user: &str, moment: i64) -> Result<(), String> {
+            self.0.lock().insert(user.to_owned(), moment);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_password_by_a_counter_counts_once_also_after_a_restart() {
+        // RFC 4226, appendix D: the passwords of counters 0 to 9.
+        const PASSWORDS: [&[u8]; 10] = [
+            b"755224", b"287082", b"359152", b"969429", b"338314", b"254676", b"287922", b"162583", b"399871",
+            b"520489",
+        ];
+        let kept = Arc::new(Kept::default());
+        let process = || {
+            let one_time_secret = secret("12345678901234567890");
+            let user = User { name: "fred".into(), password: None, one_time_secret, one_time_by: OneTimeBy::Counter };
+            let kept: Arc<dyn Remembered> = Arc::<Kept>::clone(&kept);
+            Credentials::new(vec![user], Vec::new(), false, NOW).unwrap().remembering(kept)
+        };
+        let verify = |ours: &Credentials, one_time: &[u8], now| {
+            name(ours.verify(&client(), &CredentialClaim::OneTime { user: "fred", password: None, one_time }, now))
+        };
+        let ours = process();
+        for password in &PASSWORDS[..3] {
+            assert_eq!(verify(&ours, password, NOW), Ok(Some("fred".into())));
+            assert_eq!(verify(&ours, password, NOW), Err(CredentialRefusal::Wrong));
+        }
+        let ours = process();
+        assert_eq!(verify(&ours, PASSWORDS[2], NOW), Err(CredentialRefusal::Wrong));
+        // Three were made and not used.
+        assert_eq!(verify(&ours, PASSWORDS[6], NOW), Ok(Some("fred".into())));
+        assert_eq!(verify(&ours, PASSWORDS[5], NOW), Err(CredentialRefusal::Wrong));
+        for _ in 1..WRONG_MAX {
+            assert_eq!(verify(&ours, b"000000", NOW), Err(CredentialRefusal::Wrong));
+        }
+        assert_eq!(verify(&ours, PASSWORDS[7], NOW), Err(CredentialRefusal::Throttled));
+        assert_eq!(verify(&ours, PASSWORDS[7], NOW.plus_seconds(WAIT_SECONDS)), Ok(Some("fred".into())));
     }
 
     #[test]

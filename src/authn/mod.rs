@@ -12,7 +12,9 @@ mod unauthenticated;
 
 pub use bearer::{BearerToken, BearerTokens};
 pub use certificate::{Clients, EnrolledClient};
-pub use credential::{CredentialClaim, CredentialRefusal, Credentials, Device, DeviceClaim, Proof, User};
+pub use credential::{
+    CredentialClaim, CredentialRefusal, Credentials, Device, DeviceClaim, OneTimeBy, Proof, Remembered, User,
+};
 pub use keystone::{Keystone, KeystoneError, KeystoneSettings};
 pub use unauthenticated::DEFAULT_ROLE;
 

@@ -101,6 +101,14 @@ words! {
         Refuse = "refuse",
     }
 
+    /// What one-time passwords move with.
+    OneTimePasswords {
+        /// Time, in steps of 30 seconds (RFC 6238).
+        Time = "time",
+        /// A counter that begins at 0 (RFC 4226).
+        Counter = "counter",
+    }
+
     /// How a random number generator works (KMIP 2.1 §11.47).
     RngAlgorithm {
         /// Not told.
@@ -244,6 +252,8 @@ section! {
         idle_seconds: Seconds = Some(Seconds::new(900));
         /// From the first to the last byte of one message.
         message_seconds: Seconds = Some(Seconds::new(30));
+        /// How far the time stamp of a message may be from the gateway's clock; absent: any.
+        time_stamp_skew_seconds: Option<Seconds> = None;
         /// Open connections.
         connections_max: Quantity = Some(Quantity::new(4096));
         /// The name of the gateway's own issuer of certificates; absent: `CN=Portcullis KMIP issuer`.
@@ -314,6 +324,8 @@ section! {
         password_file: Option<PathBuf> = None;
         /// The file with the secret of one-time passwords, in hexadecimal digits.
         one_time_password_file: Option<PathBuf> = None;
+        /// What one-time passwords move with.
+        one_time_passwords: OneTimePasswords = Some(OneTimePasswords::Time);
     }
 
     /// A device behind a client; all fields that a message gives must be these.

@@ -49,12 +49,20 @@ pub enum PairKind {
 }
 
 /// How a key is wrapped under another inside the HSM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WrapMode {
     /// RFC 3394: multiples of eight bytes, at least sixteen.
     AesKeyWrap,
     /// RFC 5649: any length.
     AesKeyWrapPadding,
+    /// As a cipher: a mode of a secret key, the tag of an authenticated one at the end of its output, or RSA under a public
+    /// key, which its private key opens.
+    Cipher {
+        /// Mode, padding, hashes, tag length; complete.
+        parameters: Box<CryptographicParameters>,
+        /// The IV or nonce, where the mode needs one.
+        iv: Option<Vec<u8>>,
+    },
 }
 
 /// How bytes are made from a key or secret, where no mechanism of every token does it: computed from the value on the

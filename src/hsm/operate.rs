@@ -3,7 +3,10 @@
 //! Hashing without a key is ours (one path, one crossing, no size limit), so a signature is made over a digest. Signatures of
 //! elliptic curves are DER outside and r‖s on the token.
 
-use cryptoki_sys::{CKA_KEY_TYPE, CKK_GENERIC_SECRET, CKM_AES_ECB, CKM_AES_KEY_WRAP, CKR_ARGUMENTS_BAD};
+use cryptoki_sys::{
+    CKA_KEY_TYPE, CKA_VALUE_LEN, CKK_GENERIC_SECRET, CKM_AES_CBC, CKM_AES_ECB, CKM_AES_KEY_WRAP, CKM_DES3_CBC,
+    CKM_DES3_ECB, CKR_ARGUMENTS_BAD,
+};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{
@@ -34,6 +37,20 @@ fn scheme_of(kind: KeyKind, parameters: &CryptographicParameters, input: &SignIn
         Some(scheme) if digested && !named => Ok(scheme),
         _ => mechanism::scheme(kind, parameters, digested),
     }
+}
+
+/// The block of a mechanism that takes whole blocks only.
+const fn whole_blocks(mechanism: &Mechanism) -> Option<usize> {
+    match mechanism.code {
+        CKM_AES_CBC | CKM_AES_ECB => Some(16),
+        CKM_DES3_CBC | CKM_DES3_ECB => Some(8),
+        _ => None,
+    }
+}
+
+/// Tokens fill the last block of a wrapped key with zeros (PKCS#11 3.1 §6.10.8), and nobody could take them off again.
+fn fills_blocks(length: usize, block: usize) -> Result<(), HsmError> {
+    if length.is_multiple_of(block) { Ok(()) } else { Err(refused(HsmErrorKind::BadData, "length of the key")) }
 }
 
 /// SoftHSM2 answers `CKR_ARGUMENTS_BAD` to OAEP parameters that it does not know.
@@ -333,15 +350,23 @@ impl Turn<'_> {
         &mut self,
         wrapping: &TokenReference,
         target: &TokenReference,
-        mode: WrapMode,
+        mode: &WrapMode,
     ) -> Result<HsmAnswer, HsmError> {
         let (mechanism, wrapping) = self.wrapping(wrapping, mode)?;
         let (kind, object) = match target.key {
             Some(_) => self.key(target)?,
             None => (KeyKind::Generic, self.held(target)?),
         };
-        if mode == WrapMode::AesKeyWrapPadding {
+        if *mode == WrapMode::AesKeyWrapPadding {
             transfer::check_padding(self.link, self.seat, object, kind)?;
+        }
+        if let Some(block) = whole_blocks(&mechanism) {
+            let length = match kind {
+                KeyKind::TripleDes => None,
+                _ => usize::try_from(self.seat.session.number(object, CKA_VALUE_LEN)?).ok(),
+            };
+            // A key of triple DES has two or three blocks of eight bytes and does not say how many.
+            fills_blocks(length.unwrap_or(8), block)?;
         }
         self.wrap_object(&mechanism, wrapping, object)
     }
@@ -350,14 +375,17 @@ impl Turn<'_> {
         &mut self,
         wrapping: &TokenReference,
         value: &SecretValue,
-        mode: WrapMode,
+        mode: &WrapMode,
     ) -> Result<HsmAnswer, HsmError> {
         let (mechanism, wrapping) = self.wrapping(wrapping, mode)?;
+        if let Some(block) = whole_blocks(&mechanism) {
+            fills_blocks(value.len(), block)?;
+        }
         let import = transfer::import(self.link, KeyKind::Generic, value)?;
         let common = template::key(Class::Secret, Life::Session, UsageMask(0), true);
         let target = transfer::put(self.link, self.seat, common, import, value)?;
         let wrapped = match mode {
-            WrapMode::AesKeyWrap => Ok(()),
+            WrapMode::AesKeyWrap | WrapMode::Cipher { .. } => Ok(()),
             WrapMode::AesKeyWrapPadding => transfer::check_padding(self.link, self.seat, target, KeyKind::Generic),
         }
         .and_then(|()| self.wrap_object(&mechanism, wrapping, target));
@@ -370,7 +398,7 @@ impl Turn<'_> {
         &mut self,
         wrapping: &TokenReference,
         blob: &[u8],
-        mode: WrapMode,
+        mode: &WrapMode,
     ) -> Result<HsmAnswer, HsmError> {
         let (mechanism, wrapping) = self.wrapping(wrapping, mode)?;
         let mut common = template::key(Class::Secret, Life::Session, UsageMask(0), true);
@@ -390,8 +418,16 @@ impl Turn<'_> {
     }
 
     /// The mechanism of a mode and the handle of its key.
-    fn wrapping(&mut self, key: &TokenReference, mode: WrapMode) -> Result<(Mechanism, Handle), HsmError> {
+    fn wrapping(&mut self, key: &TokenReference, mode: &WrapMode) -> Result<(Mechanism, Handle), HsmError> {
         let mechanism = match mode {
+            WrapMode::Cipher { parameters, iv } => {
+                let (kind, handle) = self.key(key)?;
+                // Only what the token wraps by: a key that may wrap is not allowed to encrypt on the token.
+                return match self.cipher(kind, parameters, iv.as_deref(), &[])? {
+                    Cipher::Native(mechanism) | Cipher::Gcm(mechanism, _) => Ok((mechanism, handle)),
+                    Cipher::Padded(..) | Cipher::Blocks(..) => Err(refused(HsmErrorKind::Unsupported, "C_WrapKey")),
+                };
+            }
             WrapMode::AesKeyWrap => CKM_AES_KEY_WRAP,
             WrapMode::AesKeyWrapPadding => transfer::kwp(self.link, self.seat)?.mechanism,
         };

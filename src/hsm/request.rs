@@ -82,9 +82,9 @@ impl<'a> Turn<'a> {
                 };
                 digest(*hash, &value).map(HsmAnswer::Bytes)
             }
-            HsmRequest::WrapKey { wrapping, target, mode } => self.wrap_key(wrapping, target, *mode),
-            HsmRequest::WrapBytes { wrapping, value, mode } => self.wrap_bytes(wrapping, value, *mode),
-            HsmRequest::UnwrapBytes { wrapping, blob, mode } => self.unwrap_bytes(wrapping, blob, *mode),
+            HsmRequest::WrapKey { wrapping, target, mode } => self.wrap_key(wrapping, target, mode),
+            HsmRequest::WrapBytes { wrapping, value, mode } => self.wrap_bytes(wrapping, value, mode),
+            HsmRequest::UnwrapBytes { wrapping, blob, mode } => self.unwrap_bytes(wrapping, blob, mode),
             HsmRequest::Encrypt { key, parameters, iv, aad, data } => {
                 self.encrypt(key, parameters, iv.as_deref(), aad, data)
             }

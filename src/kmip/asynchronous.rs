@@ -195,6 +195,7 @@ impl Pending {
         who: &Principal,
         value: &[u8],
         version: ProtocolVersion,
+        fits: impl FnOnce(&Answer) -> Result<(), Refusal>,
     ) -> Result<Answer, Refusal> {
         let (operation, train, mut done) = {
             let entries = self.entries.lock();
@@ -209,7 +210,13 @@ impl Pending {
             return Ok(pending(operation, None, value.to_vec()));
         }
         drop(waited);
-        let entry = self.entries.lock().remove(value).ok_or_else(|| self.unknown(value, version))?;
+        let mut entries = self.entries.lock();
+        // An answer that is too large for this Poll stays for another.
+        if let Some(Entry { state: State::Done(answer), .. }) = entries.get(value) {
+            fits(answer)?;
+        }
+        let entry = entries.remove(value).ok_or_else(|| self.unknown(value, version))?;
+        drop(entries);
         match entry.state {
             State::Done(answer) => Ok(*answer),
             State::Waiting | State::Running => {
@@ -334,7 +341,7 @@ async fn run(train: Train) {
     let Some(service) = train.service.upgrade() else { return };
     let Ok(message) = RequestMessage::decode(&train.message, &service.settings.limits) else { return };
     let now = || service.engine.ports().clock.now();
-    let batch = service.run_batch(train.who.clone(), &train.request, train.version, message, |at| {
+    let batch = service.run_batch(train.who.clone(), &train.request, train.version, message, None, |at| {
         train.values.get(at).is_some_and(|value| service.pending.begin(value))
     });
     let answers = batch.await;

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use kmip_codec::{
-    ProtocolVersion, UniqueIdentifier as WireId,
+    ProtocolVersion, Tag, UniqueIdentifier as WireId,
     attribute::Attributes as WireAttributes,
     message::ResponseItem,
     payload::{Data, Response},
     spec::enums::{DataEnumeration, Operation, ResultReason, UniqueIdentifierEnumeration as Earlier},
-    version::V2_0,
+    ttlv::{Item, Value},
+    version::{V2_0, V3_0},
 };
 
 use super::{
     attributes,
     error::Refusal,
-    message::Service,
+    message::{Room, Service},
     tickets::{Rights, same_account},
     values,
 };
@@ -55,6 +56,10 @@ pub(super) struct Exchange<'a> {
     results: Vec<(Operation, Vec<UniqueIdentifier>)>,
     outputs: Vec<(DataEnumeration, SecretValue)>,
     polled: Option<ResponseItem<Response>>,
+    /// What is left of the answer's length, where the client limits it.
+    pub(super) room: Option<Room>,
+    /// Which of an earlier item's results the item at hand is for.
+    nth: usize,
 }
 
 impl<'a> Exchange<'a> {
@@ -83,6 +88,8 @@ impl<'a> Exchange<'a> {
             results: Vec::new(),
             outputs: Vec::new(),
             polled: None,
+            room: None,
+            nth: 0,
         }
     }
 
@@ -177,6 +184,68 @@ impl<'a> Exchange<'a> {
         self.polled.take()
     }
 
+    /// Refuses what cannot fit into the answer, before it is done: a payload of at least so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// *Response Too Large*.
+    pub(super) fn fits(&self, payload: usize) -> Result<(), Refusal> {
+        if self.room.is_none_or(|room| room.holds(payload)) { Ok(()) } else { Err(too_large()) }
+    }
+
+    /// The same for a whole answer that is known already.
+    ///
+    /// # Errors
+    ///
+    /// *Response Too Large*.
+    pub(super) fn fits_answer(&self, answer: &ResponseItem<Response>) -> Result<(), Refusal> {
+        if self.room.is_none_or(|room| room.holds_answer(answer, self.version)) { Ok(()) } else { Err(too_large()) }
+    }
+
+    /// How often an item runs: in 3.0 an identifier may stand for all results of an earlier item, and then the operation is
+    /// repeated for each, with an answer for each (KMIP 3.0, Unique Identifier).
+    ///
+    /// # Errors
+    ///
+    /// *Server Limit Exceeded* for more answers than a message may have items.
+    pub(super) fn repeats(&self, payload: &Item<'_>) -> Result<usize, Refusal> {
+        if self.version < V3_0 {
+            return Ok(1);
+        }
+        let named =
+            payload.children().find(|child| child.tag == Tag::UNIQUE_IDENTIFIER).map(|child| child.value.clone());
+        let Some(Value::Enumeration(number)) = named else { return Ok(1) };
+        let results = match results_of(Earlier::from_number(number)) {
+            Some((operation, None)) => self.results.iter().rev().find(|(of, _)| *of == operation),
+            _ => None,
+        };
+        let repeats = results.map_or(1, |(_, ids)| ids.len().max(1));
+        if repeats > self.service.settings.limits.batch_items_max {
+            let text = "the identifier stands for more objects than a message may have items";
+            return Err(Refusal::new(ResultReason::SERVER_LIMIT_EXCEEDED, text));
+        }
+        Ok(repeats)
+    }
+
+    /// Begins with an item that may be repeated.
+    pub(super) const fn begin_repeating(&self) -> usize {
+        self.results.len()
+    }
+
+    /// Says which of the results it is for now.
+    pub(super) const fn stands_for(&mut self, nth: usize) {
+        self.nth = nth;
+    }
+
+    /// What the repetitions made is the result of one item.
+    pub(super) fn end_repeating(&mut self, earlier: usize) {
+        self.nth = 0;
+        let made: Vec<_> = self.results.drain(earlier.min(self.results.len())..).collect();
+        if let Some((operation, _)) = made.first() {
+            self.results.push((*operation, made.into_iter().flat_map(|(_, ids)| ids).collect()));
+        }
+    }
+
     /// Runs a use case for this message's client.
     pub(super) async fn run<O: engine::Operation>(&self, operation: O) -> Result<O::Output, Refusal> {
         self.execute(operation).await.map_err(|error| Refusal::of(&error, self.version))
@@ -246,30 +315,12 @@ impl<'a> Exchange<'a> {
     }
 
     fn earlier(&self, which: Earlier) -> Option<UniqueIdentifier> {
-        // Which operation's results, and which of them (KMIP 2.0 §11.54).
-        let (operation, position) = match which {
-            Earlier::ID_PLACEHOLDER => return self.placeholder,
-            Earlier::CERTIFY => (Operation::CERTIFY, 0),
-            Earlier::CREATE => (Operation::CREATE, 0),
-            Earlier::CREATE_KEY_PAIR | Earlier::CREATE_KEY_PAIR_PRIVATE_KEY => (Operation::CREATE_KEY_PAIR, 0),
-            Earlier::CREATE_KEY_PAIR_PUBLIC_KEY => (Operation::CREATE_KEY_PAIR, 1),
-            Earlier::CREATE_SPLIT_KEY => (Operation::CREATE_SPLIT_KEY, 0),
-            Earlier::DERIVE_KEY => (Operation::DERIVE_KEY, 0),
-            Earlier::IMPORT => (Operation::IMPORT, 0),
-            Earlier::JOIN_SPLIT_KEY => (Operation::JOIN_SPLIT_KEY, 0),
-            Earlier::LOCATE => (Operation::LOCATE, 0),
-            Earlier::REGISTER => (Operation::REGISTER, 0),
-            Earlier::CREATE_USER => (Operation::CREATE_USER, 0),
-            Earlier::CREATE_GROUP => (Operation::CREATE_GROUP, 0),
-            Earlier::CREATE_CREDENTIAL => (Operation::CREATE_CREDENTIAL, 0),
-            Earlier::RE_KEY => (Operation::RE_KEY, 0),
-            Earlier::RE_CERTIFY => (Operation::RE_CERTIFY, 0),
-            Earlier::RE_KEY_KEY_PAIR | Earlier::RE_KEY_KEY_PAIR_PRIVATE_KEY => (Operation::RE_KEY_KEY_PAIR, 0),
-            Earlier::RE_KEY_KEY_PAIR_PUBLIC_KEY => (Operation::RE_KEY_KEY_PAIR, 1),
-            _ => return None,
-        };
-        let results = self.results.iter().rev().find(|(of, _)| *of == operation);
-        results.and_then(|(_, ids)| ids.get(position).copied())
+        if which == Earlier::ID_PLACEHOLDER {
+            return self.placeholder;
+        }
+        let (operation, position) = results_of(which)?;
+        let (_, ids) = self.results.iter().rev().find(|(of, _)| *of == operation)?;
+        ids.get(position.unwrap_or(self.nth)).copied()
     }
 
     /// The data of a cryptographic request; from 2.0 on it may be what an earlier item put out.
@@ -326,6 +377,36 @@ impl<'a> Exchange<'a> {
         }
         Ok(explicit)
     }
+}
+
+/// Which operation's results an identifier stands for, and which one of them; all, where it does not say (KMIP 2.0 §11.54).
+fn results_of(which: Earlier) -> Option<(Operation, Option<usize>)> {
+    Some(match which {
+        Earlier::CERTIFY => (Operation::CERTIFY, None),
+        Earlier::CREATE => (Operation::CREATE, None),
+        Earlier::CREATE_KEY_PAIR => (Operation::CREATE_KEY_PAIR, None),
+        Earlier::CREATE_KEY_PAIR_PRIVATE_KEY => (Operation::CREATE_KEY_PAIR, Some(0)),
+        Earlier::CREATE_KEY_PAIR_PUBLIC_KEY => (Operation::CREATE_KEY_PAIR, Some(1)),
+        Earlier::CREATE_SPLIT_KEY => (Operation::CREATE_SPLIT_KEY, None),
+        Earlier::DERIVE_KEY => (Operation::DERIVE_KEY, None),
+        Earlier::IMPORT => (Operation::IMPORT, None),
+        Earlier::JOIN_SPLIT_KEY => (Operation::JOIN_SPLIT_KEY, None),
+        Earlier::LOCATE => (Operation::LOCATE, None),
+        Earlier::REGISTER => (Operation::REGISTER, None),
+        Earlier::CREATE_USER => (Operation::CREATE_USER, None),
+        Earlier::CREATE_GROUP => (Operation::CREATE_GROUP, None),
+        Earlier::CREATE_CREDENTIAL => (Operation::CREATE_CREDENTIAL, None),
+        Earlier::RE_KEY => (Operation::RE_KEY, None),
+        Earlier::RE_CERTIFY => (Operation::RE_CERTIFY, None),
+        Earlier::RE_KEY_KEY_PAIR => (Operation::RE_KEY_KEY_PAIR, None),
+        Earlier::RE_KEY_KEY_PAIR_PRIVATE_KEY => (Operation::RE_KEY_KEY_PAIR, Some(0)),
+        Earlier::RE_KEY_KEY_PAIR_PUBLIC_KEY => (Operation::RE_KEY_KEY_PAIR, Some(1)),
+        _ => return None,
+    })
+}
+
+fn too_large() -> Refusal {
+    Refusal::new(ResultReason::RESPONSE_TOO_LARGE, "the answer would be larger than the maximum response size")
 }
 
 fn not_authorised() -> Refusal {

@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin};
 
 use kmip_codec::{
     ProtocolVersion,
-    payload::{Request, Response},
+    payload::{Data, Request, Response},
     spec::{
         enums::{Operation, ResultReason},
         operations,
@@ -12,7 +12,7 @@ use kmip_codec::{
     ttlv::Item,
 };
 
-use super::{batch::Exchange, error::Refusal, message::Settings, ops};
+use super::{batch::Exchange, error::Refusal, message::Settings, ops, tickets::TICKET_BYTES};
 
 type Outcome<'a> = Pin<Box<dyn Future<Output = Result<Response, Refusal>> + Send + 'a>>;
 
@@ -135,6 +135,62 @@ const FOR_GOOD: &[Operation] = &[
     Operation::OBLITERATE,
 ];
 
+/// Bytes of a byte string in an answer.
+const fn string(bytes: usize) -> usize {
+    8 + bytes.next_multiple_of(8)
+}
+
+/// Bytes of an identifier in an answer.
+const IDENTIFIER: usize = string(36);
+
+/// How many bytes the payload of a success has at least. What changes something is not begun when its answer cannot fit;
+/// reading an object is held against its length where it is read.
+fn least(request: &Request) -> usize {
+    let length = |number: i32| usize::try_from(number).unwrap_or(0);
+    match request {
+        Request::Create(_)
+        | Request::Register(_)
+        | Request::Import(_)
+        | Request::ReKey(_)
+        | Request::DeriveKey(_)
+        | Request::Certify(_)
+        | Request::ReCertify(_)
+        | Request::JoinSplitKey(_)
+        | Request::CreateUser(_)
+        | Request::CreateGroup(_)
+        | Request::CreateCredential(_)
+        | Request::Activate(_)
+        | Request::Deactivate(_)
+        | Request::Revoke(_)
+        | Request::Destroy(_)
+        | Request::Obliterate(_)
+        | Request::Archive(_)
+        | Request::Recover(_)
+        | Request::AddAttribute(_)
+        | Request::ModifyAttribute(_)
+        | Request::DeleteAttribute(_)
+        | Request::SetAttribute(_)
+        | Request::AdjustAttribute(_)
+        | Request::ObtainLease(_)
+        | Request::GetUsageAllocation(_)
+        | Request::Get(_)
+        | Request::Export(_)
+        | Request::Sign(_)
+        | Request::Mac(_) => IDENTIFIER,
+        Request::CreateKeyPair(_) | Request::ReKeyKeyPair(_) => 2 * IDENTIFIER,
+        Request::CreateSplitKey(it) => IDENTIFIER * length(it.split_key_parts),
+        Request::Encrypt(it) => match &it.data {
+            Some(Data::Bytes(data)) if it.correlation_value.is_none() && it.init_indicator.is_none() => {
+                IDENTIFIER + string(data.expose_secret().len())
+            }
+            _ => IDENTIFIER,
+        },
+        Request::RngRetrieve(it) => string(length(it.data_length)),
+        Request::Login(_) | Request::DelegatedLogin(_) => string(TICKET_BYTES),
+        _ => 0,
+    }
+}
+
 /// Decodes a payload and runs its handler.
 pub(super) async fn run(
     exchange: &mut Exchange<'_>,
@@ -154,5 +210,6 @@ pub(super) async fn run(
     }
     let request = Request::decode(operation, exchange.version, payload)
         .map_err(|error| Refusal::malformed(&error, exchange.version))?;
+    exchange.fits(least(&request))?;
     (route.run)(exchange, request).await
 }

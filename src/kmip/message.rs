@@ -47,6 +47,8 @@ pub struct Settings {
     pub idle: std::time::Duration,
     /// How long a message may take to arrive once it has begun.
     pub message_timeout: std::time::Duration,
+    /// How far the time stamp of a message may be from our clock; any, where nothing is said.
+    pub skew_max: Option<std::time::Duration>,
 }
 
 impl Default for Settings {
@@ -58,6 +60,7 @@ impl Default for Settings {
             validations: Vec::new(),
             idle: std::time::Duration::from_secs(1800),
             message_timeout: std::time::Duration::from_secs(30),
+            skew_max: None,
         }
     }
 }
@@ -141,12 +144,14 @@ impl Service {
         let operations: Vec<_> = message.items.iter().map(|item| (item.operation, item.id.clone())).collect();
         let answered = async {
             check_items(&message.items, version)?;
+            self.check_time(&message.header)?;
             let who = self.who(peer, &message.header, version, &mut header)?;
             if is_asynchronous(&message.header, version, &operations) {
                 let now = self.engine.ports().clock.now();
                 Ok(self.pending.submit(self, who, request, version, bytes, &operations, now)?)
             } else {
-                let answers = self.run_batch(who, request, version, message, |_| true).await;
+                let room = size_max.map(|max| Room::after(max, &header));
+                let answers = self.run_batch(who, request, version, message, room, |_| true).await;
                 Ok(answers.into_iter().flatten().collect())
             }
         };
@@ -160,9 +165,10 @@ impl Service {
                 vec![Answer { id: id.flatten(), ..failure }]
             }
         };
+        let known_too_large = items.iter().any(|item| item.reason == Some(ResultReason::RESPONSE_TOO_LARGE));
         let answer = ResponseMessage { header, items };
         match answer.encode() {
-            Ok(encoded) if size_max.is_none_or(|max| encoded.len() <= max) => encoded,
+            Ok(encoded) if !known_too_large && size_max.is_none_or(|max| encoded.len() <= max) => encoded,
             // KMIP 2.1 §6.2: the whole answer is replaced; a single item keeps its operation and id.
             _ => {
                 let (operation, id) = single.map_or((None, None), |(operation, id)| (Some(operation), id));
@@ -188,6 +194,17 @@ impl Service {
             }
             Err(error) => self.malformed(&error, bytes, newest),
         }
+    }
+
+    /// A message whose time stamp is too far from our clock is refused where the operator asks for that; one without a
+    /// time stamp says nothing (KMIP 2.1 §8.2).
+    fn check_time(&self, header: &RequestHeader) -> Result<(), Refusal> {
+        let (Some(skew), Some(stamp)) = (self.settings.skew_max, header.time_stamp) else { return Ok(()) };
+        let now = self.engine.ports().clock.now().seconds();
+        if stamp.0.abs_diff(now) <= skew.as_secs() {
+            return Ok(());
+        }
+        Err(Refusal::new(ResultReason::PERMISSION_DENIED, "the time stamp is too far from the server's clock"))
     }
 
     /// Who asks: the client that its certificate proves, narrowed by every credential of the header.
@@ -247,6 +264,7 @@ impl Service {
         request: &str,
         version: ProtocolVersion,
         message: RequestMessage<Item<'_>>,
+        room: Option<Room>,
         begin: impl Fn(usize) -> bool + Send,
     ) -> Vec<Option<Answer>> {
         let option = message.header.batch_error_continuation_option;
@@ -254,21 +272,47 @@ impl Service {
         let undo = option == Some(BatchErrorContinuationOption::UNDO) && message.items.len() > 1;
         let transaction = undo.then(|| self.engine.begin());
         let mut exchange = Exchange::new(self, who, request, version, transaction.clone());
+        exchange.room = room;
         let mut answers: Vec<Option<Answer>> = Vec::with_capacity(message.items.len());
-        let mut failed = false;
+        let (mut failed, mut too_large) = (false, false);
         for (at, item) in message.items.into_iter().enumerate() {
             if !begin(at) {
                 answers.push(None);
                 continue;
             }
-            let (operation, id) = (item.operation, item.id.clone());
-            let answer = match self.item(&mut exchange, item).await {
-                Ok(answer) => Answer { id, ..answer },
-                Err(refusal) => Answer { id, ..Answer::failure(Some(operation), refusal.reason, refusal.message) },
+            let repeats = match exchange.repeats(&item.payload) {
+                Ok(repeats) => repeats,
+                Err(refusal) => {
+                    answers.push(Some(Answer::failure(Some(item.operation), refusal.reason, refusal.message)));
+                    failed = true;
+                    if go_on {
+                        continue;
+                    }
+                    break;
+                }
             };
-            failed = answer.status == ResultStatus::OPERATION_FAILED;
-            answers.push(Some(answer));
-            if failed && !go_on {
+            let earlier = exchange.begin_repeating();
+            for nth in 0..repeats {
+                exchange.stands_for(nth);
+                let id = item.id.clone();
+                let answer = match self.item(&mut exchange, &item).await {
+                    Ok(answer) => Answer { id, ..answer },
+                    Err(refusal) => {
+                        Answer { id, ..Answer::failure(Some(item.operation), refusal.reason, refusal.message) }
+                    }
+                };
+                failed = answer.status == ResultStatus::OPERATION_FAILED;
+                too_large |= answer.reason == Some(ResultReason::RESPONSE_TOO_LARGE);
+                if let Some(room) = &mut exchange.room {
+                    room.take(&answer, version);
+                }
+                answers.push(Some(answer));
+                if too_large || failed && !go_on {
+                    break;
+                }
+            }
+            exchange.end_repeating(earlier);
+            if too_large || failed && !go_on {
                 break;
             }
         }
@@ -302,17 +346,22 @@ impl Service {
         }
     }
 
-    async fn item(&self, exchange: &mut Exchange<'_>, item: RequestItem<Item<'_>>) -> Result<Answer, Refusal> {
+    async fn item(&self, exchange: &mut Exchange<'_>, item: &RequestItem<Item<'_>>) -> Result<Answer, Refusal> {
         if item.extensions.iter().any(|extension| extension.criticality_indicator) {
             return Err(Refusal::new(ResultReason::FEATURE_NOT_SUPPORTED, "the message extension is not known"));
         }
         // The answer of Poll is that of the operation it asks for, with its own code and status.
-        let response = dispatch::run(exchange, item.operation, &item.payload).await?;
+        let ephemeral = matches!(item.ephemeral, Some(EphemeralFields::Without(_)));
+        // An answer without its data has room for more than can be told beforehand.
+        let room = if ephemeral { exchange.room.take() } else { None };
+        let response = dispatch::run(exchange, item.operation, &item.payload).await;
+        exchange.room = room.or(exchange.room);
+        let response = response?;
         if let Some(polled) = exchange.take_polled() {
             return Ok(polled);
         }
         let mut answer = Answer::success(item.operation, response);
-        if let (Some(EphemeralFields::Without(_)), Some(payload)) = (item.ephemeral, &mut answer.payload) {
+        if let (true, Some(payload)) = (ephemeral, &mut answer.payload) {
             without_data(payload);
         }
         Ok(answer)
@@ -396,6 +445,37 @@ fn encode(answer: &ResponseMessage<Response>) -> Zeroizing<Vec<u8>> {
         tracing::error!(%error, "an answer cannot be encoded");
         Zeroizing::new(Vec::new())
     })
+}
+
+/// How much an answer may still grow, where the client says how long it may be (KMIP 2.1 §8.2, Maximum Response Size). What
+/// cannot fit is refused before it is done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room(usize);
+
+/// Every item has these: its structure, operation, status and the structure of its payload.
+const ITEM_BYTES: usize = 8 + 16 + 16 + 8;
+
+impl Room {
+    /// What a header leaves.
+    fn after(max: usize, header: &ResponseHeader) -> Self {
+        let empty = ResponseMessage::<Response> { header: header.clone(), items: Vec::new() };
+        Self(max.saturating_sub(encode(&empty).len()))
+    }
+
+    /// Whether an item with a payload of so many bytes can still fit.
+    pub(super) const fn holds(self, payload: usize) -> bool {
+        payload.saturating_add(ITEM_BYTES) <= self.0
+    }
+
+    /// Whether this answer fits.
+    pub(super) fn holds_answer(self, answer: &Answer, version: ProtocolVersion) -> bool {
+        answer.encoded_bytes(version).is_ok_and(|bytes| bytes <= self.0)
+    }
+
+    /// Less room, by one answer.
+    fn take(&mut self, answer: &Answer, version: ProtocolVersion) {
+        self.0 = self.0.saturating_sub(answer.encoded_bytes(version).unwrap_or(ITEM_BYTES));
+    }
 }
 
 /// What must hold before any item runs.

@@ -224,6 +224,45 @@ pub(super) fn take_wrapping(object: &mut WireObject) -> Result<Option<WrappedVal
     Ok(Some(WrappedValue { blob: bytes.expose_secret().to_vec(), data, bare }))
 }
 
+/// What a MAC or signature is over: the encoded key value, or the bare material.
+///
+/// # Errors
+///
+/// *Encoding Option Error* for material that is no bytes and is not to be encoded.
+pub(super) fn authenticated_bytes(
+    value: &KeyValue,
+    bare: bool,
+    version: ProtocolVersion,
+) -> Result<SecretValue, Refusal> {
+    match value {
+        KeyValue::Plain { material: KeyMaterial::Bytes(bytes), .. } if bare => Ok(copy(bytes)),
+        _ if bare => {
+            let error = Error::new(ErrorKind::WrappingEncoding, "a transparent key is wrapped in its encoding only");
+            Err(Refusal::of(&error, version))
+        }
+        value => encoded(value, version),
+    }
+}
+
+/// Takes a MAC or signature off a key value that came in plain: its wrapping data, and what it is over.
+///
+/// # Errors
+///
+/// *Invalid Field* without a plain key value; those of encoding it.
+pub(super) fn take_authentication(
+    object: &mut WireObject,
+    version: ProtocolVersion,
+) -> Result<Option<(KeyWrappingData, SecretValue)>, Refusal> {
+    let Some(block) = block_of(object) else { return Ok(None) };
+    let is_authenticated = |data: &mut KeyWrappingData| data.wrapping_method == enums::WrappingMethod::MAC_SIGN;
+    let Some(data) = block.key_wrapping_data.take_if(is_authenticated) else { return Ok(None) };
+    let bare = data.encoding_option == Some(enums::EncodingOption::NO_ENCODING);
+    match &block.key_value {
+        Some(value @ KeyValue::Plain { .. }) => Ok(Some((data, authenticated_bytes(value, bare, version)?))),
+        _ => Err(Refusal::new(ResultReason::INVALID_FIELD, "a MAC or signature alone leaves the key value as it is")),
+    }
+}
+
 /// Puts what was unwrapped into the key block: the material itself, or the encoded key value.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 mod asynchronous;
 mod batches;
 mod coverage;
+mod headers;
 mod https;
 mod keys;
 mod lifecycle;

@@ -18,7 +18,7 @@ use kmip_codec::{
     version::{V1_0, V1_4, V2_0, V2_1},
 };
 use portcullis::{
-    authn::{Credentials, User},
+    authn::{Credentials, OneTimeBy, User},
     domain::SecretValue,
     engine::ports::Clock,
     kmip::{Service, Settings},
@@ -117,6 +117,7 @@ async fn what_a_user_makes_is_its_own() {
         name: name.into(),
         password: Some(SecretValue::new(b"secret".to_vec())),
         one_time_secret: None,
+        one_time_by: OneTimeBy::Time,
     };
     let credentials =
         Credentials::new(vec![user("fred"), user("barney")], Vec::new(), false, gateway.bench.clock.now());

@@ -51,7 +51,7 @@ impl Gateway {
         Self::with(Settings { versions: SUPPORTED.to_vec(), ..Settings::default() })
     }
 
-    fn with(settings: Settings) -> Self {
+    pub(crate) fn with(settings: Settings) -> Self {
         let bench = Bench::new(Authorizer::default());
         let settings = Settings { interop: true, ..settings };
         let service = Arc::new(Service::new(Arc::clone(&bench.engine), settings));

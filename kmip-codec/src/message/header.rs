@@ -28,6 +28,7 @@ fields! {
     }
 
     /// What goes before the batch items of a response.
+    #[derive(Clone)]
     pub struct ResponseHeader {
         protocol_version: required ProtocolVersion, [PROTOCOL_VERSION V1_0..];
         time_stamp: required DateTime, [TIME_STAMP V1_0..];

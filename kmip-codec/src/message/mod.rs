@@ -368,6 +368,17 @@ impl<P: Payload> ResponseMessage<P> {
 }
 
 impl<P: Payload> ResponseItem<P> {
+    /// How many bytes the item takes in a message of that version.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing it.
+    pub fn encoded_bytes(&self, version: ProtocolVersion) -> Result<usize, EncodeError> {
+        let mut writer = writer_for(version);
+        writer.structure(Tag::BATCH_ITEM, |writer| self.encode(writer));
+        Ok(writer.finish()?.len())
+    }
+
     fn encode(&self, writer: &mut Writer) {
         put_some(self.operation.as_ref(), Tag::OPERATION, writer);
         if writer.version() <= V2_1 {

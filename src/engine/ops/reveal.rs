@@ -2,12 +2,16 @@
 //!
 //! These are the only use cases through which a value leaves the HSM, one audit record each (design decision 5).
 
-use super::usage::{self, Side};
+use super::{
+    crypt::{cipher_parameters, is_authenticated, iv_bytes, made_iv},
+    usage::{self, Side},
+};
 use crate::{
     authz::Permitted,
     domain::{
-        Attribute, AttributeKind, AttributeValue, ManagedObject, ObjectType, OperationKind, Origin, SecretValue,
-        TokenReference, UniqueIdentifier, UsageMask, reference::KeyKind,
+        Attribute, AttributeKind, AttributeValue, CryptographicParameters, ManagedObject, ObjectType, OperationKind,
+        Origin, SecretValue, TokenReference, UniqueIdentifier, UsageMask, algorithm::BlockCipherMode, attributes::link,
+        reference::KeyKind,
     },
     engine::{
         Error, ErrorKind, Operation, Target, Targets, Tools,
@@ -142,8 +146,8 @@ pub struct RevealWrapped {
     pub object: UniqueIdentifier,
     /// Under which key.
     pub wrapping_key: UniqueIdentifier,
-    /// How.
-    pub mode: WrapMode,
+    /// How; NIST key wrap where neither this nor the key says anything.
+    pub parameters: Option<CryptographicParameters>,
     /// In which form the encoding wants the value.
     pub prefer: Prefer,
     /// The encoding; `None` wraps a secret key inside the HSM without its bytes leaving.
@@ -159,6 +163,8 @@ pub struct Wrapped {
     pub object: ManagedObject,
     /// The wrapped bytes.
     pub wrapped: Vec<u8>,
+    /// The IV or nonce, where the mode needs one.
+    pub iv: Option<Vec<u8>>,
 }
 
 impl Operation for RevealWrapped {
@@ -179,12 +185,13 @@ impl Operation for RevealWrapped {
         if sensitive && tools.settings().strict_wrapping {
             strong_enough(&found.record, &wrapping.record)?;
         }
+        let (mode, iv) = wrap_mode(tools, &wrapping.record, self.parameters)?;
         usage::charge(tools, wrapping, 0).await?;
         let request = match self.encode {
             None if matches!(target.key, Some(KeyKind::Aes | KeyKind::TripleDes | KeyKind::Generic))
                 && target.bytes.is_none() =>
             {
-                HsmRequest::WrapKey { wrapping: wrapping_at, target, mode: self.mode }
+                HsmRequest::WrapKey { wrapping: wrapping_at, target, mode }
             }
             encode => {
                 if sensitive && tools.settings().strict_wrapping {
@@ -195,12 +202,12 @@ impl Operation for RevealWrapped {
                     Some(encode) => encode(&found.record, value, form)?,
                     None => value,
                 };
-                HsmRequest::WrapBytes { wrapping: wrapping_at, value, mode: self.mode }
+                HsmRequest::WrapBytes { wrapping: wrapping_at, value, mode }
             }
         };
         let wrapped = tools.hsm_bytes(request).await?;
         let object = if self.ends_fresh { no_longer_fresh(tools, found).await } else { found.record };
-        Ok(Wrapped { object, wrapped })
+        Ok(Wrapped { object, wrapped, iv })
     }
 }
 
@@ -264,6 +271,47 @@ fn wrapping_reference<'a>(tools: &Tools, wrapping: &'a ManagedObject) -> Result<
     tools.reference(wrapping)
 }
 
+/// The mode that the request's parameters or the key's own ask for, and the IV that is made for it (KMIP 2.1 §3.1 Key
+/// Wrapping Data: the parameters of the request, else the key's first, else NIST key wrap).
+fn wrap_mode(
+    tools: &Tools,
+    wrapping: &ManagedObject,
+    asked: Option<CryptographicParameters>,
+) -> Result<(WrapMode, Option<Vec<u8>>), Error> {
+    if let Some(mode) = key_wrap(wrapping, asked.as_ref()) {
+        return Ok((mode, None));
+    }
+    let parameters = cipher_parameters(wrapping, asked)?;
+    check_strict(tools, wrapping, &parameters)?;
+    let iv = made_iv(tools, wrapping.value.as_ref().and_then(|value| value.key), &parameters, None)?;
+    Ok((WrapMode::Cipher { parameters: Box::new(parameters), iv: iv.clone() }, iv))
+}
+
+/// The modes that wrap keys and nothing else.
+fn key_wrap(wrapping: &ManagedObject, asked: Option<&CryptographicParameters>) -> Option<WrapMode> {
+    let stored = match wrapping.attributes.value(&AttributeKind::CryptographicParameters) {
+        Some(AttributeValue::CryptographicParameters(stored)) => stored.block_cipher_mode,
+        _ => None,
+    };
+    match asked.and_then(|asked| asked.block_cipher_mode).or(stored) {
+        Some(BlockCipherMode::AES_KEY_WRAP_PADDING) => Some(WrapMode::AesKeyWrapPadding),
+        Some(BlockCipherMode::NIST_KEY_WRAP) => Some(WrapMode::AesKeyWrap),
+        None if wrapping.object_type == ObjectType::SymmetricKey => Some(WrapMode::AesKeyWrap),
+        _ => None,
+    }
+}
+
+/// With `kmip.wrapping = "strict"` keys are wrapped by modes that show when something was changed (PKCS#11 contract §9).
+fn check_strict(tools: &Tools, wrapping: &ManagedObject, parameters: &CryptographicParameters) -> Result<(), Error> {
+    if tools.settings().strict_wrapping
+        && wrapping.object_type == ObjectType::SymmetricKey
+        && !is_authenticated(parameters)
+    {
+        return Err(Error::new(ErrorKind::UnsupportedParameters, "keys are wrapped by authenticated modes only"));
+    }
+    Ok(())
+}
+
 /// Whether this server made the value: only then does it say itself which generator made it.
 fn made_here(object: &ManagedObject) -> bool {
     matches!(
@@ -294,7 +342,9 @@ pub struct Unwrap {
     /// What was wrapped.
     pub blob: Vec<u8>,
     /// How.
-    pub mode: WrapMode,
+    pub parameters: Option<CryptographicParameters>,
+    /// The IV or nonce that came with it.
+    pub iv: Option<Vec<u8>>,
 }
 
 impl Operation for Unwrap {
@@ -302,11 +352,17 @@ impl Operation for Unwrap {
     type Output = SecretValue;
 
     fn target(&self) -> Target {
-        Target::Object(self.wrapping_key)
+        Target::Linked(self.wrapping_key, &[link::PRIVATE_KEY])
     }
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<SecretValue, Error> {
-        let wrapping = on.into_object()?.record;
+        // What was wrapped under a public key opens under its private one, whichever of them is named.
+        let mut found = on.into_inner().objects.into_iter().map(|found| found.record);
+        let named = found.next().ok_or_else(Error::not_found)?;
+        let wrapping = match named.object_type {
+            ObjectType::PublicKey => found.next().ok_or_else(Error::not_found)?,
+            _ => named,
+        };
         // Unwrapping belongs to the side of a key's life that deactivation does not end.
         let mask = if tools.settings().strict_wrapping || wrapping.usage().contains(UsageMask::UNWRAP) {
             UsageMask::UNWRAP
@@ -315,6 +371,17 @@ impl Operation for Unwrap {
         };
         let types = [ObjectType::SymmetricKey, ObjectType::PrivateKey];
         let key = usage::usable(tools, &wrapping, &types, Side::Process, mask)?.clone();
-        tools.hsm_value(HsmRequest::UnwrapBytes { wrapping: key, blob: self.blob, mode: self.mode }).await
+        let mode = match key_wrap(&wrapping, self.parameters.as_ref()) {
+            Some(mode) => mode,
+            None => {
+                let parameters = cipher_parameters(&wrapping, self.parameters)?;
+                check_strict(tools, &wrapping, &parameters)?;
+                if self.iv.is_none() && iv_bytes(key.key, &parameters).is_some() {
+                    return Err(Error::new(ErrorKind::IvMissing, "the mode needs an IV"));
+                }
+                WrapMode::Cipher { parameters: Box::new(parameters), iv: self.iv }
+            }
+        };
+        tools.hsm_value(HsmRequest::UnwrapBytes { wrapping: key, blob: self.blob, mode }).await
     }
 }

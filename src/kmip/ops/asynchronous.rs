@@ -9,7 +9,8 @@ use crate::kmip::{batch::Exchange, error::Refusal};
 
 pub(in crate::kmip) async fn poll(on: &mut Exchange<'_>, request: PollRequest) -> Result<PollResponse, Refusal> {
     let value = request.asynchronous_correlation_value;
-    let answer = on.service.pending.poll(on.principal(), &value, on.version).await?;
+    let fits = |answer: &_| on.fits_answer(answer);
+    let answer = on.service.pending.poll(on.principal(), &value, on.version, fits).await?;
     on.answer_with(answer);
     Ok(PollResponse::default())
 }

@@ -1,37 +1,48 @@
 //! Get: a value, plain or wrapped under another key.
 
 use kmip_codec::{
-    attribute as wire_attributes,
-    object::{KeyMaterial, KeyValue, KeyWrappingData, KeyWrappingSpecification, ManagedObject as WireObject},
+    object::KeyWrappingSpecification,
     payload::{GetRequest, GetResponse},
-    secret::SecretBytes,
-    spec::enums::{self, BlockCipherMode, EncodingOption, KeyWrapType, ResultReason, WrappingMethod},
+    spec::enums::{self, KeyWrapType, ResultReason},
 };
 
-use super::wire;
+use super::{wire, wrap};
 use crate::{
-    domain::{ManagedObject, ObjectType, Origin, UniqueIdentifier, algorithm::KeyFormatType as F},
+    domain::{ManagedObject, Origin, UniqueIdentifier, algorithm::KeyFormatType as F},
     engine::{
         Error, ErrorKind,
         ops::{
             attributes::ReadAttributes,
-            reveal::{Encode, Form, Prefer, Reveal, RevealWrapped},
+            reveal::{Prefer, Reveal},
         },
-        ports::WrapMode,
     },
-    kmip::{attributes, batch::Exchange, error::Refusal, values},
+    kmip::{batch::Exchange, error::Refusal, values},
 };
 
 pub(in crate::kmip) async fn get(on: &mut Exchange<'_>, request: GetRequest) -> Result<GetResponse, Refusal> {
     let object = on.object(request.unique_identifier.as_ref())?;
+    fits(on, object).await?;
     match form(on, object, &request).await? {
         As::Plain(wanted, prefer) => plain(on, object, wanted, prefer).await,
         form => {
-            let value = wrapped(on, object, form, true).await?;
+            let value = wrap::wrapped(on, object, form, true).await?;
             let value = value.ok_or_else(|| on.refusal(&Error::new(ErrorKind::Internal, "nothing was wrapped")))?;
             Ok(GetResponse { object_type: value.object_type(), unique_identifier: wire(object), object: value })
         }
     }
+}
+
+/// Refuses to read a value that cannot fit into the answer, before the read is counted or ends *Fresh*. The length of a key
+/// says how many bytes its material has at least; RSA keys have more.
+pub(super) async fn fits(on: &Exchange<'_>, object: UniqueIdentifier) -> Result<(), Refusal> {
+    if on.room.is_none() {
+        return Ok(());
+    }
+    let known = on.run(ReadAttributes { object, digest: false }).await?.object;
+    let bits = known.length_bits().and_then(|bits| usize::try_from(bits).ok()).unwrap_or(0);
+    // Object type, identifier and the object's structure; of a key its block, format, value and material.
+    let frame = 16 + 48 + 8 + if known.object_type.has_key_block() { 8 + 16 + 8 + 8 } else { 0 };
+    on.fits(frame + bits / 8)
 }
 
 /// How a value is given out.
@@ -136,103 +147,6 @@ async fn without_value(on: &Exchange<'_>, object: UniqueIdentifier, error: &Erro
     })
 }
 
-fn prefer(object: &ManagedObject, wanted: F) -> Prefer {
+pub(super) fn prefer(object: &ManagedObject, wanted: F) -> Prefer {
     if object.format == Some(wanted) { Prefer::AsGiven } else { Prefer::Canonical }
-}
-
-/// The object wrapped under another key, or nothing where the form asks for no wrapping. `ends_fresh` is false for reads
-/// that change nothing.
-pub(super) async fn wrapped(
-    on: &Exchange<'_>,
-    object: UniqueIdentifier,
-    form: As,
-    ends_fresh: bool,
-) -> Result<Option<WireObject>, Refusal> {
-    let As::Wrapped(wanted, specification) = form else { return Ok(None) };
-    let specification = *specification;
-    let refuse = |reason, text: &'static str| Refusal::new(reason, text);
-    if specification.wrapping_method != WrappingMethod::ENCRYPT || specification.mac_signature_key_information.is_some()
-    {
-        return Err(refuse(ResultReason::FEATURE_NOT_SUPPORTED, "keys are wrapped by encryption only"));
-    }
-    let information = specification
-        .encryption_key_information
-        .ok_or_else(|| refuse(ResultReason::INVALID_MESSAGE, "the wrapping key is not named"))?;
-    let wrapping_key = on.object(Some(&information.unique_identifier)).map_err(|_not_ours| missing_wrapping_key(on))?;
-    let mode = wrap_mode(information.cryptographic_parameters.as_ref()).map_err(|error| on.refusal(&error))?;
-    let bare = specification.encoding_option == Some(EncodingOption::NO_ENCODING);
-    if bare && !specification.attribute_names.is_empty() {
-        let error = Error::new(ErrorKind::WrappingEncoding, "attributes travel in an encoded key value only");
-        return Err(on.refusal(&error));
-    }
-    let set = on.run(ReadAttributes { object, digest: false }).await?;
-    if !set.object.object_type.has_key_block() {
-        let error = Error::new(ErrorKind::WrongObjectType, "objects without a key block are not wrapped");
-        return Err(on.refusal(&error));
-    }
-    let format = wanted.unwrap_or_else(|| values::default_format(&set.object));
-    let inside: Vec<_> = set
-        .attributes
-        .iter()
-        .filter(|attribute| {
-            let name = attributes::wire_kind(&attribute.kind).name(on.version);
-            specification.attribute_names.iter().any(|wanted| Some(wanted) == name.as_ref())
-        })
-        .cloned()
-        .collect();
-    let version = on.version;
-    let raw = bare && set.object.object_type == ObjectType::SymmetricKey && format == F::RAW;
-    let encode: Option<Encode> = (!raw).then(|| -> Encode {
-        Box::new(move |object: &ManagedObject, value, form: Form| {
-            let material = values::material(object, &value, form, format, version)?;
-            if bare {
-                match material {
-                    KeyMaterial::Bytes(bytes) => Ok(values::secret(bytes)),
-                    _ => Err(Error::new(
-                        ErrorKind::WrappingEncoding,
-                        "a transparent key is wrapped in its encoding only",
-                    )),
-                }
-            } else {
-                values::encoded_for_wrapping(material, attributes::for_client(&inside, version), version)
-            }
-        })
-    });
-    let operation =
-        RevealWrapped { object, wrapping_key, mode, prefer: prefer(&set.object, format), encode, ends_fresh };
-    let wrapped = match on.execute(operation).await {
-        Ok(wrapped) => wrapped,
-        Err(error) if error.kind == ErrorKind::NotFound => return Err(missing_wrapping_key(on)),
-        Err(error) => return Err(on.refusal(&error)),
-    };
-    let data = KeyWrappingData {
-        wrapping_method: WrappingMethod::ENCRYPT,
-        encryption_key_information: Some(kmip_codec::object::EncryptionKeyInformation {
-            unique_identifier: wire(wrapping_key),
-            cryptographic_parameters: information.cryptographic_parameters,
-        }),
-        mac_signature_key_information: None,
-        mac_signature: None,
-        iv_counter_nonce: None,
-        encoding_option: specification.encoding_option,
-    };
-    let bytes = SecretBytes::from(wrapped.wrapped);
-    let mut block = values::plain_block(&wrapped.object, format, None, version);
-    // Wrapped material is a byte string in the place of the key value, with and without its encoding (TC-141).
-    block.key_value = Some(KeyValue::Wrapped(bytes));
-    block.key_wrapping_data = Some(data);
-    values::block_object(&wrapped.object, block).map(Some).map_err(|error| on.refusal(&error))
-}
-
-/// The mode that wrapping parameters name; the one of RFC 3394 when they name none.
-pub(super) fn wrap_mode(parameters: Option<&wire_attributes::CryptographicParameters>) -> Result<WrapMode, Error> {
-    match parameters.and_then(|it| it.block_cipher_mode) {
-        None | Some(BlockCipherMode::NIST_KEY_WRAP) => Ok(WrapMode::AesKeyWrap),
-        Some(BlockCipherMode::AES_KEY_WRAP_PADDING) => Ok(WrapMode::AesKeyWrapPadding),
-        Some(_) => Err(Error::new(ErrorKind::UnsupportedParameters, "keys are wrapped by NIST or AES key wrap")),
-    }
-}
-
-fn missing_wrapping_key(on: &Exchange<'_>) -> Refusal {
-    on.refusal(&Error::new(ErrorKind::WrappingKeyMissing, "the wrapping key does not exist"))
 }

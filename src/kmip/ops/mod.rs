@@ -19,6 +19,7 @@ pub(super) mod session;
 pub(super) mod split;
 pub(super) mod standing;
 pub(super) mod transfer;
+pub(super) mod wrap;
 
 use kmip_codec::UniqueIdentifier as WireId;
 

@@ -3,16 +3,13 @@
 use kmip_codec::{
     object::ManagedObject as WireObject,
     payload::{RegisterRequest, RegisterResponse},
-    spec::enums::{Operation, ResultReason, WrappingMethod},
+    spec::enums::{Operation, ResultReason},
 };
 
-use super::{create::algorithm_and_length, wire};
+use super::{create::algorithm_and_length, wire, wrap};
 use crate::{
-    domain::{Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, ObjectType, Origin, SecretValue},
-    engine::{
-        Error, ErrorKind,
-        ops::{register::Register, reveal::Unwrap},
-    },
+    domain::{Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, ObjectType, Origin},
+    engine::{ErrorKind, ops::register::Register},
     kmip::{attributes, batch::Exchange, error::Refusal, values},
 };
 
@@ -92,15 +89,20 @@ async fn taken_apart(
     algorithm: Option<CryptographicAlgorithm>,
     bits: Option<u32>,
 ) -> Result<values::Incoming, Refusal> {
+    wrap::verified(on, &mut object).await?;
     let Some(wrapped) = values::take_wrapping(&mut object)? else {
         return values::incoming(object, on.version, algorithm, bits);
     };
-    match unwrapped(on, &wrapped).await {
+    match wrap::unwrapped(on, &wrapped).await {
         Ok(value) => {
             values::put_unwrapped(&mut object, &wrapped, value, on.version)?;
             let mut incoming = values::incoming(object, on.version, algorithm, bits)?;
             values::hold_wrapped(&mut incoming, wrapped, on.version)?;
             Ok(incoming)
+        }
+        // What was changed on its way is not taken in.
+        Err(error) if error.kind == ErrorKind::Cryptographic && wrapped.data.mac_signature.is_some() => {
+            Err(on.refusal(&error))
         }
         Err(error) => {
             tracing::debug!(%error, "a wrapped value is held as it came");
@@ -109,15 +111,4 @@ async fn taken_apart(
             Ok(incoming)
         }
     }
-}
-
-async fn unwrapped(on: &Exchange<'_>, wrapped: &values::WrappedValue) -> Result<SecretValue, Error> {
-    let unsupported = || Error::new(ErrorKind::UnsupportedFeature, "this wrapping is not undone here");
-    if wrapped.data.wrapping_method != WrappingMethod::ENCRYPT {
-        return Err(unsupported());
-    }
-    let information = wrapped.data.encryption_key_information.as_ref().ok_or_else(unsupported)?;
-    let mode = super::get::wrap_mode(information.cryptographic_parameters.as_ref())?;
-    let wrapping_key = on.object(Some(&information.unique_identifier)).map_err(|_not_ours| Error::not_found())?;
-    on.execute(Unwrap { wrapping_key, blob: wrapped.blob.clone(), mode }).await
 }

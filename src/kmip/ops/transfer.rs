@@ -6,7 +6,7 @@ use kmip_codec::{
     spec::enums::{self, KeyWrapType, Operation, ResultReason},
 };
 
-use super::{get, register, wire};
+use super::{get, register, wire, wrap};
 use crate::{
     domain::{AttributeKind, AttributeValue, ObjectType},
     engine::{
@@ -18,6 +18,7 @@ use crate::{
 
 pub(in crate::kmip) async fn export(on: &mut Exchange<'_>, request: ExportRequest) -> Result<ExportResponse, Refusal> {
     let object = on.object(request.unique_identifier.as_ref())?;
+    get::fits(on, object).await?;
     let ask = GetRequest {
         unique_identifier: request.unique_identifier,
         key_format_type: request.key_format_type,
@@ -33,7 +34,7 @@ pub(in crate::kmip) async fn export(on: &mut Exchange<'_>, request: ExportReques
             values::outgoing(&exported.object, value, of, form.format(), on.version)
                 .map_err(|error| on.refusal(&error))?,
         ),
-        (None, form) if exported.object.value.is_some() => get::wrapped(on, object, form, false).await?,
+        (None, form) if exported.object.value.is_some() => wrap::wrapped(on, object, form, false).await?,
         (None, _) => None,
     };
     Ok(ExportResponse {
