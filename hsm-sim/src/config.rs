@@ -41,6 +41,9 @@ pub struct Config {
     pub kdf_cost: KdfCost,
     /// What usage attributes are when a template does not name them.
     pub usage_defaults: UsageDefaults,
+    /// Whether what is old is offered: P-192, RSA keys of 1024 bits, Diffie-Hellman over primes, CBC-MAC. Unset, it is for
+    /// callers with permissive usage defaults, unless a model is imitated.
+    pub legacy: Option<bool>,
     /// Uninitialised tokens kept beside the initialised ones.
     pub spare_slots: u32,
     /// The newest interface shown.
@@ -249,6 +252,7 @@ impl Default for Config {
             durability: Durability::default(),
             kdf_cost: KdfCost::default(),
             usage_defaults: UsageDefaults::default(),
+            legacy: None,
             spare_slots: 1,
             interface_max: InterfaceMax::default(),
             min_pin: 4,

@@ -282,12 +282,35 @@ fn ec_keys_sign_and_survive_every_form() {
     assert_eq!(error, CryptoError::CurveNotSupported);
 }
 
+/// 112233445566778899 times the base point, one of the multiples that NIST gives as examples.
+#[test]
+fn p192_is_the_curve_of_that_name() {
+    let hex = |text: &str| -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    };
+    let mut scalar = vec![0; 16];
+    scalar.extend_from_slice(&112_233_445_566_778_899_u64.to_be_bytes());
+    let key = Key::from_curve_private(Curve::P192, &scalar).unwrap();
+    let Key::EcPublic(public) = key.public().unwrap() else { panic!("a public key") };
+    let point = "0481e6e0f14c9302c8a8dca8a038b73165e9687d0490cd9f85f58067119eed8579388c4281dc645a27db7764750e812477";
+    assert_eq!(public.point().unwrap(), hex(point));
+    assert_eq!(Curve::from_ec_params(&hex("06082a8648ce3d030101")), Ok(Curve::P192));
+    let other = crypto::generate_key_pair(CKM_EC_KEY_PAIR_GEN, &PairParams::Curve(Curve::P192)).unwrap();
+    let agree = |own: &Key, peer: &Key| {
+        let Key::EcPublic(peer) = peer.public().unwrap() else { panic!("a public key") };
+        let params = Params::Ecdh { kdf: crypto::EcKdf::Null, public: peer.point().unwrap(), shared: Vec::new() };
+        crypto::derive(CKM_ECDH1_DERIVE, &params, own, Some(16)).unwrap()
+    };
+    assert_eq!(agree(&key, &other), agree(&other, &key));
+}
+
 #[test]
 fn the_forms_of_ed25519_do_not_verify_each_other() {
     let params = PairParams::Curve(Curve::Ed25519);
     let key = crypto::generate_key_pair(CKM_EC_EDWARDS_KEY_PAIR_GEN, &params).unwrap();
     let forms = [
         Params::None,
+        Params::Eddsa { prehash: false, context: Vec::new() },
         Params::Eddsa { prehash: false, context: b"one".to_vec() },
         Params::Eddsa { prehash: false, context: b"two".to_vec() },
         Params::Eddsa { prehash: true, context: Vec::new() },
@@ -301,8 +324,8 @@ fn the_forms_of_ed25519_do_not_verify_each_other() {
             assert_eq!(verified.is_ok(), form == other);
         }
     }
-    for refused in [(false, Vec::new()), (false, vec![0; 256]), (true, vec![0; 256])] {
-        let params = Params::Eddsa { prehash: refused.0, context: refused.1 };
+    for prehash in [false, true] {
+        let params = Params::Eddsa { prehash, context: vec![0; 256] };
         assert_eq!(sign(CKM_EDDSA, &params, &key, b"x").unwrap_err(), CryptoError::MechanismParamInvalid);
     }
     assert_eq!(Key::from_pkcs8(&key.to_pkcs8().unwrap()).unwrap().to_spki().unwrap(), key.to_spki().unwrap());

@@ -298,6 +298,44 @@ fn parameters_that_do_not_belong_are_refused() {
     assert_eq!(error, CryptoError::WrappedKeyInvalid);
 }
 
+/// The last block of CBC in SP 800-38A F.2.1, whose IV goes into the first block here.
+#[test]
+fn cbc_mac_is_the_end_of_cbc() {
+    let mut data = hex(PLAIN);
+    for (byte, iv) in data.iter_mut().zip(0_u8..16) {
+        *byte ^= iv;
+    }
+    let key = secret(KEYS[0]);
+    let whole = hex("3ff1caa1681fac09120eca307586e1a7");
+    let mac = |mechanism, params: &Params, data: &[u8], size: usize| {
+        let mut signer = crypto::signer(mechanism, params, &key).unwrap();
+        data.chunks(size).for_each(|part| signer.update(part).unwrap());
+        let mut made = vec![0; signer.signature_bytes()];
+        signer.finish(&mut made).unwrap();
+        made
+    };
+    for size in [1, 7, 16, 33, 64] {
+        assert_eq!(mac(CKM_AES_MAC, &Params::None, &data, size), whole[..8]);
+        assert_eq!(mac(CKM_AES_MAC_GENERAL, &Params::MacLength(16), &data, size), whole);
+    }
+    // What is missing of the last block is zeros; of nothing at all, a block of them is left.
+    let mut filled = data.clone();
+    filled.truncate(21);
+    let short = mac(CKM_AES_MAC, &Params::None, &filled, 5);
+    filled.resize(32, 0);
+    assert_eq!(short, mac(CKM_AES_MAC, &Params::None, &filled, 32));
+    assert_eq!(mac(CKM_AES_MAC, &Params::None, &[], 1), mac(CKM_AES_MAC, &Params::None, &[0; 16], 16));
+    let mut verifier = crypto::verifier(CKM_AES_MAC, &Params::None, &key).unwrap();
+    verifier.update(&data).unwrap();
+    assert_eq!(verifier.finish(&whole[..8]), Ok(()));
+    let mut verifier = crypto::verifier(CKM_AES_MAC, &Params::None, &key).unwrap();
+    assert_eq!(verifier.finish(&whole), Err(CryptoError::SignatureLenRange));
+    for params in [Params::MacLength(0), Params::MacLength(17)] {
+        let error = crypto::signer(CKM_AES_MAC_GENERAL, &params, &key).err();
+        assert_eq!(error, Some(CryptoError::MechanismParamInvalid));
+    }
+}
+
 #[test]
 fn keys_of_another_size_or_type_are_refused() {
     let cbc = Params::Iv(vec![0; 16]);

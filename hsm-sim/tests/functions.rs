@@ -349,7 +349,7 @@ fn a_signature_gives_back_what_was_signed() {
 
 #[test]
 fn derived_keys_follow_their_base_key() {
-    let raw = Raw::new();
+    let raw = Raw::with_config("profile = \"softhsm\"\nusage_defaults = \"strict\"");
     let base = raw.key();
     let mut data = [1; 16];
     let mut string = CK_KEY_DERIVATION_STRING_DATA { pData: data.as_mut_ptr(), ulLen: 16 };
@@ -376,6 +376,109 @@ fn derived_keys_follow_their_base_key() {
     let mut made = 0;
     let rv = call!(raw, C_DeriveKey(raw.session, &raw mut other, base, ptr::null_mut(), 0, &raw mut made));
     assert_eq!(rv, CKR_KEY_HANDLE_INVALID);
+}
+
+#[test]
+fn a_ciphers_key_is_for_its_cipher() {
+    let raw = Raw::new();
+    let base = raw.key();
+    let mut data = [1; 16];
+    let mut string = CK_KEY_DERIVATION_STRING_DATA { pData: data.as_mut_ptr(), ulLen: 16 };
+    for number in [CKM_XOR_BASE_AND_DATA, CKM_CONCATENATE_BASE_AND_DATA, CKM_CONCATENATE_DATA_AND_BASE] {
+        let (mut mix, mut made) = (mechanism_of(number, &mut string), 0);
+        let rv = call!(raw, C_DeriveKey(raw.session, &raw mut mix, base, ptr::null_mut(), 0, &raw mut made));
+        assert_eq!(rv, CKR_KEY_TYPE_INCONSISTENT, "{number:#x}");
+    }
+    let secret = raw.create(
+        &mut [(CKA_CLASS, CKO_SECRET_KEY), (CKA_KEY_TYPE, CKK_GENERIC_SECRET)],
+        &[CKA_DERIVE],
+        &mut [(CKA_VALUE, vec![3; 16])],
+    );
+    let (mut mix, mut made) = (mechanism_of(CKM_XOR_BASE_AND_DATA, &mut string), 0);
+    assert_eq!(call!(raw, C_DeriveKey(raw.session, &raw mut mix, secret, ptr::null_mut(), 0, &raw mut made)), CKR_OK);
+}
+
+#[test]
+fn a_cancellation_ends_what_it_names() {
+    for (lines, of_nothing) in [("", CKR_OPERATION_ACTIVE), ("usage_defaults = \"permissive\"", CKR_OK)] {
+        let raw = Raw::with_config(lines);
+        let mut sha256 = mechanism(CKM_SHA256, &mut []);
+        let mut begin = || call!(raw, C_DigestInit(raw.session, &raw mut sha256));
+        assert_eq!((begin(), begin()), (CKR_OK, CKR_OPERATION_ACTIVE));
+        assert_eq!(call!(raw, C_SessionCancel(raw.session, CKF_ENCRYPT)), CKR_OK);
+        assert_eq!(begin(), CKR_OPERATION_ACTIVE);
+        assert_eq!(call!(raw, C_SessionCancel(raw.session, 0)), CKR_OK);
+        assert_eq!(begin(), of_nothing, "{lines}");
+        assert_eq!(call!(raw, C_SessionCancel(raw.session, CKF_DIGEST)), CKR_OK);
+        assert_eq!(begin(), CKR_OK);
+    }
+}
+
+#[test]
+fn diffie_hellman_is_for_callers_of_what_is_old() {
+    let strict = Raw::new();
+    let mut bits = 1024_u64;
+    let mut size = [attribute(CKA_PRIME_BITS, &mut bits)];
+    let mut made = 0;
+    let mut generate = mechanism(CKM_DH_PKCS_PARAMETER_GEN, &mut []);
+    let rv = call!(strict, C_GenerateKey(strict.session, &raw mut generate, size.as_mut_ptr(), 1, &raw mut made));
+    assert_eq!(rv, CKR_MECHANISM_INVALID);
+    drop(strict);
+
+    let raw = Raw::with_config("legacy = true");
+    let rv = call!(raw, C_GenerateKey(raw.session, &raw mut generate, size.as_mut_ptr(), 1, &raw mut made));
+    assert_eq!(rv, CKR_OK);
+    let read = |object, kind| {
+        let mut value = vec![0_u8; 1024];
+        let mut wanted = CK_ATTRIBUTE { type_: kind, pValue: value.as_mut_ptr().cast(), ulValueLen: 1024 };
+        assert_eq!(call!(raw, C_GetAttributeValue(raw.session, object, &raw mut wanted, 1)), CKR_OK, "{kind:#x}");
+        value.truncate(usize::try_from(wanted.ulValueLen).unwrap());
+        value
+    };
+    let (mut prime, mut base) = (read(made, CKA_PRIME), read(made, CKA_BASE));
+    assert_eq!((prime.len(), base.as_slice(), read(made, CKA_LOCAL)), (128, &[2][..], vec![CK_TRUE]));
+    let mut pair = || {
+        let mut group = [(CKA_PRIME, &mut prime), (CKA_BASE, &mut base)].map(|(kind, value)| CK_ATTRIBUTE {
+            type_: kind,
+            pValue: value.as_mut_ptr().cast(),
+            ulValueLen: value.len() as CK_ULONG,
+        });
+        let mut yes = CK_TRUE;
+        let mut usage = attribute(CKA_DERIVE, &mut yes);
+        let (mut public, mut private) = (0, 0);
+        let mut generate = mechanism(CKM_DH_PKCS_KEY_PAIR_GEN, &mut []);
+        let rv = call!(
+            raw,
+            C_GenerateKeyPair(
+                raw.session,
+                &raw mut generate,
+                group.as_mut_ptr(),
+                2,
+                &raw mut usage,
+                1,
+                &raw mut public,
+                &raw mut private,
+            )
+        );
+        assert_eq!(rv, CKR_OK);
+        (read(public, CKA_VALUE), private)
+    };
+    let ((mut one_public, one), (mut other_public, other)) = (pair(), pair());
+    let derive = |private, public: &mut [u8]| {
+        let (mut aes, mut length) = (CKK_AES, 32_u64);
+        let mut template = [attribute(CKA_KEY_TYPE, &mut aes), attribute(CKA_VALUE_LEN, &mut length)];
+        let mut agree = mechanism(CKM_DH_PKCS_DERIVE, public);
+        let mut key = 0;
+        let at = template.as_mut_ptr();
+        (call!(raw, C_DeriveKey(raw.session, &raw mut agree, private, at, 2, &raw mut key)), key)
+    };
+    let (ours, theirs) = (derive(one, &mut other_public), derive(other, &mut one_public));
+    assert_eq!((ours.0, theirs.0), (CKR_OK, CKR_OK));
+    assert_eq!(read(ours.1, CKA_CHECK_VALUE), read(theirs.1, CKA_CHECK_VALUE));
+    assert_eq!(derive(one, &mut [1]).0, CKR_PUBLIC_KEY_INVALID);
+    assert_eq!(derive(one, &mut [0; 129]).0, CKR_MECHANISM_PARAM_INVALID);
+    assert_eq!(derive(ours.1, &mut other_public).0, CKR_KEY_TYPE_INCONSISTENT);
+    assert_eq!(read(one, CKA_PUBLIC_KEY_INFO)[..2], [0x30, 0x82]);
 }
 
 #[test]

@@ -104,9 +104,9 @@ pub(super) unsafe extern "C" fn C_GetInfo(info: *mut CK_INFO) -> CK_RV {
         };
         let value = CK_INFO {
             cryptokiVersion: CK_VERSION { major, minor },
-            manufacturerID: pointer::padded(super::slot::MANUFACTURER),
+            manufacturerID: pointer::padded(library.config.model().names.library),
             flags: 0,
-            libraryDescription: pointer::padded("hsm-sim: a simulated HSM"),
+            libraryDescription: pointer::padded(library.config.model().names.description),
             libraryVersion: super::slot::VERSION,
         };
         // SAFETY: as the caller promises.

@@ -222,6 +222,8 @@ unsafe fn params(kind: ParamKind, block: &Block) -> Result<Params> {
             // SAFETY: as above.
             Params::Data(unsafe { field(data.pData, data.ulLen) }?)
         }
+        // SAFETY: as above.
+        ParamKind::Bytes => Params::Data(unsafe { block.bytes() }?),
         ParamKind::IvData(8) => {
             // SAFETY: as above.
             let data = unsafe { block.structure::<CK_DES_CBC_ENCRYPT_DATA_PARAMS>() }?;

@@ -31,11 +31,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cryptoki_sys::*;
 
-use crate::core::{
-    library::Library,
-    names::Function,
-    rv::{Result, Rv},
-    session::Session,
+use crate::{
+    core::{
+        library::Library,
+        names::Function,
+        rv::{Result, Rv},
+        session::Session,
+    },
+    crypto,
 };
 
 /// What an entry point knows of its call before it looks at anything else.
@@ -111,8 +114,12 @@ fn entry_call(
     session: CK_SESSION_HANDLE,
     work: impl FnOnce(&'static Library, &Session) -> Result<()>,
 ) -> CK_RV {
+    let mechanism = entry.mechanism;
     call(entry, |library| {
         let session = library.session(session)?;
+        if mechanism.and_then(crypto::mechanism).is_some_and(|info| info.is_legacy) && !library.config.is_legacy() {
+            return Err(Rv(CKR_MECHANISM_INVALID));
+        }
         work(library, &session)
     })
 }

@@ -16,8 +16,6 @@ use crate::{
     store::{PinState, Role, TokenMeta},
 };
 
-/// Who made it: not a hardware vendor.
-pub(super) const MANUFACTURER: &str = "hsm-sim";
 /// The module's version, numbered after the standard it follows: some programs take a lower one for an old SoftHSM.
 pub(super) const VERSION: CK_VERSION = CK_VERSION { major: 3, minor: 2 };
 
@@ -50,7 +48,7 @@ pub(super) unsafe extern "C" fn C_GetSlotInfo(slot: CK_SLOT_ID, info: *mut CK_SL
         let removable = if library.has_removable_tokens() { CKF_REMOVABLE_DEVICE } else { 0 };
         let value = CK_SLOT_INFO {
             slotDescription: pointer::padded("hsm-sim simulated slot"),
-            manufacturerID: pointer::padded(MANUFACTURER),
+            manufacturerID: pointer::padded(library.config.model().names.device),
             flags: removable | if is_present { CKF_TOKEN_PRESENT } else { 0 },
             hardwareVersion: VERSION,
             firmwareVersion: VERSION,
@@ -72,8 +70,8 @@ pub(super) unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_T
         let limits = &library.config.limits;
         let mut value = CK_TOKEN_INFO {
             label: pointer::padded(&meta.label),
-            manufacturerID: pointer::padded(MANUFACTURER),
-            model: pointer::padded(library.config.profile.name()),
+            manufacturerID: pointer::padded(library.config.model().names.device),
+            model: pointer::padded(library.config.profile.token_model()),
             serialNumber: pointer::padded(token.store.serial()),
             flags: token_flags(&meta) | pad_flag(library),
             // Zero is CK_EFFECTIVELY_INFINITE, and no limit in the options.
@@ -160,8 +158,7 @@ pub(super) unsafe extern "C" fn C_GetMechanismInfo(
         if flags == 0 {
             return Err(Rv(CKR_MECHANISM_INVALID));
         }
-        let is_old = mechanism == CKM_RSA_PKCS_KEY_PAIR_GEN && library.config.is_permissive();
-        let min = if is_old { 1024 } else { known.min };
+        let min = library.config.size_min(known);
         let value = CK_MECHANISM_INFO { ulMinKeySize: min, ulMaxKeySize: known.max, flags };
         // SAFETY: as the caller promises.
         unsafe { pointer::put(info, value) }

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use cryptoki_sys::*;
 
 use super::{attributes::Attributes, object::Object};
-use crate::crypto;
+use crate::{config::Config, crypto};
 
 /// Set in the handles of these objects, below the bit of session objects.
 pub(crate) const BUILTIN_OBJECT: u64 = 1 << 61;
@@ -43,11 +43,15 @@ pub(super) fn object(handle: CK_OBJECT_HANDLE) -> Option<Arc<Object>> {
 }
 
 /// The handles that a search may find.
-pub(super) fn handles(template: &Attributes) -> Vec<CK_OBJECT_HANDLE> {
-    match template.ulong(CKA_CLASS) {
-        Some(CKO_PROFILE | CKO_MECHANISM) => {
-            (0..OBJECTS.len() as CK_OBJECT_HANDLE).map(|place| place | BUILTIN_OBJECT).collect()
-        }
-        _ => Vec::new(),
+pub(super) fn handles(template: &Attributes, config: &Config) -> Vec<CK_OBJECT_HANDLE> {
+    if !matches!(template.ulong(CKA_CLASS), Some(CKO_PROFILE | CKO_MECHANISM)) {
+        return Vec::new();
     }
+    // A mechanism that is not listed has no object either.
+    let is_there = |object: &Object| match object.attributes.ulong(CKA_MECHANISM_TYPE) {
+        Some(number) => crypto::mechanism(number).is_some_and(|info| config.flags(info) != 0),
+        None => true,
+    };
+    let places = (0..).zip(OBJECTS.iter()).filter(|(_, object)| is_there(object));
+    places.map(|(place, _): (CK_OBJECT_HANDLE, _)| place | BUILTIN_OBJECT).collect()
 }

@@ -137,7 +137,7 @@ const fn usages(class: CK_OBJECT_CLASS, key_type: CK_KEY_TYPE) -> &'static [CK_A
         (CKO_PRIVATE_KEY, CKK_ML_KEM) => &[CKA_DECAPSULATE],
         (CKO_PRIVATE_KEY, CKK_EC) => &[CKA_SIGN, CKA_DERIVE],
         (CKO_PRIVATE_KEY, CKK_EC_EDWARDS) => &[CKA_SIGN],
-        (CKO_PRIVATE_KEY, CKK_EC_MONTGOMERY) => &[CKA_DERIVE],
+        (CKO_PRIVATE_KEY, CKK_EC_MONTGOMERY | CKK_DH) => &[CKA_DERIVE],
         _ => &[],
     }
 }
@@ -218,7 +218,12 @@ fn with_bare_point(object: Object) -> Result<Object> {
 /// The class a template names.
 pub(super) fn class(template: &Attributes) -> Result<CK_OBJECT_CLASS> {
     match template.ulong(CKA_CLASS).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))? {
-        class @ (CKO_DATA | CKO_CERTIFICATE | CKO_PUBLIC_KEY | CKO_PRIVATE_KEY | CKO_SECRET_KEY) => Ok(class),
+        class @ (CKO_DATA
+        | CKO_CERTIFICATE
+        | CKO_PUBLIC_KEY
+        | CKO_PRIVATE_KEY
+        | CKO_SECRET_KEY
+        | CKO_DOMAIN_PARAMETERS) => Ok(class),
         _ => Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)),
     }
 }
@@ -244,12 +249,13 @@ impl Session {
         self.token().config.check_import(&template)?;
         let class = class(&template)?;
         let is_key = matches!(class, CKO_PUBLIC_KEY | CKO_PRIVATE_KEY | CKO_SECRET_KEY);
+        let has_key_type = is_key || class == CKO_DOMAIN_PARAMETERS;
         let key_type =
-            if is_key { Some(template.ulong(CKA_KEY_TYPE).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?) } else { None };
+            if has_key_type { Some(template.ulong(CKA_KEY_TYPE).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?) } else { None };
         check_given(self, &template, given::CREATE, class, key_type)?;
         let mut attributes = template;
         place(self, &mut attributes, class)?;
-        if let Some(key_type) = key_type {
+        if let Some(key_type) = key_type.filter(|_| is_key) {
             key_defaults(self, &mut attributes, class, key_type, Origin::Created);
             if class == CKO_SECRET_KEY {
                 settle_secret(&mut attributes, key_type)?;
@@ -258,8 +264,13 @@ impl Session {
         if class == CKO_CERTIFICATE {
             check_certificate(&attributes)?;
         }
+        if class == CKO_DOMAIN_PARAMETERS {
+            settle_parameters(&mut attributes, key_type)?;
+        }
         let object = finish(attributes)?;
-        let Some(_) = object.key_type.filter(|_| class != CKO_SECRET_KEY) else { return add(self, object) };
+        let Some(_) = object.key_type.filter(|_| matches!(class, CKO_PUBLIC_KEY | CKO_PRIVATE_KEY)) else {
+            return add(self, object);
+        };
         // The material is checked by making the key, and kept in the standard's encodings.
         let key = object.key()?.clone();
         let mut attributes = object.attributes.clone();
@@ -344,6 +355,17 @@ fn merge(object: &Object, template: &Attributes) -> Result<Attributes> {
         attributes.set(attribute, value);
     }
     Ok(attributes)
+}
+
+/// Domain parameters are those of Diffie-Hellman (PKCS#11 3.1 §6.4.4).
+fn settle_parameters(attributes: &mut Attributes, key_type: Option<CK_KEY_TYPE>) -> Result<()> {
+    if key_type != Some(CKK_DH) {
+        return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID));
+    }
+    let group = keys::group(attributes)?;
+    keys::set_group(attributes, &group);
+    attributes.set_ulong(CKA_PRIME_BITS, group.bits().into());
+    Ok(())
 }
 
 /// Certificates are X.509 and have a value, or say where it is (PKCS#11 3.1 §4.6.3).

@@ -26,7 +26,7 @@ impl Session {
         let rows = token.store.handles(&token.query(template)?, token.is_user())?;
         let mut candidates: Vec<_> = rows.into_iter().map(|row| token.handle_of(row)).collect();
         candidates.extend(token.session_object_handles());
-        candidates.extend(builtin::handles(template));
+        candidates.extend(builtin::handles(template, &self.token().config));
         let mut found = if template.len() == 0 { candidates } else { token.matching(candidates, template)? };
         found.reverse();
         operations.search = Some(Search(found));

@@ -35,6 +35,9 @@ impl Session {
         template: Attributes,
     ) -> Result<CK_OBJECT_HANDLE> {
         let info = permit::mechanism(number, CKF_GENERATE)?;
+        if number == CKM_DH_PKCS_PARAMETER_GEN {
+            return self.generate_parameters(info, template);
+        }
         let mut attributes = template;
         let key_type = settle_kind(&mut attributes, CKO_SECRET_KEY, info)?;
         create::check_given(self, &attributes, given::GENERATE, CKO_SECRET_KEY, Some(key_type))?;
@@ -55,6 +58,19 @@ impl Session {
         };
         attributes.set(CKA_VALUE, value.as_slice());
         create::settle_secret(&mut attributes, key_type)?;
+        create::add(self, create::finish(attributes)?)
+    }
+
+    /// `C_GenerateKey` for domain parameters (PKCS#11 3.1 §6.4.5).
+    fn generate_parameters(&self, info: &MechanismInfo, template: Attributes) -> Result<CK_OBJECT_HANDLE> {
+        let mut attributes = template;
+        let key_type = settle_kind(&mut attributes, CKO_DOMAIN_PARAMETERS, info)?;
+        create::check_given(self, &attributes, given::GENERATE, CKO_DOMAIN_PARAMETERS, Some(key_type))?;
+        create::place(self, &mut attributes, CKO_DOMAIN_PARAMETERS)?;
+        let bits = attributes.ulong(CKA_PRIME_BITS).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?;
+        let bits = u32::try_from(bits).map_err(|_too_long| Rv(CKR_KEY_SIZE_RANGE))?;
+        keys::set_group(&mut attributes, &crypto::published_group(bits)?);
+        attributes.set_bool(CKA_LOCAL, true);
         create::add(self, create::finish(attributes)?)
     }
 
@@ -93,7 +109,7 @@ impl Session {
     /// Keys that were long enough once are made only for callers that ask for what is old.
     fn check_rsa_bits(&self, bits: u32) -> Result<()> {
         let is_old = bits < crypto::RSA_GENERATE_BITS_MIN;
-        if is_old && !self.token().config.is_permissive() {
+        if is_old && !self.token().config.is_legacy() {
             return Err(Rv(CKR_KEY_SIZE_RANGE));
         }
         Ok(())
@@ -114,6 +130,13 @@ fn pair_params(public: &Attributes, private: &Attributes) -> Result<PairParams> 
             return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
         }
         return Ok(PairParams::Set(keys::known_set(Some(key_type), number)?));
+    }
+    if public.ulong(CKA_KEY_TYPE) == Some(CKK_DH) {
+        let value_bits = private.ulong(CKA_VALUE_BITS).map(u32::try_from).transpose();
+        return Ok(PairParams::Dh {
+            group: keys::group(public)?,
+            value_bits: value_bits.map_err(|_too_long| Rv(CKR_ATTRIBUTE_VALUE_INVALID))?,
+        });
     }
     let name = public.get(CKA_EC_PARAMS).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?;
     if private.get(CKA_EC_PARAMS).is_some_and(|other| other != name) {

@@ -9,8 +9,8 @@ use super::{
     rv::{Result, Rv},
 };
 use crate::crypto::{
-    self, Curve, EcPublicKey, Hash, Key, LatticePrivateKey, LatticePublicKey, ParameterSet, Params, RawPublicKey,
-    RsaNumbers, RsaPrivateKey, RsaPublicKey,
+    self, Curve, DhGroup, DhPrivateKey, DhPublicKey, EcPublicKey, Hash, Key, LatticePrivateKey, LatticePublicKey,
+    ParameterSet, Params, RawPublicKey, RsaNumbers, RsaPrivateKey, RsaPublicKey,
 };
 
 /// Lengths a secret key type takes, in bytes; nothing for types this token does not have.
@@ -77,12 +77,24 @@ pub(crate) fn from_attributes(object: &Object) -> Result<Key> {
                 (_, seed) => LatticePrivateKey::new(set, value(CKA_VALUE)?, seed)?,
             })
         }
+        (CKO_PUBLIC_KEY, Some(CKK_DH)) => {
+            Key::DhPublic(DhPublicKey::new(group(&object.attributes)?, value(CKA_VALUE)?)?)
+        }
+        (CKO_PRIVATE_KEY, Some(CKK_DH)) => {
+            Key::DhPrivate(DhPrivateKey::new(group(&object.attributes)?, value(CKA_VALUE)?)?)
+        }
         (CKO_PUBLIC_KEY, Some(_)) => Key::from_curve_public(curve()?, value(CKA_EC_POINT)?)?,
         (CKO_PRIVATE_KEY, Some(_)) => Key::from_curve_private(curve()?, value(CKA_VALUE)?)?,
         _ => return Err(Rv(CKR_KEY_TYPE_INCONSISTENT)),
     };
     // A curve of another family than the key type says.
     if key.key_type() == object.key_type { Ok(key) } else { Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)) }
+}
+
+/// The group that an object, or the template of a key pair, names.
+pub(crate) fn group(attributes: &Attributes) -> Result<DhGroup> {
+    let value = |attribute| attributes.get(attribute).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE));
+    Ok(DhGroup::new(value(CKA_PRIME)?, value(CKA_BASE)?)?)
 }
 
 /// The parameter set that an object, or the template of a key pair, names.
@@ -144,6 +156,15 @@ pub(crate) fn to_attributes(key: &Key, attributes: &mut Attributes) -> Result<()
             set_curve(attributes, key.curve());
             attributes.set(CKA_VALUE, key.value().as_slice());
         }
+        Key::DhPublic(key) => {
+            set_group(attributes, key.group());
+            attributes.set(CKA_VALUE, key.value());
+        }
+        Key::DhPrivate(key) => {
+            set_group(attributes, key.public().group());
+            attributes.set(CKA_VALUE, key.value());
+            attributes.set_ulong(CKA_VALUE_BITS, key.bits().into());
+        }
         Key::LatticePublic(key) => {
             attributes.set_ulong(CKA_PARAMETER_SET, key.set().number());
             attributes.set(CKA_VALUE, key.bytes());
@@ -157,6 +178,12 @@ pub(crate) fn to_attributes(key: &Key, attributes: &mut Attributes) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Sets the attributes of a group, in minimal form.
+pub(crate) fn set_group(attributes: &mut Attributes, group: &DhGroup) {
+    attributes.set(CKA_PRIME, group.prime());
+    attributes.set(CKA_BASE, group.base());
 }
 
 fn set_public(attributes: &mut Attributes, curve: Curve, point: &[u8]) {

@@ -405,10 +405,13 @@ impl Slot<Verification> {
         Ok(())
     }
 
-    /// `C_VerifyUpdate`, `C_VerifySignatureUpdate`
+    /// `C_VerifyUpdate`, `C_VerifySignatureUpdate`. Mechanisms for one part are so for `C_Verify`; where the signature is
+    /// known from the start, the data is gathered.
     pub(crate) fn update(&mut self, data: &[u8]) -> Result<()> {
         self.step(|running| {
-            running.check_part()?;
+            if running.operation.signature.is_none() {
+                running.check_part()?;
+            }
             running.has_parts = true;
             running.operation.operation.update(data)?;
             Ok(Step::Goes(Written::Done(0)))
@@ -419,7 +422,9 @@ impl Slot<Verification> {
     /// `C_VerifyFinal`, `C_VerifySignatureFinal`
     pub(crate) fn last(&mut self, signature: Option<&[u8]>) -> Result<()> {
         self.step(|running| {
-            running.check_part()?;
+            if running.operation.signature.is_none() {
+                running.check_part()?;
+            }
             running.operation.finish(signature)
         })?;
         Ok(())

@@ -71,14 +71,15 @@ pub(crate) mod given {
 
 /// Objects that have an attribute.
 mod held {
-    pub(super) const DATA: u8 = 1;
-    pub(super) const CERT: u8 = 2;
-    pub(super) const PUBLIC: u8 = 4;
-    pub(super) const PRIVATE: u8 = 8;
-    pub(super) const SECRET: u8 = 16;
-    pub(super) const MECHANISM: u8 = 32;
-    pub(super) const PROFILE: u8 = 64;
-    pub(super) const FEATURE: u8 = 128;
+    pub(super) const DATA: u16 = 1;
+    pub(super) const CERT: u16 = 2;
+    pub(super) const PUBLIC: u16 = 4;
+    pub(super) const PRIVATE: u16 = 8;
+    pub(super) const SECRET: u16 = 16;
+    pub(super) const MECHANISM: u16 = 32;
+    pub(super) const PROFILE: u16 = 64;
+    pub(super) const FEATURE: u16 = 128;
+    pub(super) const DOMAIN: u16 = 256;
 }
 
 /// A family of key types that share attributes.
@@ -88,6 +89,7 @@ enum Family {
     Rsa,
     Ec,
     Lattice,
+    Dh,
 }
 
 /// One rule.
@@ -97,7 +99,7 @@ pub(crate) struct Rule {
     pub(crate) attribute: CK_ATTRIBUTE_TYPE,
     /// The kind of its value.
     pub(crate) kind: Kind,
-    holders: u8,
+    holders: u16,
     family: Family,
     /// Bits of [`given`].
     pub(crate) given: u8,
@@ -110,7 +112,7 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    const fn new(attribute: CK_ATTRIBUTE_TYPE, kind: Kind, holders: u8, given: u8, fallback: Fallback) -> Self {
+    const fn new(attribute: CK_ATTRIBUTE_TYPE, kind: Kind, holders: u16, given: u8, fallback: Fallback) -> Self {
         let (family, is_secret, way) = (Family::Any, false, Way::Any);
         Self { attribute, kind, holders, family, given, is_secret, way, fallback }
     }
@@ -140,31 +142,33 @@ impl Rule {
             CKO_MECHANISM => held::MECHANISM,
             CKO_PROFILE => held::PROFILE,
             CKO_HW_FEATURE => held::FEATURE,
+            CKO_DOMAIN_PARAMETERS => held::DOMAIN,
             _ => 0,
         };
         let of_family = match self.family {
             Family::Any => true,
             Family::Rsa => key_type == Some(CKK_RSA),
             Family::Ec => matches!(key_type, Some(CKK_EC | CKK_EC_EDWARDS | CKK_EC_MONTGOMERY)),
+            Family::Dh => key_type == Some(CKK_DH),
             Family::Lattice => matches!(key_type, Some(CKK_ML_KEM | CKK_ML_DSA)),
         };
         self.holders & holder != 0 && of_family
     }
 }
 
-const fn rules() -> [Rule; 95] {
+const fn rules() -> [Rule; 105] {
     use Fallback::*;
     use Kind::*;
     use given::{COPY, CREATE, DERIVE, GENERATE, SET, UNWRAP};
-    use held::{CERT, DATA, FEATURE, MECHANISM, PRIVATE, PROFILE, PUBLIC, SECRET};
-    const ALL: u8 = DATA | CERT | PUBLIC | PRIVATE | SECRET | MECHANISM | PROFILE;
-    const KEYS: u8 = PUBLIC | PRIVATE | SECRET;
-    const HIDDEN: u8 = PRIVATE | SECRET;
+    use held::{CERT, DATA, DOMAIN, FEATURE, MECHANISM, PRIVATE, PROFILE, PUBLIC, SECRET};
+    const ALL: u16 = DATA | CERT | PUBLIC | PRIVATE | SECRET | MECHANISM | PROFILE | DOMAIN;
+    const KEYS: u16 = PUBLIC | PRIVATE | SECRET;
+    const HIDDEN: u16 = PRIVATE | SECRET;
     const MAKE: u8 = CREATE | GENERATE | UNWRAP | DERIVE;
     const KEEP: u8 = MAKE | COPY;
     const ANY: u8 = KEEP | SET;
     const NEVER: u8 = 0;
-    const fn rule(attribute: CK_ATTRIBUTE_TYPE, kind: Kind, holders: u8, given: u8, fallback: Fallback) -> Rule {
+    const fn rule(attribute: CK_ATTRIBUTE_TYPE, kind: Kind, holders: u16, given: u8, fallback: Fallback) -> Rule {
         Rule::new(attribute, kind, holders, given, fallback)
     }
     [
@@ -272,6 +276,17 @@ const fn rules() -> [Rule; 95] {
         rule(CKA_VALUE, Bytes, PUBLIC, CREATE, Absent).of(Family::Lattice),
         rule(CKA_VALUE, Bytes, PRIVATE, CREATE, Absent).of(Family::Lattice).secret(),
         rule(CKA_SEED, Bytes, PRIVATE, CREATE, Empty).of(Family::Lattice).secret(),
+        // §4.11: domain parameters; §6.4: Diffie-Hellman
+        rule(CKA_KEY_TYPE, Ulong, DOMAIN, CREATE | GENERATE, Absent),
+        rule(CKA_LOCAL, Bool, DOMAIN, NEVER, False),
+        rule(CKA_PRIME, Bytes, PUBLIC, CREATE | GENERATE, Absent).of(Family::Dh),
+        rule(CKA_PRIME, Bytes, PRIVATE | DOMAIN, CREATE, Absent).of(Family::Dh),
+        rule(CKA_BASE, Bytes, PUBLIC, CREATE | GENERATE, Absent).of(Family::Dh),
+        rule(CKA_BASE, Bytes, PRIVATE | DOMAIN, CREATE, Absent).of(Family::Dh),
+        rule(CKA_PRIME_BITS, Ulong, DOMAIN, GENERATE, Absent).of(Family::Dh),
+        rule(CKA_VALUE, Bytes, PUBLIC, CREATE, Absent).of(Family::Dh),
+        rule(CKA_VALUE, Bytes, PRIVATE, CREATE, Absent).of(Family::Dh).secret(),
+        rule(CKA_VALUE_BITS, Ulong, PRIVATE, GENERATE, Absent).of(Family::Dh),
         // §4.12, §4.13: mechanisms and profiles, which only the token makes
         rule(CKA_MECHANISM_TYPE, Ulong, MECHANISM, NEVER, Absent),
         rule(CKA_PROFILE_ID, Ulong, PROFILE, NEVER, Absent),
@@ -342,11 +357,11 @@ mod tests {
 
     #[test]
     fn an_object_has_at_most_one_rule_for_an_attribute() {
-        let classes = [CKO_DATA, CKO_CERTIFICATE, CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY];
-        for (class, key_type) in classes
-            .into_iter()
-            .flat_map(|class| [(class, CKK_RSA), (class, CKK_EC), (class, CKK_ML_DSA), (class, CKK_AES)])
-        {
+        let classes =
+            [CKO_DATA, CKO_CERTIFICATE, CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY, CKO_DOMAIN_PARAMETERS];
+        for (class, key_type) in classes.into_iter().flat_map(|class| {
+            [(class, CKK_RSA), (class, CKK_EC), (class, CKK_DH), (class, CKK_ML_DSA), (class, CKK_AES)]
+        }) {
             let mut seen: Vec<_> = all(class, Some(key_type)).map(|rule| rule.attribute).collect();
             let count = seen.len();
             seen.dedup();

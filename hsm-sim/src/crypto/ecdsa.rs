@@ -18,6 +18,8 @@ use super::{
 pub(super) const KEY_TYPES: &[CK_KEY_TYPE] = &[CKK_EC];
 /// Sizes of the curves in bits.
 pub(super) const SIZES: (CK_ULONG, CK_ULONG) = (224, 521);
+/// The size of P-192, below that.
+pub const P192_BITS: CK_ULONG = 192;
 /// What C_GetMechanismInfo says of our curves and points.
 pub(super) const CURVE_FLAGS: CK_FLAGS =
     CKF_EC_F_P | CKF_EC_OID | CKF_EC_CURVENAME | CKF_EC_UNCOMPRESS | CKF_EC_COMPRESS;

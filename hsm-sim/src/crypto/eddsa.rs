@@ -4,6 +4,7 @@
 use cryptoki_sys::*;
 
 use super::{
+    edwards25519,
     error::{CryptoError, Result},
     ffi::ed25519,
     goldilocks::{self, Signed},
@@ -51,8 +52,8 @@ enum Form {
     Prehash(Vec<u8>),
 }
 
-/// A parameter block that names neither a context nor the digest asks for Ed25519ctx with an empty context, which RFC 8032
-/// §8.3 advises against and the library does not make. It is refused: the pure form would be another signature.
+/// A parameter block that names neither a context nor the digest asks for Ed25519ctx with an empty context: not the pure
+/// form, which is another signature.
 fn form(params: &Params) -> Result<(Form, Message)> {
     match params {
         Params::None => Ok((Form::Pure, Message::whole(MESSAGE_BYTES_MAX))),
@@ -60,7 +61,6 @@ fn form(params: &Params) -> Result<(Form, Message)> {
         Params::Eddsa { prehash: true, context } => {
             Ok((Form::Prehash(context.clone()), Message::digest(Hash::Sha512)?))
         }
-        Params::Eddsa { prehash: false, context } if context.is_empty() => Err(CryptoError::MechanismParamInvalid),
         Params::Eddsa { prehash: false, context } => {
             Ok((Form::Context(context.clone()), Message::whole(MESSAGE_BYTES_MAX)))
         }
@@ -92,6 +92,8 @@ impl SignOperation for EdSigner {
         let key = self.key.expanded();
         let made = match &self.form {
             Form::Pure => ed25519::sign(key, &data)?,
+            // The library makes no signature with an empty context.
+            Form::Context(context) if context.is_empty() => edwards25519::sign_context(key, context, &data)?,
             Form::Context(context) => ed25519::sign_context(key, context, &data)?,
             Form::Prehash(context) => ed25519::sign_prehash(key, context, digest(&data)?)?,
         };
@@ -117,6 +119,9 @@ impl VerifyOperation for EdVerifier {
         let key = self.key.bytes();
         match &self.form {
             Form::Pure => ed25519::verify(key, &data, signature),
+            Form::Context(context) if context.is_empty() => {
+                edwards25519::verify_context(key, context, &data, signature)
+            }
             Form::Context(context) => ed25519::verify_context(key, context, &data, signature),
             Form::Prehash(context) => ed25519::verify_prehash(key, context, digest(&data)?, signature),
         }

@@ -8,8 +8,8 @@ use super::{
     error::{CryptoError, Result},
     ffi::{self, ec::EcKey, rsa::RsaKey},
     key::{
-        Curve, EcPrivateKey, GoldilocksPrivateKey, Key, LatticePrivateKey, ParameterSet, RawPrivateKey, RsaPrivateKey,
-        rsa,
+        Curve, DhGroup, DhPrivateKey, EcPrivateKey, GoldilocksPrivateKey, Key, LatticePrivateKey, ParameterSet,
+        RawPrivateKey, RsaPrivateKey, rsa,
     },
     mechanism::MechanismInfo,
     ml_dsa, ml_kem,
@@ -167,6 +167,13 @@ pub enum PairParams {
     Curve(Curve),
     /// `CKA_PARAMETER_SET`.
     Set(ParameterSet),
+    /// `CKA_PRIME` and `CKA_BASE`.
+    Dh {
+        /// The group.
+        group: DhGroup,
+        /// Bits of the private value (`CKA_VALUE_BITS`); as many as the group has when none.
+        value_bits: Option<u32>,
+    },
 }
 
 /// Makes a private key, which contains its public half ([`Key::public`]).
@@ -198,6 +205,9 @@ pub fn generate_key_pair(mechanism: CK_MECHANISM_TYPE, params: &PairParams) -> R
         }
         (CKM_ML_DSA_KEY_PAIR_GEN, PairParams::Set(set)) if !set.is_kem() => {
             LatticePrivateKey::generate(*set).map(Key::LatticePrivate)
+        }
+        (CKM_DH_PKCS_KEY_PAIR_GEN, PairParams::Dh { group, value_bits }) => {
+            DhPrivateKey::generate(group, *value_bits).map(Key::DhPrivate)
         }
         _ => Err(CryptoError::MechanismInvalid),
     }

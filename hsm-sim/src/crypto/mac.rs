@@ -1,4 +1,4 @@
-//! MACs: HMAC over every hash (PKCS#11 3.1 §6.20 ff.) and AES-CMAC (§6.13.6), whole or shortened.
+//! MACs: HMAC over every hash (PKCS#11 3.1 §6.20 ff.), AES-CMAC (§6.13.6) and the older AES-MAC (§6.13.9), whole or shortened.
 
 use cryptoki_sys::*;
 use subtle::ConstantTimeEq;
@@ -72,6 +72,66 @@ pub(super) const CMAC_MECHANISMS: &[MechanismInfo] = &[
         .signs(|params, key| Ok(Box::new(des3(params, key)?)), |params, key| Ok(Box::new(des3(params, key)?))),
 ];
 
+/// The rows of CBC-MAC, which is safe only for messages of one length: AES-CMAC has taken its place.
+pub(super) const CBC_MAC_MECHANISMS: &[MechanismInfo] = &[
+    MechanismInfo::new(CKM_AES_MAC, "AES_MAC", aes::KEY_TYPES, aes::SIZES, ParamKind::None)
+        .legacy()
+        .signs(|params, key| Ok(Box::new(cbc_mac(params, key)?)), |params, key| Ok(Box::new(cbc_mac(params, key)?))),
+    MechanismInfo::new(CKM_AES_MAC_GENERAL, "AES_MAC_GENERAL", aes::KEY_TYPES, aes::SIZES, ParamKind::MacLength)
+        .legacy()
+        .signs(|params, key| Ok(Box::new(cbc_mac(params, key)?)), |params, key| Ok(Box::new(cbc_mac(params, key)?))),
+];
+
+/// Half a block unless the parameter says otherwise (PKCS#11 3.1 §6.13.10).
+fn cbc_mac(params: &Params, key: &Key) -> Result<MacOperation> {
+    let bytes = if *params == Params::None { BLOCK_BYTES / 2 } else { mac_bytes(params, BLOCK_BYTES)? };
+    let template = key.secret()?.template(Cipher::AesCbc, Direction::Encrypt)?;
+    let context = template.start(Some(&[0; BLOCK_BYTES]), Direction::Encrypt)?;
+    let chain = CbcMac { context, part: Vec::with_capacity(BLOCK_BYTES), last: [0; BLOCK_BYTES], has_blocks: false };
+    Ok(MacOperation { mac: Mac::Cbc(chain), bytes })
+}
+
+/// FIPS 113: the last block of an encryption in CBC mode, where zeros fill what is missing of it.
+struct CbcMac {
+    context: CipherContext,
+    part: Vec<u8>,
+    last: [u8; BLOCK_BYTES],
+    has_blocks: bool,
+}
+
+impl CbcMac {
+    fn update(&mut self, mut data: &[u8]) -> Result<()> {
+        while !data.is_empty() {
+            let (taken, rest) = data.split_at(data.len().min(BLOCK_BYTES - self.part.len()));
+            self.part.extend_from_slice(taken);
+            data = rest;
+            if self.part.len() == BLOCK_BYTES {
+                self.block()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn block(&mut self) -> Result<()> {
+        self.context.update(&self.part, &mut self.last)?;
+        self.part.clear();
+        self.has_blocks = true;
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<([u8; MAC_BYTES_MAX], usize)> {
+        if !self.part.is_empty() || !self.has_blocks {
+            self.part.resize(BLOCK_BYTES, 0);
+            self.block()?;
+        }
+        let mut output = [0; MAC_BYTES_MAX];
+        output.get_mut(..BLOCK_BYTES).ok_or(CryptoError::GeneralError)?.copy_from_slice(&self.last);
+        Ok((output, BLOCK_BYTES))
+    }
+}
+
+const BLOCK_BYTES: usize = 16;
+
 /// The GMAC row.
 pub(super) const GMAC_MECHANISMS: &[MechanismInfo] =
     &[MechanismInfo::new(CKM_AES_GMAC, "AES_GMAC", aes::KEY_TYPES, aes::SIZES, ParamKind::Gmac)
@@ -122,6 +182,7 @@ fn mac_bytes(params: &Params, whole: usize) -> Result<usize> {
 enum Mac {
     Hmac(Hmac),
     Cmac(Cmac),
+    Cbc(CbcMac),
     Gmac(CipherContext),
 }
 
@@ -135,6 +196,7 @@ impl MacOperation {
         match &mut self.mac {
             Mac::Hmac(mac) => mac.update(data),
             Mac::Cmac(mac) => mac.update(data),
+            Mac::Cbc(mac) => mac.update(data),
             Mac::Gmac(mac) => mac.authenticate(data),
         }
     }
@@ -143,6 +205,7 @@ impl MacOperation {
         let (mac, whole) = match &mut self.mac {
             Mac::Hmac(mac) => mac.finish()?,
             Mac::Cmac(mac) => mac.finish()?,
+            Mac::Cbc(mac) => mac.finish()?,
             Mac::Gmac(mac) => {
                 let mut output = [0; MAC_BYTES_MAX];
                 mac.seal(output.get_mut(..16).ok_or(CryptoError::GeneralError)?)?;

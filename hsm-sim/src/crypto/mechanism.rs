@@ -9,7 +9,7 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::{
-    aes, ccm, chacha20, combine, des, digest, ecdh, ecdsa, eddsa,
+    aes, ccm, chacha20, combine, des, dh, digest, ecdh, ecdsa, eddsa,
     error::{CryptoError, Result},
     gcm, generate, hkdf, kbkdf,
     key::Key,
@@ -59,6 +59,8 @@ pub struct MechanismInfo {
     pub params: ParamKind,
     /// Whether data may come in several parts.
     pub is_multi_part: bool,
+    /// Whether it is offered only to callers of what is old.
+    pub is_legacy: bool,
     pub(super) cipher: Option<CipherFn>,
     pub(super) sign: Option<SignFn>,
     pub(super) verify: Option<VerifyFn>,
@@ -93,6 +95,7 @@ impl MechanismInfo {
             key_types,
             params,
             is_multi_part: true,
+            is_legacy: false,
             cipher: None,
             sign: None,
             verify: None,
@@ -113,6 +116,11 @@ impl MechanismInfo {
 
     pub(super) const fn single_part(mut self) -> Self {
         self.is_multi_part = false;
+        self
+    }
+
+    pub(super) const fn legacy(mut self) -> Self {
+        self.is_legacy = true;
         self
     }
 
@@ -196,12 +204,14 @@ const FAMILIES: &[&[MechanismInfo]] = &[
     xts::MECHANISMS,
     chacha20::MECHANISMS,
     mac::CMAC_MECHANISMS,
+    mac::CBC_MAC_MECHANISMS,
     mac::GMAC_MECHANISMS,
     keywrap::MECHANISMS,
     des::MECHANISMS,
     digest::MECHANISMS,
     mac::HMAC_MECHANISMS,
     ecdh::MECHANISMS,
+    dh::MECHANISMS,
     hkdf::MECHANISMS,
     kbkdf::MECHANISMS,
     combine::MECHANISMS,

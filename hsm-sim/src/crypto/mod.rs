@@ -11,10 +11,12 @@ mod ccm;
 mod chacha20;
 mod combine;
 mod des;
+mod dh;
 mod digest;
 mod ecdh;
 mod ecdsa;
 mod eddsa;
+mod edwards25519;
 mod error;
 mod ffi;
 mod gcm;
@@ -39,13 +41,15 @@ mod xts;
 
 pub use combine::pbkdf2;
 pub use des::{has_odd_parity, set_odd_parity};
+pub use dh::published_group;
 pub use digest::digest;
+pub use ecdsa::P192_BITS;
 pub use error::{CryptoError, Result};
 pub use generate::{PairParams, RSA_GENERATE_BITS_MIN, generate_des, generate_key_pair, generate_secret, random};
 pub use key::{
-    Curve, EcPrivateKey, EcPublicKey, GoldilocksPrivateKey, GoldilocksPublicKey, Key, LatticePrivateKey,
-    LatticePublicKey, ParameterSet, RawPrivateKey, RawPublicKey, RsaNumbers, RsaPrivateKey, RsaPublicKey, SecretKey,
-    to_octet_string,
+    Curve, DhGroup, DhPrivateKey, DhPublicKey, EcPrivateKey, EcPublicKey, GoldilocksPrivateKey, GoldilocksPublicKey,
+    Key, LatticePrivateKey, LatticePublicKey, ParameterSet, RawPrivateKey, RawPublicKey, RsaNumbers, RsaPrivateKey,
+    RsaPublicKey, SecretKey, to_octet_string,
 };
 pub use mechanism::{
     MechanismInfo, decapsulate, decryptor, derive, derive_many, digester, encapsulate, encapsulated_bytes, encryptor,

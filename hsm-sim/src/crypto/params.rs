@@ -433,6 +433,8 @@ pub enum ParamKind {
     Hkdf,
     /// `CK_KEY_DERIVATION_STRING_DATA`.
     Data,
+    /// Bytes of any length, without a structure: the other party's value in `CKM_DH_PKCS_DERIVE`.
+    Bytes,
     /// `CK_AES_CBC_ENCRYPT_DATA_PARAMS`, or its DES form: so many bytes of IV before the data.
     IvData(usize),
     /// `CK_EXTRACT_PARAMS`.

@@ -54,12 +54,35 @@ pub(crate) struct Profile {
     pub(crate) has_read_only_sessions: bool,
     /// Usage attributes that nobody named are what the key type can do.
     pub(crate) is_permissive: bool,
+    /// Whether it is no model of anything in particular, or one of a software token.
+    is_generic: bool,
+    /// What a caller is told who made the library, slot and token, and what the library is; a program's answer, not a
+    /// device's.
+    pub(crate) names: Names,
+    /// Whether the keys of ciphers may be concatenated, cut and mixed into others.
+    pub(crate) mixes_ciphers: bool,
+    /// Whether logging out is refused where nobody is logged in, as the standard has it (PKCS#11 3.1 §5.6.9).
+    pub(crate) needs_login_to_log_out: bool,
     /// Milliseconds in the middle, by mechanism pattern; the first that fits.
     latency: &'static [(&'static str, f64)],
     /// Operations at the same time; 0 is no limit.
     engines: u32,
     /// What calls are answered after the token was lost, and `C_Finalize` ever after.
     pub(crate) lost_link: Option<CK_RV>,
+}
+
+/// The names in `CK_INFO`, `CK_SLOT_INFO` and `CK_TOKEN_INFO`. Whatever a profile calls itself, the token's model or
+/// manufacturer says `hsm-sim`, so that nobody takes it for anything else who looks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Names {
+    /// `manufacturerID` of the library.
+    pub(crate) library: &'static str,
+    /// `libraryDescription`.
+    pub(crate) description: &'static str,
+    /// `manufacturerID` of slot and token.
+    pub(crate) device: &'static str,
+    /// `model` of the token, where it is not the profile's name.
+    pub(crate) model: Option<&'static str>,
 }
 
 /// Rules for keys beyond the standard's.
@@ -128,6 +151,11 @@ impl Model {
         self.0.name
     }
 
+    /// The token's model.
+    pub(crate) fn token_model(&self) -> &'static str {
+        self.0.names.model.unwrap_or(self.0.name)
+    }
+
     /// The names of all profiles.
     pub fn names() -> impl Iterator<Item = &'static str> {
         PROFILES.iter().map(|profile| profile.name)
@@ -151,6 +179,20 @@ impl Config {
     /// Whether callers are as old as to expect what they did not ask for.
     pub(crate) fn is_permissive(&self) -> bool {
         self.usage_defaults == UsageDefaults::Permissive || self.model().is_permissive
+    }
+
+    /// Whether what is old is offered. A model that is imitated does not list more than it did because of it.
+    pub(crate) fn is_legacy(&self) -> bool {
+        self.legacy.unwrap_or_else(|| self.is_permissive() && self.model().is_generic)
+    }
+
+    /// Smallest key that is taken under a mechanism.
+    pub(crate) fn size_min(&self, info: &MechanismInfo) -> CK_ULONG {
+        match info.mechanism {
+            CKM_RSA_PKCS_KEY_PAIR_GEN if self.is_legacy() => 1024,
+            _ if self.is_legacy() && info.key_types.contains(&CKK_EC) => info.min.min(crypto::P192_BITS),
+            _ => info.min,
+        }
     }
 
     /// Fills in the limits that the profile has and the options leave open.
@@ -181,6 +223,9 @@ impl Config {
 
     /// What is offered of a mechanism: its flags without the uses that are missing.
     pub(crate) fn flags(&self, info: &MechanismInfo) -> CK_FLAGS {
+        if info.is_legacy && !self.is_legacy() {
+            return 0;
+        }
         let fips: &[(&str, CK_FLAGS)] = if self.fips_mode { FIPS_MISSING } else { &[] };
         let missing = self.model().missing.iter().chain(fips);
         let gone = missing.filter(|(pattern, _)| is_match(pattern, info.name)).fold(0, |gone, (_, flags)| gone | flags);
@@ -275,6 +320,15 @@ impl Config {
         if is_secret && !keys.extractable && attributes.is(CKA_EXTRACTABLE) {
             return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID));
         }
+        if !self.is_legacy() {
+            let curve = attributes.get(CKA_EC_PARAMS).map(crypto::Curve::from_ec_params);
+            if curve == Some(Ok(crypto::Curve::P192)) {
+                return Err(Rv(CKR_CURVE_NOT_SUPPORTED));
+            }
+            if attributes.ulong(CKA_KEY_TYPE) == Some(CKK_DH) {
+                return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID));
+            }
+        }
         let bits = attributes.get(CKA_MODULUS).map_or(usize::MAX, |modulus| modulus.len() * 8);
         if self.fips_mode && bits < 2048 { Err(Rv(CKR_KEY_SIZE_RANGE)) } else { Ok(()) }
     }
@@ -344,7 +398,8 @@ mod tests {
     fn the_default_profile_is_the_plain_module() {
         let plain = Config::default();
         assert!(plain.is_plain() && plain.profile.name() == "default");
-        assert!(crypto::mechanisms().iter().all(|info| plain.flags(info) == info.flags));
+        let offered = |info: &&&MechanismInfo| !info.is_legacy;
+        assert!(crypto::mechanisms().iter().filter(offered).all(|info| plain.flags(info) == info.flags));
         assert!(toml::from_str::<Config>("profile = \"luna8\"").unwrap_err().to_string().contains("luna7-fips"));
     }
 
@@ -361,6 +416,34 @@ mod tests {
             }
             let offered = crypto::mechanisms().iter().filter(|info| config(profile.name).flags(info) != 0).count();
             assert!(offered > 10, "{}: {offered}", profile.name);
+        }
+    }
+
+    #[test]
+    fn what_is_old_is_for_those_who_want_it() {
+        let sees = |text: &str| {
+            let config = toml::from_str::<Config>(text).unwrap();
+            let old: Vec<_> = crypto::mechanisms().iter().filter(|info| info.is_legacy).collect();
+            assert!(old.len() >= 5);
+            let seen = old.iter().filter(|info| config.flags(info) == info.flags).count();
+            assert!(seen == 0 || seen == old.len(), "{text}: {seen} of {}", old.len());
+            seen > 0
+        };
+        assert!(!sees("") && !sees("usage_defaults = \"strict\""));
+        assert!(sees("usage_defaults = \"permissive\"") && sees("legacy = true"));
+        assert!(!sees("usage_defaults = \"permissive\"\nlegacy = false"));
+        for name in Model::names().filter(|name| !matches!(*name, "default" | "softhsm")) {
+            assert!(!sees(&format!("profile = \"{name}\"\nusage_defaults = \"permissive\"")), "{name}");
+        }
+        let p192 = |text: &str| toml::from_str::<Config>(text).unwrap().size_min(crypto::mechanism(CKM_ECDSA).unwrap());
+        assert_eq!((p192(""), p192("legacy = true")), (224, 192));
+    }
+
+    #[test]
+    fn every_profile_says_what_it_is() {
+        for profile in PROFILES {
+            let shown = format!("{} {}", profile.names.device, Model(profile).token_model());
+            assert!(shown.contains("hsm-sim") && Model(profile).token_model().len() <= 16, "{shown}");
         }
     }
 

@@ -2,11 +2,15 @@
 
 use cryptoki_sys::*;
 
-use super::{GcmIv, Keys, PinForm, Profile};
+use super::{GcmIv, Keys, Names, PinForm, Profile};
 
 const ALL: CK_FLAGS = CK_FLAGS::MAX;
 
 const ANY_KEYS: Keys = Keys { strict_roles: false, import: None, id: None, secret_id: true, extractable: true };
+
+/// Software that says so.
+const OURS: Names =
+    Names { library: "hsm-sim", description: "hsm-sim: a simulated HSM", device: "hsm-sim", model: None };
 
 const PLAIN: Profile = Profile {
     name: "default",
@@ -20,6 +24,10 @@ const PLAIN: Profile = Profile {
     pin: PinForm::Any,
     has_read_only_sessions: true,
     is_permissive: false,
+    is_generic: false,
+    names: OURS,
+    mixes_ciphers: true,
+    needs_login_to_log_out: true,
     latency: &[],
     engines: 0,
     lost_link: None,
@@ -27,8 +35,21 @@ const PLAIN: Profile = Profile {
 
 /// Every profile; the first is the one that nobody has to name.
 pub(crate) const PROFILES: &[Profile; 11] = &[
-    PLAIN,
-    Profile { name: "softhsm", is_permissive: true, ..PLAIN },
+    Profile { is_generic: true, mixes_ciphers: false, ..PLAIN },
+    Profile {
+        name: "softhsm",
+        is_permissive: true,
+        is_generic: true,
+        missing: &[("AES_MAC*", ALL)],
+        names: Names {
+            library: "SoftHSM",
+            description: "Implementation of PKCS11",
+            device: "SoftHSM project",
+            model: Some("hsm-sim softhsm"),
+        },
+        needs_login_to_log_out: false,
+        ..PLAIN
+    },
     Profile {
         name: "luna7",
         sessions: 256,

@@ -6,6 +6,7 @@
 pub(super) mod aead;
 mod bignum;
 pub(super) mod cipher;
+pub(super) mod dh;
 pub(super) mod digest;
 pub(super) mod ec;
 pub(super) mod ed25519;
@@ -93,7 +94,9 @@ macro_rules! foreign {
 foreign! {
     BIGNUM => BN_clear_free,
     BN_CTX => BN_CTX_free,
+    DH => DH_free,
     ECDSA_SIG => ECDSA_SIG_free,
+    EC_GROUP => EC_GROUP_free,
     EC_KEY => EC_KEY_free,
     EC_POINT => EC_POINT_free,
     EVP_CIPHER_CTX => EVP_CIPHER_CTX_free,

@@ -5,6 +5,8 @@ use crate::crypto::error::{CryptoError, Result};
 /// A curve the token offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Curve {
+    /// NIST P-192, which only callers of what is old are given.
+    P192,
     /// NIST P-224.
     P224,
     /// NIST P-256.
@@ -27,6 +29,7 @@ pub enum Curve {
 
 /// Each curve with the contents of its OID, the names a `curveName` may carry, and its field's bytes.
 const CURVES: &[(Curve, &[u8], &[&str], usize)] = &[
+    (Curve::P192, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x01], &["secp192r1", "prime192v1", "P-192"], 24),
     (Curve::P224, &[0x2b, 0x81, 0x04, 0x00, 0x21], &["secp224r1", "P-224"], 28),
     (Curve::P256, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07], &["secp256r1", "prime256v1", "P-256"], 32),
     (Curve::P384, &[0x2b, 0x81, 0x04, 0x00, 0x22], &["secp384r1", "P-384"], 48),
@@ -40,7 +43,7 @@ const CURVES: &[(Curve, &[u8], &[&str], usize)] = &[
 
 impl Curve {
     /// The curves of short Weierstrass form, key type `CKK_EC`.
-    pub const PRIME: &'static [Self] = &[Self::P224, Self::P256, Self::P384, Self::P521, Self::Secp256k1];
+    pub const PRIME: &'static [Self] = &[Self::P192, Self::P224, Self::P256, Self::P384, Self::P521, Self::Secp256k1];
 
     /// Reads `CKA_EC_PARAMS`: a named curve as OID or as PrintableString (PKCS#11 3.1 §6.3.3); explicit parameters are
     /// `CurveNotSupported`, what is no DER at all is `AttributeValueInvalid`.
@@ -84,6 +87,7 @@ impl Curve {
     /// Bits as `C_GetMechanismInfo` counts them.
     pub fn bits(self) -> u32 {
         match self {
+            Self::P192 => 192,
             Self::P224 => 224,
             Self::P256 | Self::Secp256k1 => 256,
             Self::P384 => 384,

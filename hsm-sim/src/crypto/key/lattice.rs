@@ -326,16 +326,16 @@ impl std::fmt::Debug for LatticePrivateKey {
     }
 }
 
-const INTEGER: u8 = 0x02;
+pub(super) const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
-const OCTET_STRING: u8 = 0x04;
+pub(super) const OCTET_STRING: u8 = 0x04;
 const OID: u8 = 0x06;
-const SEQUENCE: u8 = 0x30;
+pub(super) const SEQUENCE: u8 = 0x30;
 /// `[0] IMPLICIT OCTET STRING`.
 const SEED: u8 = 0x80;
 
 /// A DER element; lengths of our keys fit into two bytes.
-fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+pub(super) fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     let [.., high, low] = content.len().to_be_bytes();
     let mut element = match content.len() {
         0..=0x7f => vec![tag, low],
@@ -354,7 +354,7 @@ fn algorithm(set: ParameterSet) -> Vec<u8> {
 }
 
 /// The content of the first element, if it has that tag, and what follows it.
-fn take(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+pub(super) fn take(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&first, rest) = bytes.split_first()?;
     let (&length, rest) = rest.split_first()?;
     let (length, rest) = match length {

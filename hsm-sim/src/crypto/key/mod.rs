@@ -5,6 +5,7 @@
 //! objects; `core` translates attributes to and from the components here and checks usage before it comes here.
 
 mod curve;
+mod dh;
 mod ec;
 mod goldilocks;
 mod lattice;
@@ -17,6 +18,7 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 pub use curve::{Curve, to_octet_string};
+pub use dh::{DhGroup, DhPrivateKey, DhPublicKey};
 pub use ec::{EcPrivateKey, EcPublicKey, RawPrivateKey, RawPublicKey};
 pub use goldilocks::{GoldilocksPrivateKey, GoldilocksPublicKey};
 pub use lattice::{LatticePrivateKey, LatticePublicKey, ParameterSet};
@@ -65,6 +67,10 @@ pub enum Key {
     LatticePrivate(LatticePrivateKey),
     /// An ML-KEM or ML-DSA public key.
     LatticePublic(LatticePublicKey),
+    /// A Diffie-Hellman private key.
+    DhPrivate(DhPrivateKey),
+    /// A Diffie-Hellman public key.
+    DhPublic(DhPublicKey),
 }
 
 impl Key {
@@ -116,6 +122,12 @@ impl Key {
                 _ => Self::Ed448Private(key),
             });
         }
+        if let Some(key) = DhPrivateKey::from_pkcs8(der) {
+            return key.map(Self::DhPrivate);
+        }
+        if let Some(key) = EcPrivateKey::from_old_pkcs8(der) {
+            return key.map(Self::EcPrivate);
+        }
         let pkey = PKey::from_pkcs8(der)?;
         Ok(match pkey.kind().ok_or(CryptoError::AttributeValueInvalid)? {
             Kind::Rsa => Self::RsaPrivate(RsaPrivateKey::checked(RsaKey::from_pkey(pkey)?)?),
@@ -136,6 +148,12 @@ impl Key {
                 _ => Self::Ed448Public(key),
             });
         }
+        if let Some(key) = DhPublicKey::from_spki(der) {
+            return key.map(Self::DhPublic);
+        }
+        if let Some(key) = EcPublicKey::from_old_spki(der) {
+            return key.map(Self::EcPublic);
+        }
         let pkey = PKey::from_spki(der)?;
         Ok(match pkey.kind().ok_or(CryptoError::AttributeValueInvalid)? {
             Kind::Rsa => Self::RsaPublic(RsaPublicKey::checked(RsaKey::from_pkey(pkey)?)?),
@@ -149,10 +167,11 @@ impl Key {
     pub fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>> {
         match self {
             Self::RsaPrivate(key) => key.0.pkey().to_pkcs8(),
-            Self::EcPrivate(key) => key.0.pkey().to_pkcs8(),
+            Self::EcPrivate(key) => key.to_pkcs8(),
             Self::Ed25519Private(key) | Self::X25519Private(key) => key.pkey()?.to_pkcs8(),
             Self::Ed448Private(key) | Self::X448Private(key) => Ok(key.to_pkcs8()),
             Self::LatticePrivate(key) => Ok(key.to_pkcs8()),
+            Self::DhPrivate(key) => key.to_pkcs8(),
             _ => Err(CryptoError::KeyTypeInconsistent),
         }
     }
@@ -161,13 +180,16 @@ impl Key {
     pub fn to_spki(&self) -> Result<Vec<u8>> {
         match self {
             Self::RsaPrivate(RsaPrivateKey(key)) | Self::RsaPublic(RsaPublicKey(key)) => key.pkey().to_spki(),
-            Self::EcPrivate(EcPrivateKey(key)) | Self::EcPublic(EcPublicKey(key)) => key.pkey().to_spki(),
+            Self::EcPrivate(key) => key.public()?.to_spki(),
+            Self::EcPublic(key) => key.to_spki(),
             Self::Ed25519Private(key) | Self::X25519Private(key) => key.public().pkey()?.to_spki(),
             Self::Ed25519Public(key) | Self::X25519Public(key) => key.pkey()?.to_spki(),
             Self::Ed448Private(key) | Self::X448Private(key) => Ok(key.public().to_spki()),
             Self::Ed448Public(key) | Self::X448Public(key) => Ok(key.to_spki()),
             Self::LatticePrivate(key) => Ok(key.public().to_spki()),
             Self::LatticePublic(key) => Ok(key.to_spki()),
+            Self::DhPrivate(key) => key.public().to_spki(),
+            Self::DhPublic(key) => key.to_spki(),
             Self::Secret(_) => Err(CryptoError::KeyTypeInconsistent),
         }
     }
@@ -182,6 +204,7 @@ impl Key {
             Self::Ed448Private(key) => Self::Ed448Public(key.public().clone()),
             Self::X448Private(key) => Self::X448Public(key.public().clone()),
             Self::LatticePrivate(key) => Self::LatticePublic(key.public().clone()),
+            Self::DhPrivate(key) => Self::DhPublic(key.public().clone()),
             _ => return Err(CryptoError::KeyTypeInconsistent),
         })
     }
@@ -200,6 +223,7 @@ impl Key {
             }
             Self::LatticePrivate(key) => Some(lattice_type(key.set())),
             Self::LatticePublic(key) => Some(lattice_type(key.set())),
+            Self::DhPrivate(_) | Self::DhPublic(_) => Some(CKK_DH),
         }
     }
 
