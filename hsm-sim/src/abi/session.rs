@@ -144,7 +144,7 @@ pub(super) extern "C" fn C_Logout(session: CK_SESSION_HANDLE) -> CK_RV {
 #[unsafe(no_mangle)]
 pub(super) extern "C" fn C_SessionCancel(session: CK_SESSION_HANDLE, flags: CK_FLAGS) -> CK_RV {
     session_call(Function::SessionCancel, session, |library, session| {
-        // A call that names nothing ends nothing (PKCS#11 3.1 §5.6.10). Programs that expect what they did not ask for take
+        // A call that names nothing ends nothing (PKCS#11 3.1 §5.6.5). Programs that expect what they did not ask for take
         // it for one that ends everything.
         let names_nothing = flags == 0 && library.config.is_permissive();
         session.operations().cancel(if names_nothing { CK_FLAGS::MAX } else { flags });

@@ -61,7 +61,7 @@ pub(crate) struct Profile {
     pub(crate) names: Names,
     /// Whether the keys of ciphers may be concatenated, cut and mixed into others.
     pub(crate) mixes_ciphers: bool,
-    /// Whether logging out is refused where nobody is logged in, as the standard has it (PKCS#11 3.1 §5.6.9).
+    /// Whether logging out is refused where nobody is logged in, as the standard has it (PKCS#11 3.1 §5.6.10).
     pub(crate) needs_login_to_log_out: bool,
     /// Milliseconds in the middle, by mechanism pattern; the first that fits.
     latency: &'static [(&'static str, f64)],
