@@ -15,7 +15,7 @@ pub(crate) struct Raw {
     pub(crate) session: CK_SESSION_HANDLE,
     pub(crate) slot: CK_SLOT_ID,
     pub(crate) library: Pkcs11,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Calls an entry of the list.
@@ -50,8 +50,8 @@ impl Raw {
         assert_eq!(rv, CKR_OK);
         // SAFETY: the default interface is 3.2, whose list this is.
         let list = unsafe { *(*interface).pFunctionList.cast::<CK_FUNCTION_LIST_3_2>() };
-        let mut raw = Self { list, session: 0, slot: 0, library, _folder: folder };
-        let at = raw._folder.path().display();
+        let mut raw = Self { list, session: 0, slot: 0, library, folder };
+        let at = raw.folder.path().display();
         let reserved = CString::new(format!("hsm-sim:store={at}/store;config={at}/hsm-sim.toml")).unwrap();
         let mut arguments = CK_C_INITIALIZE_ARGS {
             flags: CKF_OS_LOCKING_OK,
@@ -69,6 +69,11 @@ impl Raw {
         let pin = user_pin.as_ptr().cast_mut();
         assert_eq!(call!(raw, C_Login(session, CKU_USER, pin, user_pin.len() as CK_ULONG)), CKR_OK);
         raw
+    }
+
+    /// Where its store and its options are.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// An AES key that may do everything.
