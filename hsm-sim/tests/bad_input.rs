@@ -103,6 +103,16 @@ fn on_session(raw: &Raw, session: CK_SESSION_HANDLE) -> Vec<(&'static str, CK_RV
         C_DecryptMessageBegin(null.cast(), 0, null, 0);
         C_DecryptMessageNext(null.cast(), 0, data, 16, data, length, 0);
         C_MessageDecryptFinal();
+        C_MessageSignInit(sha256, 1);
+        C_SignMessage(null.cast(), 0, data, 16, data, length);
+        C_SignMessageBegin(null.cast(), 0);
+        C_SignMessageNext(null.cast(), 0, data, 16, data, length);
+        C_MessageSignFinal();
+        C_MessageVerifyInit(sha256, 1);
+        C_VerifyMessage(null.cast(), 0, data, 16, data, 16);
+        C_VerifyMessageBegin(null.cast(), 0);
+        C_VerifyMessageNext(null.cast(), 0, data, 16, data, 16);
+        C_MessageVerifyFinal();
         C_EncapsulateKey(ecb, 1, none, 0, data, length, handle);
         C_DecapsulateKey(ecb, 1, none, 0, data, 16, handle);
         C_VerifySignatureInit(sha256, 1, data, 16);
@@ -136,7 +146,15 @@ fn what_goes_on_without_having_begun_is_refused() {
     let begins_nothing = |function: &str| {
         let goes_on = ["Update", "Final", "FindObjects", "Next", "Begin"];
         let whole = ["C_Encrypt", "C_Decrypt", "C_Digest", "C_Sign", "C_Verify", "C_SignRecover", "C_VerifyRecover"];
-        let more = ["C_VerifySignature", "C_EncryptMessage", "C_DecryptMessage", "C_DigestKey", "C_GetOperationState"];
+        let more = [
+            "C_VerifySignature",
+            "C_EncryptMessage",
+            "C_DecryptMessage",
+            "C_SignMessage",
+            "C_VerifyMessage",
+            "C_DigestKey",
+            "C_GetOperationState",
+        ];
         function != "C_FindObjectsInit"
             && (goes_on.iter().any(|end| function.ends_with(end))
                 || whole.contains(&function)
@@ -183,6 +201,14 @@ fn what_goes_on_without_having_begun_is_refused() {
             "C_DecryptMessageBegin" => call!(raw, C_DecryptMessageBegin(session, null, 0, data, 0)),
             "C_DecryptMessageNext" => call!(raw, C_DecryptMessageNext(session, null, 0, data, 16, data, length, 0)),
             "C_MessageDecryptFinal" => call!(raw, C_MessageDecryptFinal(session)),
+            "C_SignMessage" => call!(raw, C_SignMessage(session, null, 0, data, 16, data, length)),
+            "C_SignMessageBegin" => call!(raw, C_SignMessageBegin(session, null, 0)),
+            "C_SignMessageNext" => call!(raw, C_SignMessageNext(session, null, 0, data, 16, data, length)),
+            "C_MessageSignFinal" => call!(raw, C_MessageSignFinal(session)),
+            "C_VerifyMessage" => call!(raw, C_VerifyMessage(session, null, 0, data, 16, data, 16)),
+            "C_VerifyMessageBegin" => call!(raw, C_VerifyMessageBegin(session, null, 0)),
+            "C_VerifyMessageNext" => call!(raw, C_VerifyMessageNext(session, null, 0, data, 16, data, 16)),
+            "C_MessageVerifyFinal" => call!(raw, C_MessageVerifyFinal(session)),
             "C_VerifySignature" => call!(raw, C_VerifySignature(session, data, 16)),
             "C_VerifySignatureUpdate" => call!(raw, C_VerifySignatureUpdate(session, data, 16)),
             "C_VerifySignatureFinal" => call!(raw, C_VerifySignatureFinal(session)),

@@ -558,3 +558,82 @@ fn absurd_lengths_and_null_pointers_are_answered() {
     ];
     assert!(answers.iter().all(|rv| *rv != CKR_OK), "{answers:x?}");
 }
+
+#[test]
+fn messages_are_signed_one_by_one_under_one_key() {
+    let raw = Raw::new();
+    let key = raw.key();
+    let (mut cmac, null) = (mechanism(CKM_AES_CMAC, &mut []), ptr::null_mut::<std::ffi::c_void>());
+    let sign = |data: &mut [u8], room: Option<usize>| {
+        let (mut signature, mut length) = (vec![0; room.unwrap_or(0)], room.unwrap_or(0) as CK_ULONG);
+        let place = if room.is_some() { signature.as_mut_ptr() } else { ptr::null_mut() };
+        let bytes = data.len() as CK_ULONG;
+        let rv = call!(raw, C_SignMessage(raw.session, null, 0, data.as_mut_ptr(), bytes, place, &raw mut length));
+        (rv, length, signature)
+    };
+    let verify = |data: &mut [u8], signature: &mut [u8]| {
+        let (data, bytes) = (data.as_mut_ptr(), data.len() as CK_ULONG);
+        let (signature, length) = (signature.as_mut_ptr(), signature.len() as CK_ULONG);
+        call!(raw, C_VerifyMessage(raw.session, null, 0, data, bytes, signature, length))
+    };
+    let mut texts = [b"one".to_vec(), b"two and more".to_vec(), Vec::new()];
+    assert_eq!(sign(&mut texts[0], Some(16)).0, CKR_OPERATION_NOT_INITIALIZED);
+    assert_eq!(call!(raw, C_MessageSignInit(raw.session, &raw mut cmac, key)), CKR_OK);
+    assert_eq!(call!(raw, C_MessageSignInit(raw.session, &raw mut cmac, key)), CKR_OPERATION_ACTIVE);
+    assert_eq!(call!(raw, C_MessageVerifyInit(raw.session, &raw mut cmac, key)), CKR_OK);
+    for text in &mut texts {
+        assert_eq!(sign(text, None).1, 16);
+        assert_eq!((sign(text, Some(15)).0, sign(text, Some(15)).1), (CKR_BUFFER_TOO_SMALL, 16));
+        let (rv, length, mut signature) = sign(text, Some(20));
+        assert_eq!((rv, length), (CKR_OK, 16));
+        signature.truncate(16);
+        // The same as a signature alone, and as the message in parts.
+        let (mut alone, mut length) = (vec![0; 16], 16);
+        assert_eq!(call!(raw, C_SignInit(raw.session, &raw mut cmac, key)), CKR_OK);
+        let bytes = text.len() as CK_ULONG;
+        let rv = call!(raw, C_Sign(raw.session, text.as_mut_ptr(), bytes, alone.as_mut_ptr(), &raw mut length));
+        assert_eq!((rv, &alone), (CKR_OK, &signature));
+        assert_eq!(call!(raw, C_SignMessageBegin(raw.session, null, 0)), CKR_OK);
+        assert_eq!(call!(raw, C_SignMessageBegin(raw.session, null, 0)), CKR_OPERATION_ACTIVE);
+        assert_eq!(call!(raw, C_MessageSignFinal(raw.session)), CKR_OPERATION_ACTIVE);
+        let middle = text.len() / 2;
+        let (first, rest) = text.split_at_mut(middle);
+        let (part, bytes) = (first.as_mut_ptr(), first.len() as CK_ULONG);
+        let none = ptr::null_mut();
+        let rv = call!(raw, C_SignMessageNext(raw.session, null, 0, part, bytes, ptr::null_mut(), none));
+        assert_eq!(rv, CKR_OK);
+        let (part, bytes, mut parts, mut length) = (rest.as_mut_ptr(), rest.len() as CK_ULONG, vec![0; 16], 0);
+        // Asking for the length takes nothing.
+        let rv = call!(raw, C_SignMessageNext(raw.session, null, 0, part, bytes, ptr::null_mut(), &raw mut length));
+        assert_eq!((rv, length), (CKR_OK, 16));
+        let rv = call!(raw, C_SignMessageNext(raw.session, null, 0, part, bytes, parts.as_mut_ptr(), &raw mut length));
+        assert_eq!((rv, &parts), (CKR_OK, &signature));
+        assert_eq!(verify(text, &mut signature), CKR_OK);
+        // A wrong one ends alone.
+        signature[3] ^= 1;
+        assert_eq!(verify(text, &mut signature), CKR_SIGNATURE_INVALID);
+        assert_eq!(verify(text, &mut signature[..15]), CKR_SIGNATURE_LEN_RANGE);
+        signature[3] ^= 1;
+        assert_eq!(call!(raw, C_VerifyMessageBegin(raw.session, null, 0)), CKR_OK);
+        let (first, rest) = text.split_at_mut(middle);
+        let (part, bytes) = (first.as_mut_ptr(), first.len() as CK_ULONG);
+        assert_eq!(call!(raw, C_VerifyMessageNext(raw.session, null, 0, part, bytes, ptr::null_mut(), 0)), CKR_OK);
+        let (part, bytes, last) = (rest.as_mut_ptr(), rest.len() as CK_ULONG, signature.as_mut_ptr());
+        assert_eq!(call!(raw, C_VerifyMessageNext(raw.session, null, 0, part, bytes, last, 16)), CKR_OK);
+    }
+    let mut parameter = 0_u64;
+    let place = (&raw mut parameter).cast();
+    assert_eq!(call!(raw, C_SignMessageBegin(raw.session, place, 8)), CKR_MECHANISM_PARAM_INVALID);
+    assert_eq!(call!(raw, C_MessageSignFinal(raw.session)), CKR_OK);
+    assert_eq!(call!(raw, C_MessageSignFinal(raw.session)), CKR_OPERATION_NOT_INITIALIZED);
+    assert_eq!(call!(raw, C_MessageVerifyFinal(raw.session)), CKR_OK);
+    // A log-out ends what uses private keys.
+    assert_eq!(call!(raw, C_MessageSignInit(raw.session, &raw mut cmac, key)), CKR_OK);
+    assert_eq!(call!(raw, C_Logout(raw.session)), CKR_OK);
+    assert_eq!(sign(&mut texts[0], Some(16)).0, CKR_OPERATION_NOT_INITIALIZED);
+    // What has no mechanism for messages says so; what is not offered at all, too.
+    let mut name = *b"name";
+    let mut id = 0;
+    let rv = call!(raw, C_AsyncGetID(raw.session, name.as_mut_ptr(), &raw mut id));
+    assert_eq!(rv, CKR_FUNCTION_NOT_SUPPORTED);
+}

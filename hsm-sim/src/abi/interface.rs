@@ -5,8 +5,8 @@ use std::{ffi::CStr, sync::OnceLock};
 use cryptoki_sys::*;
 
 use super::{
-    cipher::*, digest::*, dual::*, forward, general::*, guard, key::*, message::*, object::*, pointer, recover::*,
-    session::*, sign::*, slot::*, unsupported::*,
+    cipher::*, digest::*, dual::*, forward, general::*, guard, key::*, message::*, message_sign::*, object::*, pointer,
+    recover::*, session::*, sign::*, slot::*, unsupported::*,
 };
 use crate::{
     config::{InterfaceMax, Settings},

@@ -14,6 +14,7 @@ mod interface;
 mod key;
 mod mechanism;
 mod message;
+mod message_sign;
 mod module;
 mod object;
 mod page;

@@ -18,24 +18,6 @@ macro_rules! unsupported {
 }
 
 unsupported! {
-    C_MessageSignInit MessageSignInit(CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE);
-    C_SignMessage SignMessage(
-        CK_SESSION_HANDLE, *mut std::ffi::c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG
-    );
-    C_SignMessageBegin SignMessageBegin(CK_SESSION_HANDLE, *mut std::ffi::c_void, CK_ULONG);
-    C_SignMessageNext SignMessageNext(
-        CK_SESSION_HANDLE, *mut std::ffi::c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG
-    );
-    C_MessageSignFinal MessageSignFinal(CK_SESSION_HANDLE);
-    C_MessageVerifyInit MessageVerifyInit(CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE);
-    C_VerifyMessage VerifyMessage(
-        CK_SESSION_HANDLE, *mut std::ffi::c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, CK_ULONG
-    );
-    C_VerifyMessageBegin VerifyMessageBegin(CK_SESSION_HANDLE, *mut std::ffi::c_void, CK_ULONG);
-    C_VerifyMessageNext VerifyMessageNext(
-        CK_SESSION_HANDLE, *mut std::ffi::c_void, CK_ULONG, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, CK_ULONG
-    );
-    C_MessageVerifyFinal MessageVerifyFinal(CK_SESSION_HANDLE);
     C_AsyncComplete AsyncComplete(CK_SESSION_HANDLE, *mut CK_UTF8CHAR, *mut CK_ASYNC_DATA);
     C_AsyncGetID AsyncGetID(CK_SESSION_HANDLE, *mut CK_UTF8CHAR, *mut CK_ULONG);
     C_AsyncJoin AsyncJoin(CK_SESSION_HANDLE, *mut CK_UTF8CHAR, CK_ULONG, *mut CK_BYTE, CK_ULONG);

@@ -15,6 +15,7 @@ mod hash;
 pub(crate) mod keys;
 pub(crate) mod library;
 pub(crate) mod login;
+pub(crate) mod message_sign;
 pub(crate) mod messages;
 pub(crate) mod names;
 pub(crate) mod object;

@@ -10,6 +10,7 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 use super::{
+    message_sign::{Signing, Verifying},
     messages::{IvSource, Messages},
     names::Function,
     object::Object,
@@ -500,6 +501,8 @@ pub(crate) struct Operations {
     pub(crate) verify_recover: Slot<Recovery>,
     pub(crate) message_encrypt: Option<Messages>,
     pub(crate) message_decrypt: Option<Messages>,
+    pub(crate) message_sign: Option<Signing>,
+    pub(crate) message_verify: Option<Verifying>,
     /// Of the keys that this session wraps with authentication.
     pub(crate) wrap_ivs: IvSource,
 }
@@ -508,6 +511,7 @@ impl Operations {
     /// Whether an operation waits for a log-in of its own.
     pub(super) fn wants_login(&self) -> bool {
         let Self { encrypt, decrypt, digest, sign, verify, verify_signature, sign_recover, verify_recover, .. } = self;
+        let Self { message_sign, message_verify, .. } = self;
         let starts = [
             encrypt.started(),
             decrypt.started(),
@@ -517,6 +521,8 @@ impl Operations {
             verify_signature.started(),
             sign_recover.started(),
             verify_recover.started(),
+            message_sign.as_ref().map(Signing::start),
+            message_verify.as_ref().map(Verifying::start),
         ];
         starts.into_iter().flatten().any(|start| start.wants_login)
     }
@@ -530,6 +536,12 @@ impl Operations {
         self.verify_signature.logged_in();
         self.sign_recover.logged_in();
         self.verify_recover.logged_in();
+        if let Some(messages) = &mut self.message_sign {
+            messages.logged_in();
+        }
+        if let Some(messages) = &mut self.message_verify {
+            messages.logged_in();
+        }
     }
 
     /// Ends operations that use private objects, and searches that may have found some.
@@ -546,6 +558,8 @@ impl Operations {
         self.verify_recover.end_private();
         self.message_encrypt.take_if(|messages| messages.is_private());
         self.message_decrypt.take_if(|messages| messages.is_private());
+        self.message_sign.take_if(|messages| messages.start().is_private);
+        self.message_verify.take_if(|messages| messages.start().is_private);
     }
 
     /// The process of messages in one direction.
@@ -567,6 +581,8 @@ impl Operations {
             || self.verify_recover.is_active()
             || self.message_encrypt.is_some()
             || self.message_decrypt.is_some()
+            || self.message_sign.is_some()
+            || self.message_verify.is_some()
     }
 
     /// `C_DigestEncryptUpdate`, `C_SignEncryptUpdate`: what is encrypted is digested or signed first, but only once.
@@ -673,6 +689,14 @@ impl Operations {
             | Function::DecryptMessageBegin
             | Function::DecryptMessageNext
             | Function::MessageDecryptFinal => self.message_decrypt.as_ref().map(Messages::start),
+            Function::SignMessage
+            | Function::SignMessageBegin
+            | Function::SignMessageNext
+            | Function::MessageSignFinal => self.message_sign.as_ref().map(Signing::start),
+            Function::VerifyMessage
+            | Function::VerifyMessageBegin
+            | Function::VerifyMessageNext
+            | Function::MessageVerifyFinal => self.message_verify.as_ref().map(Verifying::start),
             _ => None,
         }
     }
@@ -710,6 +734,12 @@ impl Operations {
         }
         if names(CKF_MESSAGE_DECRYPT) {
             self.message_decrypt = None;
+        }
+        if names(CKF_MESSAGE_SIGN) {
+            self.message_sign = None;
+        }
+        if names(CKF_MESSAGE_VERIFY) {
+            self.message_verify = None;
         }
     }
 }

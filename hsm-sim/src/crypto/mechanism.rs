@@ -132,7 +132,7 @@ impl MechanismInfo {
     pub(super) const fn signs(mut self, sign: SignFn, verify: VerifyFn) -> Self {
         self.sign = Some(sign);
         self.verify = Some(verify);
-        self.flags(CKF_SIGN | CKF_VERIFY)
+        self.flags(CKF_SIGN | CKF_VERIFY | CKF_MESSAGE_SIGN | CKF_MESSAGE_VERIFY)
     }
 
     pub(super) const fn digests(mut self, hash: Hash) -> Self {

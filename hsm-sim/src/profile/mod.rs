@@ -229,6 +229,9 @@ impl Config {
         let fips: &[(&str, CK_FLAGS)] = if self.fips_mode { FIPS_MISSING } else { &[] };
         let missing = self.model().missing.iter().chain(fips);
         let gone = missing.filter(|(pattern, _)| is_match(pattern, info.name)).fold(0, |gone, (_, flags)| gone | flags);
+        // What is signed message by message is signed all the same.
+        let gone = gone | if gone & CKF_SIGN == 0 { 0 } else { CKF_MESSAGE_SIGN };
+        let gone = gone | if gone & CKF_VERIFY == 0 { 0 } else { CKF_MESSAGE_VERIFY };
         let left = info.flags & !gone;
         // What is left without any use is not offered.
         if left & USES == 0 { 0 } else { left }
@@ -363,7 +366,9 @@ const USES: CK_FLAGS = CKF_ENCRYPT
     | CKF_ENCAPSULATE
     | CKF_DECAPSULATE
     | CKF_MESSAGE_ENCRYPT
-    | CKF_MESSAGE_DECRYPT;
+    | CKF_MESSAGE_DECRYPT
+    | CKF_MESSAGE_SIGN
+    | CKF_MESSAGE_VERIFY;
 
 /// The use that a function makes of a mechanism.
 const fn use_of(function: Function) -> Option<CK_FLAGS> {
@@ -371,9 +376,9 @@ const fn use_of(function: Function) -> Option<CK_FLAGS> {
         Function::EncryptInit | Function::MessageEncryptInit => CKF_ENCRYPT,
         Function::DecryptInit | Function::MessageDecryptInit => CKF_DECRYPT,
         Function::DigestInit => CKF_DIGEST,
-        Function::SignInit => CKF_SIGN,
+        Function::SignInit | Function::MessageSignInit => CKF_SIGN,
         Function::SignRecoverInit => CKF_SIGN_RECOVER,
-        Function::VerifyInit | Function::VerifySignatureInit => CKF_VERIFY,
+        Function::VerifyInit | Function::VerifySignatureInit | Function::MessageVerifyInit => CKF_VERIFY,
         Function::VerifyRecoverInit => CKF_VERIFY_RECOVER,
         Function::GenerateKey => CKF_GENERATE,
         Function::GenerateKeyPair => CKF_GENERATE_KEY_PAIR,
