@@ -54,6 +54,7 @@ fn event(number: u64) -> AuditEvent {
         targets: vec![UniqueIdentifier::from_random(id)],
         outcome: Outcome::Success,
         recovered: false,
+        http: None,
     }
 }
 

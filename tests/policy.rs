@@ -38,7 +38,7 @@ fn situations() -> impl Iterator<Item = Situation> {
 
 fn principal(role: &str, realm: Realm) -> Principal {
     let roles = expand_roles((role != "none").then_some(role));
-    Principal { name: Some("alice".into()), project: ProjectId("mine".into()), roles, realm }
+    Principal { name: Some("alice".into()), project: ProjectId("mine".into()), roles, realm, user_name: None }
 }
 
 fn with_resource<T>(situation: Situation, origin: Origin, then: impl FnOnce(&Resource<'_>) -> T) -> T {

@@ -171,6 +171,7 @@ fn event(number: u8) -> AuditEvent {
         targets: vec![id(u64::from(number))],
         outcome: Outcome::Success,
         recovered: false,
+        http: None,
     }
 }
 

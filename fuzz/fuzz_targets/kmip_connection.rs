@@ -30,6 +30,7 @@ fuzz_target!(|bytes: &[u8]| {
             project: ProjectId("fuzz".into()),
             roles: vec!["admin".into(), "member".into(), "reader".into()],
             realm: Realm::Certificate,
+            user_name: None,
         };
         let peer = Peer { principal, address: "127.0.0.1".into() };
         let (mut client, server) = tokio::io::duplex(1 << 20);

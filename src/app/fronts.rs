@@ -110,6 +110,7 @@ impl KmipFront {
             targets: Vec::new(),
             outcome: Outcome::Failure("not-enrolled".to_owned()),
             recovered: false,
+            http: None,
         };
         if let Err(error) = self.service.engine.audit().record(event, Durability::Handed).await {
             tracing::error!(%error, %peer, "a refused connection is not on the audit trail");
@@ -283,6 +284,7 @@ pub(super) fn rest(core: &Core, jobs: Arc<Runner>) -> Result<Router, Problem> {
             healthcheck_disable_file: config.healthcheck_disable_file.clone(),
             cors_origins: config.cors_origins.clone(),
             hide_private: config.hide_private,
+            order_wait: config.order_wait_seconds.seconds(),
         },
     };
     let limit =

@@ -24,6 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    dropped,
     fronts::{self, KmipFront},
     observers::{CountedTrail, Counting, Lag},
     policy,
@@ -438,8 +439,12 @@ impl Core {
         };
         let secret = pool.system_secret(STORE_KEY).await.map_err(trouble)?;
         let unlocked = raw.clone();
-        let repository = blocking(move || unlocked.unlock(&secret)).await?.map_err(store_problem)?;
+        let known_tokens = dropped::Known::recall(config, &memory)?;
+        let opened = blocking(move || unlocked.unlock(&secret)).await?;
+        let repository =
+            opened.map_err(|error| known_tokens.explains(config).unwrap_or_else(|| store_problem(error)))?;
         let store = Arc::new(WatchedStore::new(repository, raw, Arc::clone(metrics)));
+        known_tokens.check(config, &*store).await?;
 
         starting("the audit trail is opened");
         let lag = Lag::new(Arc::clone(metrics));

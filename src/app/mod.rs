@@ -8,6 +8,7 @@ mod client;
 pub mod command;
 mod control;
 mod dev;
+mod dropped;
 mod embedded;
 mod fronts;
 mod gateway;

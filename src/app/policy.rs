@@ -146,6 +146,7 @@ pub(super) fn explain(arguments: &ExplainArguments, config: Option<&Config>) -> 
             project: ProjectId(arguments.project.clone()),
             roles: expand_roles(arguments.roles.as_deref().unwrap_or_default().split(',')),
             realm: Realm::Keystone,
+            user_name: None,
         },
     };
     if !rules.names().contains(&arguments.action.as_str()) {

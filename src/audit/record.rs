@@ -3,8 +3,11 @@
 //! The shape is CADF's (DMTF DSP0262): `typeURI`, `eventTime`, `action`, `outcome`, `initiator`, `target`, `observer`. Beside
 //! them stand `seq`, counting every line of the trail from 1, and `prev`, the SHA-256 of the line before, without its end of
 //! line. Some lines are the trail's own: a `checkpoint` signs the chain up to a line, a `repair` tells what a crash left.
+//!
+//! A request to the Barbican API is told in the words of that service's own audit filter: `action` from verb and path,
+//! `requestPath`, the HTTP status as the reason. `operation` is the use case, in both protocols.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -94,10 +97,21 @@ pub fn line(entry: &Entry, seq: u64, prev: &LineHash, observer: &str) -> serde_j
         action,
         outcome: "success",
         reason: None,
-        initiator: Initiator { type_uri: "service/security", id: None, credential: None, project_id: None, host: None },
-        target: Target { type_uri: "service/security/audit", id: None },
+        initiator: Initiator {
+            type_uri: "service/security",
+            id: None,
+            name: None,
+            credential: None,
+            project_id: None,
+            host: None,
+        },
+        target: Target { type_uri: "service/security/audit".into(), id: None, addresses: Vec::new() },
         targets: Vec::new(),
         observer,
+        request_path: None,
+        reporter_chain: Vec::new(),
+        tags: Vec::new(),
+        operation: None,
         protocol: None,
         request: None,
         recovered: false,
@@ -115,9 +129,14 @@ pub fn line(entry: &Entry, seq: u64, prev: &LineHash, observer: &str) -> serde_j
 }
 
 fn of_event<'a>(event: &'a AuditEvent, seq: u64, prev: &LineHash, observer: Observer<'a>) -> Written<'a> {
-    let (outcome, reason) = match &event.outcome {
-        Outcome::Success => ("success", None),
-        Outcome::Failure(kind) => ("failure", Some(Reason { reason_code: kind })),
+    let http = event.http.as_ref();
+    let failure = match &event.outcome {
+        Outcome::Success => None,
+        Outcome::Failure(kind) => Some(kind.as_str()),
+    };
+    let reason = match http.and_then(|http| http.status) {
+        Some(status) => Some(Reason { reason_type: Some("HTTP"), reason_code: status.to_string().into(), failure }),
+        None => failure.map(|kind| Reason { reason_type: None, reason_code: kind.into(), failure: None }),
     };
     let targets: Vec<String> = event.targets.iter().map(ToString::to_string).collect();
     Written {
@@ -126,19 +145,27 @@ fn of_event<'a>(event: &'a AuditEvent, seq: u64, prev: &LineHash, observer: Obse
         id: Some(Uuid::from_bytes(event.id).to_string()),
         event_type: "activity",
         event_time: moment(event.time),
-        action: event.operation.name(),
-        outcome,
+        action: http.map_or_else(|| event.operation.name(), |http| action(&http.method, &http.path)),
+        outcome: if failure.is_some() { "failure" } else { "success" },
         reason,
         initiator: Initiator {
             type_uri: "service/security/account/user",
             id: event.initiator.as_deref(),
-            credential: event.realm.map(|realm| Credential { realm: realm_name(realm) }),
+            name: http.and_then(|http| http.user_name.as_deref()),
+            credential: event.realm.map(Credential::of),
             project_id: event.project.as_ref().map(|project| project.0.as_str()),
-            host: event.address.as_deref().map(|address| Host { address }),
+            host: event
+                .address
+                .as_deref()
+                .map(|address| Host { address, agent: http.and_then(|http| http.agent.as_deref()) }),
         },
-        target: Target { type_uri: target_uri(event), id: targets.first().cloned() },
+        target: target(event, targets.first()),
         targets: if targets.len() > 1 { targets } else { Vec::new() },
         observer,
+        request_path: http.map(|http| http.path.as_str()),
+        reporter_chain: http.map(|_| Reporter::of(event.time)).into_iter().collect(),
+        tags: http.map(|_| format!("correlation_id?value={}", event.request)).into_iter().collect(),
+        operation: Some(event.operation.name()),
         protocol: Some(event.protocol.name()),
         request: Some(&event.request),
         recovered: event.recovered,
@@ -148,7 +175,57 @@ fn of_event<'a>(event: &'a AuditEvent, seq: u64, prev: &LineHash, observer: Obse
     }
 }
 
+/// The collections of the Barbican API: they are the words of targets, and what a path ends with when it lists or adds.
+const COLLECTIONS: &[&str] = &[
+    "secrets",
+    "containers",
+    "orders",
+    "cas",
+    "quotas",
+    "project-quotas",
+    "secret-stores",
+    "transport_keys",
+    "consumers",
+];
+
+/// The parts of a path after `/v1`.
+fn parts(path: &str) -> impl DoubleEndedIterator<Item = &str> {
+    let path = path.split('?').next().unwrap_or_default();
+    let path = path.strip_prefix("/v1").unwrap_or(path);
+    path.split('/').filter(|part| !part.is_empty())
+}
+
+/// What CADF calls the verb of a request (contract §6.3).
+fn action(method: &str, path: &str) -> &'static str {
+    let last = parts(path).next_back().unwrap_or_default();
+    let is_collection = COLLECTIONS.contains(&last);
+    match method {
+        "GET" if is_collection => "read/list",
+        "GET" | "HEAD" => "read",
+        "POST" if is_collection => "create",
+        "POST" | "PUT" | "PATCH" => "update",
+        "DELETE" => "delete",
+        _ => "unknown",
+    }
+}
+
 /// What the request was about, in the words of the Barbican API where it came through that.
+fn target(event: &AuditEvent, first: Option<&String>) -> Target {
+    let Some(http) = &event.http else {
+        return Target { type_uri: target_uri(event).into(), id: first.cloned(), addresses: Vec::new() };
+    };
+    let mut parts = parts(&http.path);
+    let word = parts.next().filter(|word| COLLECTIONS.contains(word) && *word != "consumers");
+    let type_uri = word.map_or(Cow::Borrowed(KEY_MANAGER), |word| format!("{KEY_MANAGER}/{word}").into());
+    // What is no object of ours (a project, a store) has its name in the path.
+    let named = || word.and_then(|_| parts.next()).map(str::to_owned);
+    let id = first.cloned().or_else(named);
+    Target { type_uri, id, addresses: vec![Address { name: "public", url: http.service.clone() }] }
+}
+
+const KEY_MANAGER: &str = "service/security/keymanager";
+
+/// The target of a request by its use case.
 const fn target_uri(event: &AuditEvent) -> &'static str {
     use OperationKind as K;
     match (event.protocol, event.operation) {
@@ -233,6 +310,14 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     targets: Vec<String>,
     observer: Observer<'a>,
+    #[serde(rename = "requestPath", skip_serializing_if = "Option::is_none")]
+    request_path: Option<&'a str>,
+    #[serde(rename = "reporterchain", skip_serializing_if = "Vec::is_empty")]
+    reporter_chain: Vec<Reporter>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -247,8 +332,33 @@ struct Written<'a> {
 
 #[derive(Serialize)]
 struct Reason<'a> {
+    #[serde(rename = "reasonType", skip_serializing_if = "Option::is_none")]
+    reason_type: Option<&'static str>,
     #[serde(rename = "reasonCode")]
-    reason_code: &'a str,
+    reason_code: Cow<'a, str>,
+    /// The kind of the failure, where the code is HTTP's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a str>,
+}
+
+/// Who changed the event last: CADF's filters write themselves in when the answer is known.
+#[derive(Serialize)]
+struct Reporter {
+    role: &'static str,
+    reporter: ReporterName,
+    #[serde(rename = "reporterTime")]
+    reporter_time: String,
+}
+
+#[derive(Serialize)]
+struct ReporterName {
+    id: &'static str,
+}
+
+impl Reporter {
+    fn of(time: Timestamp) -> Self {
+        Self { role: "modifier", reporter: ReporterName { id: "target" }, reporter_time: moment(time) }
+    }
 }
 
 #[derive(Serialize)]
@@ -257,6 +367,8 @@ struct Initiator<'a> {
     type_uri: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<Credential>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -269,19 +381,45 @@ struct Initiator<'a> {
 struct Credential {
     #[serde(rename = "type")]
     realm: &'static str,
+    /// That there was one; never what it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity_status: Option<&'static str>,
+}
+
+impl Credential {
+    fn of(realm: Realm) -> Self {
+        let by_token = matches!(realm, Realm::Keystone | Realm::Bearer);
+        Self {
+            realm: realm_name(realm),
+            token: by_token.then_some("***"),
+            identity_status: by_token.then_some("Confirmed"),
+        }
+    }
 }
 
 #[derive(Serialize)]
 struct Host<'a> {
     address: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 struct Target {
     #[serde(rename = "typeURI")]
-    type_uri: &'static str,
+    type_uri: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    addresses: Vec<Address>,
+}
+
+#[derive(Serialize)]
+struct Address {
+    name: &'static str,
+    url: String,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -294,7 +432,7 @@ struct Observer<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ProjectId, UniqueIdentifier};
+    use crate::domain::{ProjectId, UniqueIdentifier, audit::HttpFacts};
 
     #[test]
     fn a_line_has_cadf_s_shape() {
@@ -311,6 +449,7 @@ mod tests {
             targets: vec![UniqueIdentifier::from_bytes([2; 16]), UniqueIdentifier::from_bytes([3; 16])],
             outcome: Outcome::Failure("not-found".to_owned()),
             recovered: false,
+            http: None,
         };
         let line = line(&Entry::Event(Box::new(event)), 7, &BEGINNING, "portcullis").unwrap();
         let expected = serde_json::json!({
@@ -332,6 +471,7 @@ mod tests {
             "target": {"typeURI": "data/security", "id": "02020202-0202-0202-0202-020202020202"},
             "targets": ["02020202-0202-0202-0202-020202020202", "03030303-0303-0303-0303-030303030303"],
             "observer": {"typeURI": "service/security", "id": "portcullis"},
+            "operation": "reveal",
             "protocol": "kmip",
             "request": "req-1",
             "recovered": false,
@@ -341,5 +481,93 @@ mod tests {
         assert!(!line.contains(&b'\n'));
         let read: ReadLine = serde_json::from_slice(&line).unwrap();
         assert_eq!(read.id.as_deref().and_then(event_id), Some([1; 16]));
+    }
+
+    #[test]
+    fn a_request_to_the_rest_api_is_told_as_that_api_s_own_filter_tells_it() {
+        let event = AuditEvent {
+            id: [1; 16],
+            time: Timestamp::from_seconds(1_700_000_000),
+            request: "req-1".to_owned(),
+            protocol: Protocol::Barbican,
+            initiator: Some("u1".to_owned()),
+            realm: Some(Realm::Keystone),
+            project: Some(ProjectId("p1".to_owned())),
+            address: Some("127.0.0.1".to_owned()),
+            operation: OperationKind::Refuse,
+            targets: Vec::new(),
+            outcome: Outcome::Failure("denied".to_owned()),
+            recovered: false,
+            http: Some(HttpFacts {
+                method: "GET".to_owned(),
+                path: "/v1/project-quotas/p2?x=1".to_owned(),
+                service: "https://keys.example".to_owned(),
+                agent: Some("curl/8".to_owned()),
+                user_name: Some("alice".to_owned()),
+                status: Some(403),
+            }),
+        };
+        let line = line(&Entry::Event(Box::new(event)), 1, &BEGINNING, "portcullis").unwrap();
+        let mut shown: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        for (member, expected) in [
+            ("action", serde_json::json!("read")),
+            ("operation", serde_json::json!("refuse")),
+            ("outcome", serde_json::json!("failure")),
+            ("reason", serde_json::json!({"reasonType": "HTTP", "reasonCode": "403", "failure": "denied"})),
+            ("requestPath", serde_json::json!("/v1/project-quotas/p2?x=1")),
+            (
+                "initiator",
+                serde_json::json!({
+                    "typeURI": "service/security/account/user",
+                    "id": "u1",
+                    "name": "alice",
+                    "credential": {"type": "keystone", "token": "***", "identity_status": "Confirmed"},
+                    "project_id": "p1",
+                    "host": {"address": "127.0.0.1", "agent": "curl/8"},
+                }),
+            ),
+            (
+                "target",
+                serde_json::json!({
+                    "typeURI": "service/security/keymanager/project-quotas",
+                    "id": "p2",
+                    "addresses": [{"name": "public", "url": "https://keys.example"}],
+                }),
+            ),
+            ("tags", serde_json::json!(["correlation_id?value=req-1"])),
+            (
+                "reporterchain",
+                serde_json::json!([{
+                    "role": "modifier",
+                    "reporter": {"id": "target"},
+                    "reporterTime": "2023-11-14T22:13:20Z",
+                }]),
+            ),
+        ] {
+            assert_eq!(shown[member].take(), expected, "{member}");
+        }
+    }
+
+    #[test]
+    fn verbs_have_cadf_s_words() {
+        for (method, path, word) in [
+            ("GET", "/v1/secrets", "read/list"),
+            ("GET", "/v1/secrets/", "read/list"),
+            ("GET", "/v1/secrets?name=x", "read/list"),
+            ("GET", "/v1/secrets/1", "read"),
+            ("GET", "/v1/secrets/1/payload", "read"),
+            ("GET", "/v1/secrets/1/acl", "read"),
+            ("GET", "/v1/secrets/1/consumers", "read/list"),
+            ("GET", "/v1/orders", "read/list"),
+            ("POST", "/v1/orders", "create"),
+            ("POST", "/v1/containers/1/secrets", "create"),
+            ("POST", "/v1/secrets/1/metadata", "update"),
+            ("PUT", "/v1/secrets/1", "update"),
+            ("PATCH", "/v1/secrets/1/acl", "update"),
+            ("DELETE", "/v1/secrets/1", "delete"),
+            ("BREW", "/v1/secrets", "unknown"),
+        ] {
+            assert_eq!(action(method, path), word, "{method} {path}");
+        }
     }
 }

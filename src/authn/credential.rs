@@ -372,7 +372,13 @@ impl Credentials {
 /// The client, narrowed down to one user of it: a member of the project, and never an administrator by a password.
 fn personal(client: &Principal, name: &str) -> Principal {
     let roles = client.roles.iter().filter(|role| *role != "admin").cloned().collect();
-    Principal { name: Some(name.to_owned()), project: client.project.clone(), roles, realm: Realm::Certificate }
+    Principal {
+        name: Some(name.to_owned()),
+        project: client.project.clone(),
+        roles,
+        realm: Realm::Certificate,
+        user_name: None,
+    }
 }
 
 fn right(known: Option<&SecretValue>, given: Option<&[u8]>) -> Result<(), CredentialRefusal> {
@@ -449,6 +455,7 @@ mod tests {
             project: ProjectId("p".into()),
             roles: expand_roles(["admin"]),
             realm: Realm::Certificate,
+            user_name: None,
         }
     }
 

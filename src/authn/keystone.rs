@@ -254,7 +254,8 @@ impl Keystone {
             return Err(Refusal::Unauthenticated);
         }
         let project = found.project.as_deref().ok_or(Refusal::Unscoped)?;
-        Ok(principal(Some(&found.user), project, found.roles.iter().map(String::as_str), Realm::Keystone))
+        let known = principal(Some(&found.user), project, found.roles.iter().map(String::as_str), Realm::Keystone);
+        Ok(Principal { user_name: found.user_name.clone(), ..known })
     }
 
     /// The header `WWW-Authenticate` of a 401.

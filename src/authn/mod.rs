@@ -138,7 +138,7 @@ impl RestAuthenticator {
 /// The gateway itself, for jobs and repair, acting for a project.
 #[must_use]
 pub const fn system(project: ProjectId) -> Principal {
-    Principal { name: None, project, roles: Vec::new(), realm: Realm::System }
+    Principal { name: None, project, roles: Vec::new(), realm: Realm::System, user_name: None }
 }
 
 fn principal<'r>(
@@ -152,5 +152,6 @@ fn principal<'r>(
         project: ProjectId(project.to_owned()),
         roles: expand_roles(roles),
         realm,
+        user_name: None,
     }
 }

@@ -482,6 +482,7 @@ mod tests {
             project: ProjectId("p1".into()),
             roles: vec!["member".into(), "key-manager:service-admin".into()],
             realm: Realm::Keystone,
+            user_name: None,
         }
     }
 

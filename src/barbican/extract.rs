@@ -10,7 +10,10 @@ use http_body_util::BodyExt;
 use zeroize::Zeroizing;
 
 use super::{Settings, error::Refusal};
-use crate::{domain::Principal, engine::ports::Answer};
+use crate::{
+    domain::{Principal, audit::HttpFacts},
+    engine::{ErrorKind, ports::Answer},
+};
 
 /// Why nobody is asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,17 @@ pub enum AuthRefusal {
     Unavailable,
     /// The development context without `X-Project-Id`.
     ProjectMissing,
+}
+
+impl AuthRefusal {
+    /// What the audit trail calls it.
+    pub(super) const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unauthenticated { .. } => ErrorKind::Unauthenticated,
+            Self::Unavailable => ErrorKind::Unavailable,
+            Self::ProjectMissing => ErrorKind::Malformed,
+        }
+    }
 }
 
 /// Turns a request's headers into a principal: Keystone, or the development context.
@@ -124,19 +138,106 @@ pub(super) fn base(settings: &Settings, headers: &HeaderMap, uri: &Uri) -> Strin
     if let Some(href) = settings.host_href.as_deref().map(str::trim).filter(|href| !href.is_empty()) {
         return href.trim_end_matches('/').to_owned();
     }
-    let trusted = |name: &str| {
-        let value = settings.behind_proxy.then(|| headers.get(name)).flatten()?.to_str().ok()?;
-        value.split(',').next().map(|first| first.trim().to_owned())
-    };
-    let scheme = match trusted("x-forwarded-proto") {
+    let proxy = if settings.behind_proxy { Forwarded::of(headers) } else { Forwarded::default() };
+    let scheme = match proxy.scheme.map(|scheme| scheme.to_ascii_lowercase()) {
         Some(scheme) if matches!(scheme.as_str(), "http" | "https") => scheme,
         _ if settings.https => "https".to_owned(),
         _ => "http".to_owned(),
     };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
-    let authority = trusted("x-forwarded-host").or_else(|| uri.authority().map(ToString::to_string)).or(host);
-    let authority = authority.filter(|it| is_authority(it)).unwrap_or_else(|| "localhost".to_owned());
-    format!("{scheme}://{authority}")
+    let own = uri.authority().map(ToString::to_string).or(host).filter(|it| is_authority(it));
+    let told = proxy.host.filter(|it| is_authority(it));
+    let mut authority = told.or(own).unwrap_or_else(|| "localhost".to_owned());
+    if let Some(port) = proxy.port.and_then(|port| port.parse::<u16>().ok()) {
+        let usual = if scheme == "https" { 443 } else { 80 };
+        authority.truncate(host_length(&authority));
+        if port != usual {
+            authority.push_str(&format!(":{port}"));
+        }
+    }
+    let prefix = proxy.prefix.map(|prefix| prefix.trim_matches('/').to_owned());
+    match prefix.filter(|prefix| is_prefix(prefix)) {
+        Some(prefix) => format!("{scheme}://{authority}/{prefix}"),
+        None => format!("{scheme}://{authority}"),
+    }
+}
+
+/// What a trusted proxy says of the request that it took: RFC 7239 where it is spoken, else the older headers. Of several
+/// proxies the outermost counts, which stands first.
+#[derive(Default)]
+struct Forwarded {
+    scheme: Option<String>,
+    host: Option<String>,
+    port: Option<String>,
+    prefix: Option<String>,
+}
+
+impl Forwarded {
+    fn of(headers: &HeaderMap) -> Self {
+        let first = |name: &str| {
+            let value = headers.get(name)?.to_str().ok()?;
+            value.split(',').next().map(|first| first.trim().to_owned()).filter(|first| !first.is_empty())
+        };
+        let prefix = first("x-forwarded-prefix");
+        match first("forwarded") {
+            Some(element) => {
+                let pair = |wanted: &str| {
+                    let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
+                    let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))?;
+                    Some(value.trim().trim_matches('"').to_owned())
+                };
+                Self { scheme: pair("proto"), host: pair("host"), port: None, prefix }
+            }
+            None => Self {
+                scheme: first("x-forwarded-proto"),
+                host: first("x-forwarded-host"),
+                port: first("x-forwarded-port"),
+                prefix,
+            },
+        }
+    }
+}
+
+/// Where the host of an authority ends: before the last colon, unless that belongs to an IPv6 address.
+fn host_length(authority: &str) -> usize {
+    match authority.rfind(':') {
+        Some(colon) if authority.get(colon..).is_some_and(|tail| !tail.contains(']')) => colon,
+        _ => authority.len(),
+    }
+}
+
+/// Letters that the path of a service has; nothing else comes back in our links.
+fn is_prefix(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 255
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~'))
+}
+
+/// Most characters of a path and of a client's name on the audit trail: a peer is not to fill it with one request.
+const AUDITED_PATH_MAX: usize = 1024;
+const AUDITED_AGENT_MAX: usize = 256;
+
+/// What the audit trail says of a request before its outcome is known. A session key in the query is masked, wrapped or not.
+pub(super) fn facts(method: &Method, uri: &Uri, headers: &HeaderMap, base: &str) -> HttpFacts {
+    let cut = |text: &str, most: usize| text.chars().take(most).collect::<String>();
+    let mut path = uri.path().to_owned();
+    for (at, element) in uri.query().into_iter().flat_map(|query| query.split('&')).enumerate() {
+        path.push(if at == 0 { '?' } else { '&' });
+        let name = element.split('=').next().unwrap_or_default();
+        match super::query::decode(name).as_str() {
+            "trans_wrapped_session_key" => path.extend([name, "=***"]),
+            _ => path.push_str(element),
+        }
+    }
+    let agent = headers.get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+    HttpFacts {
+        method: cut(method.as_str(), 32),
+        path: cut(&path, AUDITED_PATH_MAX),
+        service: base.to_owned(),
+        agent: agent.map(|agent| cut(&agent, AUDITED_AGENT_MAX)),
+        user_name: None,
+        status: None,
+    }
 }
 
 /// Letters that a host and port have; anything else would come back in our answers as the peer wrote it.
@@ -255,5 +356,40 @@ mod tests {
         settings.host_href = None;
         headers.insert("host", "a\"b<script>".parse().unwrap());
         assert_eq!(base(&settings, &headers, &uri), "https://localhost");
+    }
+
+    #[test]
+    fn a_trusted_proxy_tells_host_port_and_prefix() {
+        for (forwarded, expected) in [
+            (&[("x-forwarded-host", "api.example")][..], "http://api.example"),
+            (&[("x-forwarded-host", "api.example, inner:1")], "http://api.example"),
+            (&[("x-forwarded-port", "8443")], "http://keys.example:8443"),
+            (&[("x-forwarded-port", "443"), ("x-forwarded-proto", "https")], "https://keys.example"),
+            (&[("x-forwarded-host", "[::1]"), ("x-forwarded-port", "8443")], "http://[::1]:8443"),
+            (&[("x-forwarded-prefix", "/key-manager/")], "http://keys.example:9311/key-manager"),
+            (&[("x-forwarded-prefix", "/<script>")], "http://keys.example:9311"),
+            (&[("forwarded", "for=1.2.3.4;proto=HTTPS;host=\"api.example:8443\", for=x")], "https://api.example:8443"),
+            (&[("forwarded", "proto=https"), ("x-forwarded-host", "other")], "https://keys.example:9311"),
+            (&[("x-forwarded-proto", "gopher"), ("x-forwarded-host", "a b")], "http://keys.example:9311"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", "keys.example:9311".parse().unwrap());
+            for (name, value) in forwarded {
+                headers.insert(header::HeaderName::from_static(name), value.parse().unwrap());
+            }
+            let uri = Uri::from_static("/v1");
+            let settings = Settings { behind_proxy: true, ..Settings::default() };
+            assert_eq!(base(&settings, &headers, &uri), expected, "{forwarded:?}");
+            assert_eq!(base(&Settings::default(), &headers, &uri), "http://keys.example:9311");
+        }
+    }
+
+    #[test]
+    fn the_trail_is_told_a_path_of_bounded_length_and_no_session_key() {
+        let facts = |uri: &str| facts(&Method::GET, &uri.parse().unwrap(), &HeaderMap::new(), "http://k").path;
+        assert_eq!(facts("/v1/secrets?limit=1&name=a%20b"), "/v1/secrets?limit=1&name=a%20b");
+        assert_eq!(facts("/v1/x?trans_wrapped_session_key=abc&y"), "/v1/x?trans_wrapped_session_key=***&y");
+        assert_eq!(facts("/v1/x?trans%5Fwrapped_session_key=abc"), "/v1/x?trans%5Fwrapped_session_key=***");
+        assert_eq!(facts(&format!("/v1/{}", "x".repeat(5000))).len(), AUDITED_PATH_MAX);
     }
 }

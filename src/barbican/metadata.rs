@@ -16,7 +16,7 @@ use super::{
     schema::{Field, Schema, Type},
 };
 use crate::engine::{
-    Error, ErrorKind,
+    Error, ErrorKind, Judged,
     ops::metadata::{ChangeMetadata, MetadataChange, ReadMetadata},
 };
 
@@ -103,10 +103,13 @@ pub(super) async fn add(mut request: Request) -> Result<Response<Body>, Error> {
 
 /// `GET …/metadata/KEY`.
 pub(super) async fn read(request: Request) -> Result<Response<Body>, Error> {
-    let metadata = request.execute(ReadMetadata { secret: request.id() }).await?;
-    let key = &request.place.tail;
-    let missing = || Error::new(ErrorKind::AttributeMissing, "the key is not in the metadata");
-    let value = metadata.get(key).ok_or_else(missing)?;
+    let key = request.place.tail.clone();
+    let wanted = key.clone();
+    let judge = move |mut metadata: BTreeMap<String, String>| {
+        let missing = || Error::new(ErrorKind::AttributeMissing, "the key is not in the metadata");
+        metadata.remove(&wanted).ok_or_else(missing)
+    };
+    let value = request.execute(Judged { operation: ReadMetadata { secret: request.id() }, judge }).await?;
     Ok(ok(&json!({"key": key, "value": value})))
 }
 

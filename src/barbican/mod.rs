@@ -32,7 +32,7 @@ pub mod testing;
 mod transport_keys;
 mod versions;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -55,8 +55,11 @@ use self::{
     routes::Row,
 };
 use crate::{
-    domain::{Timestamp, UniqueIdentifier, audit::Protocol},
-    engine::{Caller, Engine, Error, ErrorKind, Late, Operation, jobs::Runner},
+    domain::{
+        Timestamp, UniqueIdentifier,
+        audit::{HttpFacts, Protocol},
+    },
+    engine::{Caller, Engine, Error, Http, Late, Operation, Stranger, jobs::Runner},
 };
 
 pub use extract::{AuthRefusal, Authenticate};
@@ -88,6 +91,8 @@ pub struct Settings {
     pub cors_origins: Vec<String>,
     /// Whether lists leave out the private secrets and containers that the caller may not read.
     pub hide_private: bool,
+    /// How long the answer to a new order waits for the order to be done.
+    pub order_wait: Duration,
 }
 
 impl Default for Settings {
@@ -105,6 +110,7 @@ impl Default for Settings {
             healthcheck_disable_file: None,
             cors_origins: Vec::new(),
             hide_private: false,
+            order_wait: Duration::from_secs(10),
         }
     }
 }
@@ -170,28 +176,55 @@ async fn route(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, body: 
 /// Everything below `/v1`, in the order of contract §1.1.
 async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, rest: &str, body: SharedBody) -> Response<Body> {
     let (parts, ()) = request.into_parts();
+    let base = extract::base(&gateway.settings, &parts.headers, &parts.uri);
+    let facts = extract::facts(&parts.method, &parts.uri, &parts.headers, &base);
+    let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
     let principal = match gateway.authenticator.authenticate(&parts.method, parts.uri.path(), &parts.headers).await {
         Ok(principal) => principal,
-        Err(refusal) => return unauthenticated(refusal),
+        Err(refusal) => {
+            let kind = refusal.kind();
+            let response = unauthenticated(refusal);
+            let http = Some(HttpFacts { status: Some(response.status().as_u16()), ..facts });
+            let stranger = Stranger { protocol: Protocol::Barbican, request: id.to_owned(), address, http };
+            return match gateway.engine.unknown(stranger, kind).await {
+                Ok(()) => response,
+                Err(error) => refusal_of(&error, NOWHERE).into_response(),
+            };
+        }
     };
-    let version = match Microversion::of(&parts.headers) {
-        Ok(version) => version,
-        Err((status, text)) => return early(status, &text),
-    };
+    let facts = HttpFacts { user_name: principal.user_name.clone(), ..facts };
+    let place = path::parse(rest);
+    let row = place.as_ref().ok().and_then(|place| routes::row(place.kind, &parts.method));
+    let words = place.as_ref().map_or(NOWHERE, |place| words(place, row));
+    let success = place.as_ref().map_or(200, |place| openapi::success(place.kind, &parts.method).0);
+    let status = move |error: Option<&Error>| error.map_or(success, |error| refusal_of(error, words).status.as_u16());
     let caller = Caller {
         principal,
         protocol: Protocol::Barbican,
         request: id.to_owned(),
-        address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string()),
+        address,
         transaction: None,
+        http: Some(Arc::new(Http { facts, status: Box::new(status) })),
     };
-    let base = extract::base(&gateway.settings, &parts.headers, &parts.uri);
+    let version = match Microversion::of(&parts.headers) {
+        Ok(version) => version,
+        Err((status, text)) => {
+            let refusal = Refusal::new(status, text.clone());
+            return match gateway.engine.refused(&caller, &refusal.into()).await {
+                Ok(()) => early(status, &text),
+                Err(error) => refusal_of(&error, NOWHERE).into_response(),
+            };
+        }
+    };
     let query = Query::parse(parts.uri.query().unwrap_or_default());
-    let mut response = match path::parse(rest) {
-        Err(description) => match gateway.engine.refused(&caller, ErrorKind::NotFound).await {
-            Ok(()) => Refusal::not_found(description).into_response(),
-            Err(error) => refusal_of(&error, NOWHERE).into_response(),
-        },
+    let mut response = match place {
+        Err(description) => {
+            let refusal = Refusal::not_found(description);
+            match gateway.engine.refused(&caller, &refusal.clone().into()).await {
+                Ok(()) => refusal.into_response(),
+                Err(error) => refusal_of(&error, NOWHERE).into_response(),
+            }
+        }
         Ok(place) => {
             let request = Request {
                 gateway,
@@ -214,8 +247,7 @@ async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, rest: &st
 
 /// Method and `Accept`, each after the target is known to exist; then the endpoint.
 async fn dispatch(mut request: Request, method: &Method) -> Response<Body> {
-    let rows = routes::rows(request.place.kind);
-    let row = rows.iter().find(|row| row.method == *method);
+    let row = routes::row(request.place.kind, method);
     let words = words(&request.place, row);
     let accept = extract::header_text(&request.headers, header::ACCEPT);
     if let Some(refusal) = stores::missing(&request) {
@@ -269,8 +301,7 @@ const NOWHERE: Words = Words { operation: "Request", missing: "", own: &[] };
 impl Request {
     /// The answer to a request that ends before any use case: it stands in the audit trail like all others.
     async fn refuse(&self, refusal: Refusal, words: Words) -> Response<Body> {
-        let kind = Error::from(refusal.clone()).kind;
-        match self.gateway.engine.refused(&self.caller, kind).await {
+        match self.gateway.engine.refused(&self.caller, &refusal.clone().into()).await {
             Ok(()) => refusal.into_response(),
             Err(error) => refusal_of(&error, words).into_response(),
         }

@@ -47,7 +47,7 @@ const PATHS: &[(Kind, &str)] = &[
 ];
 
 /// The status of a success, and the name of the schema of its body.
-fn success(kind: Kind, method: &Method) -> (u16, Option<&'static str>) {
+pub(super) fn success(kind: Kind, method: &Method) -> (u16, Option<&'static str>) {
     match (kind, method.as_str()) {
         (Kind::Version, _) => (200, Some("Version")),
         (Kind::Secrets, "GET") => (200, Some("SecretList")),
@@ -75,6 +75,7 @@ fn success(kind: Kind, method: &Method) -> (u16, Option<&'static str>) {
         (Kind::TransportKeys, "GET") => (200, Some("TransportKeyList")),
         (Kind::TransportKeys, _) => (201, Some("TransportKeyRef")),
         (Kind::TransportKey, "GET") => (200, Some("TransportKey")),
+        (Kind::Payload, _) => (200, None),
         _ => (204, None),
     }
 }

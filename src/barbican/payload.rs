@@ -18,7 +18,7 @@ use crate::{
     engine::{
         Error, ErrorKind,
         ops::{
-            payload::ReadPayload,
+            payload::{Condition, ReadPayload},
             reveal::{Form, Revealed},
             set_value::SetValue,
         },
@@ -40,14 +40,15 @@ pub(super) async fn read(request: Request) -> Result<Response<Body>, Error> {
             Some(Refusal::issue(StatusCode::BAD_REQUEST, operation, &reason))
         }
     };
-    let revealed = request.execute(ReadPayload { secret: request.id(), refusal: refusal.map(Error::from) }).await?;
+    let condition: Condition = (is_text, wrong_type(operation).into());
+    let condition = matches!(wanted, Ok(Wanted::Text(_))).then_some(condition);
+    let read = ReadPayload { secret: request.id(), refusal: refusal.map(Error::from), condition };
+    let revealed = request.execute(read).await?;
     let stored = model::Secret(&revealed.object).content_type().unwrap_or(content::OCTETS).to_owned();
     let value = shown(revealed)?;
     let content_type = match wanted.unwrap_or(Wanted::Stored) {
         Wanted::Stored => stored,
-        Wanted::Bytes(content_type) => content_type.to_owned(),
-        Wanted::Text(content_type) if is_text(&value) => content_type.to_owned(),
-        Wanted::Text(_) => return Err(wrong_type(operation).into()),
+        Wanted::Bytes(content_type) | Wanted::Text(content_type) => content_type.to_owned(),
     };
     let mut response = Response::new(Body::from(Bytes::from_owner(Outgoing(value))));
     let content_type = HeaderValue::from_str(&content_type).unwrap_or(HeaderValue::from_static(content::OCTETS));
@@ -73,20 +74,24 @@ async fn transport_key(request: &Request) -> Option<Refusal> {
 
 /// The bytes that a client sees: those it gave, raw key bytes, or PEM of a key or certificate that has no such bytes.
 fn shown(revealed: Revealed) -> Result<SecretValue, Error> {
-    let Revealed { object, value, form } = revealed;
-    let label = match (object.object_type, form) {
-        (ObjectType::PrivateKey, Form::Canonical) => pem::PRIVATE_KEY,
-        (ObjectType::PublicKey, Form::Canonical) => pem::PUBLIC_KEY,
-        (ObjectType::Certificate, _) if object.origin == Origin::Kmip => pem::CERTIFICATE,
-        _ => return Ok(value),
-    };
-    pem::encode_secret(label, &value)
+    let Some(label) = label(&revealed) else { return Ok(revealed.value) };
+    pem::encode_secret(label, &revealed.value)
         .map_err(|error| Error::new(ErrorKind::Internal, "the value cannot be encoded").because(error))
 }
 
+/// The label of the PEM that a value is shown in, if it is.
+fn label(Revealed { object, form, .. }: &Revealed) -> Option<&'static str> {
+    match (object.object_type, form) {
+        (ObjectType::PrivateKey, Form::Canonical) => Some(pem::PRIVATE_KEY),
+        (ObjectType::PublicKey, Form::Canonical) => Some(pem::PUBLIC_KEY),
+        (ObjectType::Certificate, _) if object.origin == Origin::Kmip => Some(pem::CERTIFICATE),
+        _ => None,
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "text is given out only where the payload is UTF-8")]
-fn is_text(value: &SecretValue) -> bool {
-    std::str::from_utf8(value.expose_secret()).is_ok()
+fn is_text(revealed: &Revealed) -> bool {
+    label(revealed).is_some() || std::str::from_utf8(revealed.value.expose_secret()).is_ok()
 }
 
 /// A payload on its way into the socket; zeroised when the last of it has been written.

@@ -54,6 +54,11 @@ macro_rules! row {
     (@rule $rule:literal) => { Some($rule) };
 }
 
+/// A verb of a place.
+pub(super) fn row(kind: Kind, method: &Method) -> Option<&'static Row> {
+    rows(kind).iter().find(|row| row.method == *method)
+}
+
 /// The verbs of a place.
 pub(super) const fn rows(kind: Kind) -> &'static [Row] {
     match kind {

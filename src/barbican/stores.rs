@@ -7,7 +7,7 @@ use super::{Request, dates, error::Refusal, no_content, ok, path::Kind};
 use crate::{
     domain::UniqueIdentifier,
     engine::{
-        Error, ErrorKind, SecretStore,
+        Error, ErrorKind, Judged, SecretStore,
         ops::stores::{ChangePreferredStore, ReadSecretStores},
     },
 };
@@ -67,9 +67,11 @@ pub(super) async fn read_default(request: Request) -> Result<Response<Body>, Err
 
 /// `GET /v1/secret-stores/preferred`.
 pub(super) async fn read_preferred(request: Request) -> Result<Response<Body>, Error> {
-    let (_, preferred) = request.execute(ReadSecretStores).await?;
-    let none = || Error::new(ErrorKind::AttributeMissing, "the project prefers no store");
-    Ok(ok(&show(&preferred.ok_or_else(none)?, &request.base)))
+    let judge = |(_, preferred): (Vec<SecretStore>, Option<SecretStore>)| {
+        preferred.ok_or_else(|| Error::new(ErrorKind::AttributeMissing, "the project prefers no store"))
+    };
+    let preferred = request.execute(Judged { operation: ReadSecretStores, judge }).await?;
+    Ok(ok(&show(&preferred, &request.base)))
 }
 
 /// `GET /v1/secret-stores/ID`.

@@ -48,7 +48,7 @@ impl Authenticate for Believing {
                     }
                 }
                 let (name, project) = (text("x-user-id"), ProjectId(project));
-                Ok(Principal { name, project, roles, realm: Realm::Unauthenticated })
+                Ok(Principal { name, project, roles, realm: Realm::Unauthenticated, user_name: None })
             }
         };
         Box::pin(async move { result })

@@ -51,6 +51,7 @@ pub(super) fn root(settings: &Settings, request: &HttpRequest<()>) -> Response<B
 
 /// `GET /v1`.
 pub(super) async fn v1(request: Request) -> Result<Response<Body>, Error> {
+    request.gateway.engine.queried(&request.caller).await?;
     Ok(ok(&json!({"version": document(&request.base, request.version)})))
 }
 

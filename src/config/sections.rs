@@ -376,6 +376,8 @@ section! {
         payload_bytes_max: Bytes = Some(Bytes::new(20_000));
         /// For one request, its body included.
         request_seconds: Seconds = Some(Seconds::new(60));
+        /// How long the answer to a new order waits for the order to be done.
+        order_wait_seconds: Within<0, 3600> = Some(Within::new(10));
         /// Open connections.
         connections_max: Quantity = Some(Quantity::new(4096));
         /// Other roots that clients may use in references to secrets.
@@ -494,6 +496,8 @@ section! {
     Store {
         /// Its folder.
         path: PathBuf = None;
+        /// Tokens that are gone for good, with the values on them.
+        abandoned_tokens: Vec<String> = None;
     }
 
     /// The audit trail.

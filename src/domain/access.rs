@@ -42,6 +42,8 @@ pub struct Principal {
     pub roles: Vec<String>,
     /// How it was proved.
     pub realm: Realm,
+    /// What people call the user, where Keystone says it: for the audit trail only.
+    pub user_name: Option<String>,
 }
 
 impl Principal {

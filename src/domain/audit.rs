@@ -41,6 +41,23 @@ pub enum Outcome {
     Failure(String),
 }
 
+/// What a request over HTTP adds: the words that CADF has for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpFacts {
+    /// The verb.
+    pub method: String,
+    /// Path and query as they came; what the query says of wrapped keys is masked.
+    pub path: String,
+    /// The root under which the service was called.
+    pub service: String,
+    /// What the client calls itself.
+    pub agent: Option<String>,
+    /// What people call the user.
+    pub user_name: Option<String>,
+    /// The status of the answer; absent where nothing was answered, because a crash came in between.
+    pub status: Option<u16>,
+}
+
 /// One outcome record of one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEvent {
@@ -68,4 +85,6 @@ pub struct AuditEvent {
     pub outcome: Outcome,
     /// Whether the record was written at start for an act that a crash cut short.
     pub recovered: bool,
+    /// Of requests over HTTP.
+    pub http: Option<HttpFacts>,
 }

@@ -4,12 +4,20 @@
 //! and is tried again, later each time; any other failure ends it. Only one runner works on a store.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, oneshot},
+    task::JoinSet,
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -18,7 +26,11 @@ use super::{
     ops::jobs::{RunJob, may_be_repeated},
     pipeline::Caller,
 };
-use crate::domain::{Principal, Realm, UniqueIdentifier, audit::Protocol, job::Job};
+use crate::domain::{
+    Principal, Realm, UniqueIdentifier,
+    audit::Protocol,
+    job::{Job, JobState},
+};
 
 /// Most jobs at once: key pairs keep a session busy for seconds.
 const AT_ONCE: usize = 4;
@@ -30,6 +42,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 pub struct Runner {
     engine: Arc<Engine>,
     wake: Notify,
+    /// Whether anybody works off what is pending.
+    working: AtomicBool,
+    /// Who waits for the end of a run of which job.
+    waiting: Mutex<HashMap<UniqueIdentifier, Vec<oneshot::Sender<()>>>>,
 }
 
 /// When a job that could not run is tried again.
@@ -43,7 +59,7 @@ impl Runner {
     /// A runner of this engine's jobs.
     #[must_use]
     pub fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, wake: Notify::new() }
+        Self { engine, wake: Notify::new(), working: AtomicBool::new(false), waiting: Mutex::default() }
     }
 
     /// A job was stored: look for it now.
@@ -51,8 +67,39 @@ impl Runner {
         self.wake.notify_one();
     }
 
+    /// A job was stored: looks for it now and waits, at most for `limit`, until it has been run once.
+    pub async fn settle(&self, job: UniqueIdentifier, limit: Duration) {
+        let (done, ended) = oneshot::channel();
+        self.waiting.lock().entry(job).or_default().push(done);
+        self.wake();
+        // It may have been found before anybody waited for it.
+        let pending = match self.engine.ports().store.job(job).await {
+            Ok(Some(found)) => found.record.state == JobState::Pending,
+            Ok(None) | Err(_) => false,
+        };
+        if pending && self.working.load(Ordering::Acquire) {
+            // Whatever comes of it, the order tells.
+            tokio::time::timeout(limit, ended).await.ok();
+        }
+        self.waiting.lock().remove(&job);
+    }
+
+    fn ended(&self, job: UniqueIdentifier) {
+        for waiter in self.waiting.lock().remove(&job).into_iter().flatten() {
+            // Who does not wait any more need not be told.
+            waiter.send(()).ok();
+        }
+    }
+
     /// Works until `drain`, then lets the jobs that are running end.
     pub async fn run(&self, drain: CancellationToken) {
+        self.working.store(true, Ordering::Release);
+        self.work_off(drain).await;
+        self.working.store(false, Ordering::Release);
+        self.waiting.lock().clear();
+    }
+
+    async fn work_off(&self, drain: CancellationToken) {
         let mut retries: BTreeMap<UniqueIdentifier, Retry> = BTreeMap::new();
         let mut running: BTreeSet<UniqueIdentifier> = BTreeSet::new();
         let mut tasks: JoinSet<(UniqueIdentifier, Result<(), Error>)> = JoinSet::new();
@@ -85,6 +132,7 @@ impl Runner {
                     Ok((id, result)) => {
                         running.remove(&id);
                         note(&mut retries, id, result);
+                        self.ended(id);
                     }
                     Err(error) => {
                         // A panic in a use case is caught inside the engine; nothing else ends a task.
@@ -145,11 +193,13 @@ async fn work(engine: &Arc<Engine>, job: &Job) -> Result<(), Error> {
             project: job.project.clone(),
             roles: Vec::new(),
             realm: Realm::System,
+            user_name: None,
         },
         protocol: Protocol::Internal,
         request: format!("order-{}", job.identifier),
         address: None,
         transaction: None,
+        http: None,
     };
     engine.execute(&caller, RunJob { job: job.identifier }).await
 }

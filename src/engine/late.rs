@@ -37,3 +37,34 @@ impl<O: Operation> Operation for Late<O> {
         self.operation?.run(on, tools).await
     }
 }
+
+/// A use case whose result may not be what was asked for: no such key, no text. The judgement belongs to the use case, so that
+/// the audit trail and the answer say the same.
+pub struct Judged<O, F> {
+    /// What is done.
+    pub operation: O,
+    /// What the result is good for.
+    pub judge: F,
+}
+
+impl<O, T, F> Operation for Judged<O, F>
+where
+    O: Operation,
+    T: Send + 'static,
+    F: FnOnce(O::Output) -> Result<T, Error> + Send + 'static,
+{
+    const KIND: OperationKind = O::KIND;
+    type Output = T;
+
+    fn target(&self) -> Target {
+        self.operation.target()
+    }
+
+    fn rule(&self) -> Option<&'static str> {
+        self.operation.rule()
+    }
+
+    async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<T, Error> {
+        (self.judge)(self.operation.run(on, tools).await?)
+    }
+}

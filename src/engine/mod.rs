@@ -16,9 +16,9 @@ mod tools;
 mod transaction;
 
 pub use error::{Error, ErrorKind};
-pub use late::Late;
+pub use late::{Judged, Late};
 pub use operation::{Operation, Target, Targets};
-pub use pipeline::{Caller, Engine, Observer};
+pub use pipeline::{Caller, Engine, Http, Observer, Stranger};
 use tools::unexpected;
 
 pub use tools::{Announced, ISSUER, Ports, SecretStore, Settings, Tools};

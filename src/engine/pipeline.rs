@@ -13,7 +13,7 @@ use crate::{
     authz::{Authorizer, Denied, Permitted, Resource},
     domain::{
         ManagedObject, ObjectType, OperationKind, Origin, Principal, Timestamp, UniqueIdentifier,
-        audit::{AuditEvent, Outcome, Protocol},
+        audit::{AuditEvent, HttpFacts, Outcome, Protocol},
         group::Group,
         operation::Effect,
     },
@@ -32,6 +32,44 @@ pub struct Caller {
     pub address: Option<String>,
     /// Where several use cases become true together; `None` where each does by itself.
     pub transaction: Option<Arc<Transaction>>,
+    /// What the audit trail says beside, of a request over HTTP.
+    pub http: Option<Arc<Http>>,
+}
+
+/// A request over HTTP, for the audit trail: the record is written before the answer, so the status is worked out here.
+pub struct Http {
+    /// What is known before the outcome is.
+    pub facts: HttpFacts,
+    /// The status of the answer to this outcome.
+    pub status: StatusOf,
+}
+
+/// The status of the answer to a failure, or to a success.
+pub type StatusOf = Box<dyn Fn(Option<&Error>) -> u16 + Send + Sync>;
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+impl Http {
+    fn facts(&self, error: Option<&Error>) -> HttpFacts {
+        HttpFacts { status: Some((self.status)(error)), ..self.facts.clone() }
+    }
+}
+
+/// A request that ended before anybody knew who asks.
+#[derive(Clone, Debug)]
+pub struct Stranger {
+    /// Which way the request came in.
+    pub protocol: Protocol,
+    /// The request id that the logs carry.
+    pub request: String,
+    /// The peer's address without port.
+    pub address: Option<String>,
+    /// Of a request over HTTP, with the status of the answer.
+    pub http: Option<HttpFacts>,
 }
 
 /// Counts finished use cases; the telemetry of the gateway implements it.
@@ -174,11 +212,54 @@ impl Engine {
     /// # Errors
     ///
     /// `Unavailable` when the audit record is refused.
-    pub async fn refused(&self, caller: &Caller, kind: ErrorKind) -> Result<(), Error> {
+    pub async fn refused(&self, caller: &Caller, refusal: &Error) -> Result<(), Error> {
         let mut event = self.event(caller, OperationKind::Refuse);
-        event.outcome = Outcome::Failure(kind.name().to_owned());
+        event.outcome = Outcome::Failure(refusal.kind.name().to_owned());
+        event.http = caller.http.as_ref().map(|http| http.facts(Some(refusal)));
         self.audit.record(event, Durability::Handed).await?;
-        self.observer.finished(caller.protocol, OperationKind::Refuse, kind.name(), 0.0);
+        self.observer.finished(caller.protocol, OperationKind::Refuse, refusal.kind.name(), 0.0);
+        Ok(())
+    }
+
+    /// Writes the record of a request that asked nothing of the store: what this service is.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` when the audit record is refused.
+    pub async fn queried(&self, caller: &Caller) -> Result<(), Error> {
+        let mut event = self.event(caller, OperationKind::Query);
+        event.http = caller.http.as_ref().map(|http| http.facts(None));
+        self.audit.record(event, Durability::Handed).await?;
+        self.observer.finished(caller.protocol, OperationKind::Query, "success", 0.0);
+        Ok(())
+    }
+
+    /// Writes the record of a request whose caller nobody knows.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` when the audit record is refused.
+    pub async fn unknown(&self, stranger: Stranger, kind: ErrorKind) -> Result<(), Error> {
+        let Stranger { protocol, request, address, http } = stranger;
+        let mut id = [0; 16];
+        self.ports.chance.fill(&mut id);
+        let event = AuditEvent {
+            id,
+            time: self.ports.clock.now(),
+            request,
+            protocol,
+            initiator: None,
+            realm: None,
+            project: None,
+            address,
+            operation: OperationKind::Refuse,
+            targets: Vec::new(),
+            outcome: Outcome::Failure(kind.name().to_owned()),
+            recovered: false,
+            http,
+        };
+        self.audit.record(event, Durability::Handed).await?;
+        self.observer.finished(protocol, OperationKind::Refuse, kind.name(), 0.0);
         Ok(())
     }
 
@@ -204,8 +285,9 @@ impl Engine {
         caller: &Caller,
         kind: OperationKind,
         result: Result<T, Error>,
-        (event, committed): (AuditEvent, bool),
+        (mut event, committed): (AuditEvent, bool),
     ) -> Result<T, Error> {
+        event.http = caller.http.as_ref().map(|http| http.facts(result.as_ref().err()));
         let durability = if committed || (self.strict_audit && kind.effect() != Effect::Read) {
             Durability::Synced
         } else {
@@ -235,6 +317,8 @@ impl Engine {
             targets: Vec::new(),
             outcome: Outcome::Success,
             recovered: false,
+            // Without a status: that is what a crash would leave.
+            http: caller.http.as_ref().map(|http| http.facts.clone()),
         }
     }
 

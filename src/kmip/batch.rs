@@ -76,6 +76,7 @@ impl<'a> Exchange<'a> {
             request: request.to_owned(),
             address: Some(who.address),
             transaction,
+            http: None,
         };
         Self {
             service,

@@ -113,6 +113,7 @@ mod tests {
             project: ProjectId("p".into()),
             roles: Vec::new(),
             realm: Realm::Certificate,
+            user_name: None,
         }
     }
 

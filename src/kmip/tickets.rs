@@ -219,6 +219,7 @@ mod tests {
             project: ProjectId(project.into()),
             roles: vec!["member".into()],
             realm: Realm::Certificate,
+            user_name: None,
         }
     }
 

@@ -98,6 +98,7 @@ mod tests {
             targets: vec![],
             outcome: crate::domain::audit::Outcome::Success,
             recovered: false,
+            http: None,
         };
         Arc::new(Stored { versioned: Versioned { record, revision: Revision(revision) }, head: vec![], pieces: 0 })
     }

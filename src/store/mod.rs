@@ -14,6 +14,7 @@ mod batch;
 mod cache;
 mod index;
 pub mod memory;
+mod older;
 mod pool;
 mod record;
 mod repository;

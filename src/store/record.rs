@@ -5,12 +5,13 @@
 //! changed, or moved to another key, does not verify. Objects keep head and body apart although they are small: a sled
 //! leaf holds at most sixteen entries and is rewritten as a whole, so this halves what one write can cause.
 //!
-//! Bodies are postcard; a change of a type in `domain` that alters its encoding takes a new `RECORD_VERSION`.
+//! Bodies are postcard; a change of a type in `domain` that alters its encoding takes a new `RECORD_VERSION` and an entry in
+//! `older`, which reads what earlier programs wrote. A record is written in today's encoding when it changes next.
 
 use aws_lc_rs::{constant_time, hmac};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{backend::Key, index::Entry};
+use super::{backend::Key, index::Entry, older};
 use crate::{
     domain::{
         ManagedObject, SecretValue,
@@ -22,8 +23,8 @@ use crate::{
     engine::ports::{Intent, Revision, StoreError},
 };
 
-/// The encoding written today.
-pub(super) const RECORD_VERSION: u8 = 1;
+/// The encoding written today; 1 to this are read.
+pub(super) const RECORD_VERSION: u8 = 2;
 /// Longest piece; sled keeps larger values in separate files that our sync does not cover.
 pub(super) const PIECE_BYTES: usize = 4096;
 /// Longest body.
@@ -123,6 +124,14 @@ pub(super) trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 's
     fn claims(&self) -> Vec<Key> {
         Vec::new()
     }
+    /// Reads a body of some encoding up to today's; what follows it is given back.
+    ///
+    /// # Errors
+    ///
+    /// postcard's.
+    fn read(_version: u8, body: &[u8]) -> postcard::Result<(Self, &[u8])> {
+        postcard::take_from_bytes(body)
+    }
 }
 
 impl Record for ManagedObject {
@@ -189,6 +198,9 @@ impl Record for TransportKey {
 impl Record for Intent {
     const TABLE: Table = Table::Intent;
     const INLINE_BYTES: usize = PIECE_BYTES - HEAD_BYTES;
+    fn read(version: u8, body: &[u8]) -> postcard::Result<(Self, &[u8])> {
+        if version < older::HTTP_FACTS { older::intent(body) } else { postcard::take_from_bytes(body) }
+    }
     fn id(&self) -> [u8; 16] {
         self.id
     }
@@ -200,6 +212,9 @@ impl Record for Intent {
 impl Record for AuditEvent {
     const TABLE: Table = Table::Owed;
     const INLINE_BYTES: usize = PIECE_BYTES - HEAD_BYTES;
+    fn read(version: u8, body: &[u8]) -> postcard::Result<(Self, &[u8])> {
+        if version < older::HTTP_FACTS { older::event(body) } else { postcard::take_from_bytes(body) }
+    }
     fn id(&self) -> [u8; 16] {
         self.id
     }
@@ -249,9 +264,9 @@ impl Head {
         let (prefix, rest) = bytes.split_first_chunk::<PREFIX_BYTES>().ok_or_else(short)?;
         let (mac, inline) = rest.split_first_chunk::<MAC_BYTES>().ok_or_else(short)?;
         let [version, r0, r1, r2, r3, r4, r5, r6, r7, p0, p1] = *prefix;
-        if version != RECORD_VERSION {
+        if !(1..=RECORD_VERSION).contains(&version) {
             return Err(StoreError::Corrupt(format!(
-                "a record of encoding {version}: this program reads {RECORD_VERSION}"
+                "a record of encoding {version}: this program reads 1 to {RECORD_VERSION}"
             )));
         }
         let revision = Revision(u64::from_be_bytes([r0, r1, r2, r3, r4, r5, r6, r7]));
@@ -305,6 +320,18 @@ impl MacKey {
         body: Vec<u8>,
         inline_bytes: usize,
     ) -> Result<Encoded, StoreError> {
+        self.seal_as(RECORD_VERSION, head_key, revision, body, inline_bytes)
+    }
+
+    /// The same for a body in the encoding of `version`.
+    pub(super) fn seal_as(
+        &self,
+        version: u8,
+        head_key: &[u8],
+        revision: Revision,
+        body: Vec<u8>,
+        inline_bytes: usize,
+    ) -> Result<Encoded, StoreError> {
         if body.len() > BODY_BYTES_MAX {
             return Err(StoreError::TooLarge);
         }
@@ -312,7 +339,7 @@ impl MacKey {
         let pieces: Vec<Vec<u8>> = cut.chunks(PIECE_BYTES).map(<[u8]>::to_vec).collect();
         let count = u16::try_from(pieces.len()).map_err(|_too_many| StoreError::TooLarge)?;
         let mut head = Vec::with_capacity(HEAD_BYTES + if pieces.is_empty() { body.len() } else { 0 });
-        head.push(RECORD_VERSION);
+        head.push(version);
         head.extend_from_slice(&revision.0.to_be_bytes());
         head.extend_from_slice(&count.to_be_bytes());
         let mac = self.mac(head_key, &head, &body);
@@ -331,7 +358,8 @@ impl MacKey {
     pub(super) fn decode<R: Record>(&self, head_key: &[u8], head: &Head, pieces: &[Vec<u8>]) -> Result<R, StoreError> {
         let body = self.open(head_key, head, pieces)?;
         let damaged = |why: &str| StoreError::Corrupt(format!("{}: {why}", display(head_key)));
-        let (record, rest) = postcard::take_from_bytes::<R>(&body).map_err(|error| damaged(&error.to_string()))?;
+        let [version, ..] = head.prefix;
+        let (record, rest) = R::read(version, &body).map_err(|error| damaged(&error.to_string()))?;
         match rest.is_empty() && R::TABLE.key(&[&record.id()]) == head_key {
             true => Ok(record),
             false => Err(damaged("the body is not this record's")),

@@ -1,8 +1,10 @@
 //! What happens when somebody else changes the same record at the same moment.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use crate::support::{Api, id_of, refused};
+use crate::support::{Api, Call, id_of, refused};
 
 fn consumer(id: usize) -> Value {
     json!({"service": "s", "resource_type": "t", "resource_id": id.to_string()})
@@ -53,17 +55,110 @@ async fn a_deletion_outlasts_changes_of_others() {
     assert_eq!(container["secret_refs"], json!([]));
 }
 
-#[tokio::test]
+/// How many ask at the same time.
+const CROWD: usize = 100;
+
+/// Everybody asks at once; how often each status was answered.
+async fn crowd(api: &Api, call: impl Fn(usize) -> Call) -> BTreeMap<u16, usize> {
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..CROWD {
+        calls.spawn(call(number).send());
+    }
+    let mut answered = BTreeMap::new();
+    while let Some(reply) = calls.join_next().await {
+        *answered.entry(reply.unwrap().status).or_default() += 1;
+    }
+    assert_eq!(api.bench.store.open_intents(), 0);
+    answered
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_are_all_remembered() {
     let api = Api::new();
-    let path = format!("/v1/secrets/{}/consumers", api.text_secret("s").await);
-    let mut calls = tokio::task::JoinSet::new();
-    for number in 0..20 {
-        let call = api.call("POST", &path).json(&consumer(number));
-        calls.spawn(call.send());
+    let secret = format!("/v1/secrets/{}", api.text_secret("s").await);
+    let made = api.post("/v1/containers", json!({"type": "generic"})).await;
+    let container = format!("/v1/containers/{}", id_of(&made.json()["container_ref"]));
+    let path = format!("{secret}/consumers");
+    assert_eq!(crowd(&api, |n| api.call("POST", &path).json(&consumer(n))).await, [(200, CROWD)].into());
+    assert_eq!(api.get(&path).await.json()["total"], CROWD);
+    assert_eq!(crowd(&api, |n| api.call("DELETE", &path).json(&consumer(n))).await, [(200, CROWD)].into());
+    assert_eq!(api.get(&path).await.json()["total"], 0);
+
+    let path = format!("{secret}/metadata");
+    let item = |n: usize| json!({"key": format!("k{n}"), "value": n.to_string()});
+    assert_eq!(crowd(&api, |n| api.call("POST", &path).json(&item(n))).await, [(201, CROWD)].into());
+    assert_eq!(api.get(&path).await.json()["metadata"].as_object().unwrap().len(), CROWD);
+
+    let path = format!("{container}/consumers");
+    let named = |n: usize| json!({"name": format!("n{n}"), "URL": "u"});
+    assert_eq!(crowd(&api, |n| api.call("POST", &path).json(&named(n))).await, [(200, CROWD)].into());
+    assert_eq!(api.get(&path).await.json()["total"], CROWD);
+
+    let path = format!("{container}/secrets");
+    let member = |n: usize| json!({"name": format!("m{n}"), "secret_ref": secret});
+    assert_eq!(crowd(&api, |n| api.call("POST", &path).json(&member(n))).await, [(201, CROWD)].into());
+    assert_eq!(api.get(&container).await.json()["secret_refs"].as_array().unwrap().len(), CROWD);
+}
+
+/// What only one of them can have, one of them has; everybody else is told so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_once_happens_once() {
+    let api = Api::new();
+    let secret = format!("/v1/secrets/{}", api.secret(json!({})).await);
+    let put = crowd(&api, |n| api.call("PUT", &secret).raw("text/plain", format!("payload {n}"))).await;
+    assert_eq!(put, [(204, 1), (409, CROWD - 1)].into());
+    assert_eq!(api.bench.hsm.count(), 1);
+    let metadata = format!("{secret}/metadata");
+    let add = crowd(&api, |n| api.call("POST", &metadata).json(&json!({"key": "k", "value": n.to_string()}))).await;
+    assert_eq!(add, [(201, 1), (409, CROWD - 1)].into());
+    let made = api.post("/v1/containers", json!({"type": "generic"})).await;
+    let container = format!("/v1/containers/{}", id_of(&made.json()["container_ref"]));
+    let member = json!({"name": "m", "secret_ref": secret});
+    let path = format!("{container}/secrets");
+    let add = crowd(&api, |_| api.call("POST", &path).json(&member)).await;
+    assert_eq!(add, [(201, 1), (409, CROWD - 1)].into());
+    for path in [&secret, &container] {
+        assert_eq!(crowd(&api, |_| api.call("DELETE", path)).await, [(204, 1), (404, CROWD - 1)].into(), "{path}");
     }
-    while let Some(reply) = calls.join_next().await {
-        assert_eq!(reply.unwrap().status, 200);
+    assert_eq!(api.bench.hsm.count(), 0);
+}
+
+/// The last one wins, and nobody is told that it failed but that somebody else was there.
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_access_end_as_one_of_those_that_were_given() {
+    let api = Api::new();
+    let path = format!("/v1/secrets/{}/acl", api.text_secret("s").await);
+    let read = |n: usize| json!({"read": {"users": [format!("u{n}")]}});
+    let answered = crowd(&api, |n| api.call("PUT", &path).json(&read(n))).await;
+    assert!(answered.keys().all(|status| matches!(status, 200 | 409)) && answered.contains_key(&200), "{answered:?}");
+    let users = api.get(&path).await.json()["read"]["users"].clone();
+    assert!((0..CROWD).any(|n| users == json!([format!("u{n}")])), "{users}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_crowd_gets_past_a_quota() {
+    const MOST: usize = 10;
+    let api = Api::new();
+    let secret = format!("/v1/secrets/{}", api.text_secret("s").await);
+    let quotas =
+        json!({"project_quotas": {"secrets": MOST + 1, "containers": MOST, "orders": MOST, "consumers": MOST}});
+    let set = api.call("PUT", "/v1/project-quotas/p1").roles("admin,key-manager:service-admin").json(&quotas);
+    assert_eq!(set.send().await.status, 204);
+    let order = json!({"type": "key", "meta": {"algorithm": "aes", "bit_length": 128}});
+    let consumers = format!("{secret}/consumers");
+    for (path, body) in [
+        ("/v1/secrets", json!({"payload": "x", "payload_content_type": "text/plain"})),
+        ("/v1/containers", json!({"type": "generic"})),
+        ("/v1/orders", order),
+        (&consumers, Value::Null),
+    ] {
+        let bodies = |n: usize| if body.is_null() { consumer(n) } else { body.clone() };
+        let answered = crowd(&api, |n| api.call("POST", path).json(&bodies(n))).await;
+        let good = answered.iter().filter(|(status, _)| **status < 300).map(|(_, count)| count).sum::<usize>();
+        assert_eq!((good, answered.get(&403)), (MOST, Some(&(CROWD - MOST))), "{path}: {answered:?}");
+        let total = MOST + usize::from(path == "/v1/secrets");
+        assert_eq!(api.get(path).await.json()["total"], total, "{path}");
     }
-    assert_eq!(api.get(&path).await.json()["total"], 20);
+    // What was refused has left nothing behind.
+    assert_eq!(api.bench.hsm.count(), MOST + 1);
 }

@@ -28,11 +28,13 @@ fn caller() -> Caller {
             project: ProjectId("p1".into()),
             roles: vec!["admin".into(), "member".into()],
             realm: Realm::Certificate,
+            user_name: None,
         },
         protocol: Protocol::Kmip,
         request: "k".into(),
         address: None,
         transaction: None,
+        http: None,
     }
 }
 

@@ -16,3 +16,4 @@ mod projects;
 mod rows;
 mod secrets;
 mod support;
+mod trail;

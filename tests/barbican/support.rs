@@ -77,6 +77,12 @@ impl Call {
         self
     }
 
+    /// The request without this header.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.request.headers_mut().unwrap().remove(name);
+        self
+    }
+
     pub(crate) fn project(self, project: &str) -> Self {
         self.header("x-project-id", project)
     }

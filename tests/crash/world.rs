@@ -162,11 +162,13 @@ impl Life {
                     _ if is_kmip => Realm::Certificate,
                     _ => Realm::Keystone,
                 },
+                user_name: None,
             },
             protocol: if is_kmip { Protocol::Kmip } else { Protocol::Barbican },
             request: request.to_owned(),
             address: None,
             transaction: None,
+            http: None,
         };
         self.engine.execute(&caller, operation).await
     }

@@ -37,6 +37,7 @@ pub(crate) fn peer(name: &str, project: &str, role: &str) -> Peer {
         project: ProjectId(project.into()),
         roles: roles.into_iter().map(Into::into).collect(),
         realm: Realm::Certificate,
+        user_name: None,
     };
     Peer { principal, address: "127.0.0.1".into() }
 }

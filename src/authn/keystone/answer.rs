@@ -10,6 +10,8 @@ use crate::domain::Timestamp;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) user: String,
+    /// What people call the user.
+    pub(super) user_name: Option<String>,
     /// Absent for unscoped, domain and system tokens.
     pub(super) project: Option<String>,
     /// In lower case.
@@ -39,6 +41,8 @@ struct Body {
 #[derive(Deserialize)]
 struct Named {
     id: String,
+    #[serde(default)]
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +76,7 @@ impl Answer {
             return Err("an identifier that cannot be one");
         }
         Ok(Token {
+            user_name: user.name.filter(|name| is_name(name)),
             user: user.id,
             project: project.map(|project| project.id),
             roles: roles.into_iter().map(|role| role.name.to_lowercase()).collect(),
@@ -120,6 +125,7 @@ mod tests {
             "application_credential": {"id": "a", "access_rules": [{"id": "r", "service": "key-manager", "method": "GET", "path": "/v1/**"}]}}}"#;
         let token = Answer::parse(body).unwrap();
         assert_eq!((token.user.as_str(), token.project.as_deref()), ("u1", Some("p1")));
+        assert_eq!(token.user_name.as_deref(), Some("alice"));
         assert_eq!(token.roles, ["admin", "reader"]);
         assert_eq!(token.access_rules.unwrap().len(), 1);
         assert_eq!(token.expires.seconds(), 1_795_341_600);

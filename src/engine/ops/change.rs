@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How often a record is read again before the request gives up.
-const ATTEMPTS: u32 = 256;
+pub(super) const ATTEMPTS: u32 = 256;
 
 /// Makes `change` on an object and commits it; answers the object as it was stored.
 ///
@@ -93,7 +93,8 @@ pub(super) async fn object_again(tools: &Tools, seen: &ManagedObject) -> Result<
     if same { Ok(next) } else { Err(conflict()) }
 }
 
-async fn group_again(tools: &Tools, seen: &Group) -> Result<Versioned<Group>, Error> {
+/// The group at its newest revision, if it is still there and the permit still holds for it.
+pub(super) async fn group_again(tools: &Tools, seen: &Group) -> Result<Versioned<Group>, Error> {
     let next = tools.store().group(seen.identifier).await?.ok_or_else(Error::not_found)?;
     let same = next.record.creator == seen.creator && same_rules(next.record.grants.as_ref(), seen.grants.as_ref());
     if same { Ok(next) } else { Err(conflict()) }

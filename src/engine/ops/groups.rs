@@ -4,7 +4,7 @@
 //! destroyed, through either protocol, is not shown; one that expired is.
 
 use super::{
-    change::change_group,
+    change::{ATTEMPTS, change_group, group_again},
     list_secrets::{Filter, Listed, Page, STEP},
 };
 use crate::{
@@ -254,7 +254,13 @@ impl Operation for DeleteGroup {
     }
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<Self::Output, Error> {
-        let on = on.into_group()?;
-        tools.commit(vec![Write::RemoveGroup(self.group, Guard::At(on.revision))]).await
+        let mut on = on.into_group()?;
+        for _ in 0..ATTEMPTS {
+            match tools.commit(vec![Write::RemoveGroup(self.group, Guard::At(on.revision))]).await {
+                Err(error) if error.kind == ErrorKind::Conflict => on = group_again(tools, &on.record).await?,
+                done => return done,
+            }
+        }
+        Err(Error::new(ErrorKind::Busy, "the container is being changed by others; try again later"))
     }
 }

@@ -18,7 +18,12 @@ pub struct ReadPayload {
     pub secret: UniqueIdentifier,
     /// Why the answer cannot be given in the form asked for, if so; said only after it is known that there is a value.
     pub refusal: Option<Error>,
+    /// What the value must be to be given out, and what is said when it is not.
+    pub condition: Option<Condition>,
 }
+
+/// Whether a value may be given out, and what is said when not.
+pub type Condition = (fn(&Revealed) -> bool, Error);
 
 impl Operation for ReadPayload {
     const KIND: OperationKind = OperationKind::Reveal;
@@ -38,6 +43,10 @@ impl Operation for ReadPayload {
         let encoded = |it: &ManagedObject| it.origin == Origin::Kmip && it.object_type != ObjectType::SymmetricKey;
         let canonical = on.get().objects.iter().any(|it| encoded(&it.record));
         let prefer = if canonical { Prefer::Canonical } else { Prefer::Exact };
-        Reveal { object: self.secret, prefer }.run(on, tools).await
+        let revealed = Reveal { object: self.secret, prefer }.run(on, tools).await?;
+        match self.condition {
+            Some((holds, refusal)) if !holds(&revealed) => Err(refusal),
+            _ => Ok(revealed),
+        }
     }
 }

@@ -121,7 +121,7 @@ impl Operation for ChangeProjectQuotas {
 }
 
 /// How often a project's record is read again when others change it meanwhile.
-const ATTEMPTS: u32 = 64;
+const ATTEMPTS: u32 = 256;
 
 /// Changes what is kept about a project; a record that says nothing is removed.
 pub(super) async fn change_project(

@@ -4,7 +4,7 @@ use crate::{
     authz::Permitted,
     domain::{OperationKind, UniqueIdentifier, project::TransportKey},
     engine::{
-        error::Error,
+        error::{Error, ErrorKind},
         operation::{Operation, Target, Targets},
         ports::{Guard, Write},
         tools::Tools,
@@ -78,8 +78,11 @@ impl Operation for ChangeTransportKeys {
             TransportKeyChange::Remove(id) => {
                 tools.touch(id);
                 let found = tools.store().transport_key(id).await?.ok_or_else(Error::not_found)?;
-                tools.commit(vec![Write::RemoveTransportKey(id, Guard::At(found.revision))]).await?;
-                Ok(id)
+                match tools.commit(vec![Write::RemoveTransportKey(id, Guard::At(found.revision))]).await {
+                    // Such a key is never changed: somebody else has removed it.
+                    Err(error) if error.kind == ErrorKind::Conflict => Err(Error::not_found()),
+                    done => done.map(|()| id),
+                }
             }
         }
     }
