@@ -263,6 +263,10 @@ allow_simulated_hsm = true
 [hsm.main.env]
 {env}
 
+[limits]
+# A software token beside a busy compiler is not dead.
+hsm_seconds = 60
+
 [log]
 format = "json"
 level = "info"
