@@ -18,7 +18,7 @@ mod transaction;
 pub use error::{Error, ErrorKind};
 pub use late::{Judged, Late};
 pub use operation::{Operation, Target, Targets};
-pub use pipeline::{Caller, Engine, Http, Observer, Stranger};
+pub use pipeline::{Caller, Engine, Http, Observer, StatusOf, Stranger};
 use tools::unexpected;
 
 pub use tools::{Announced, ISSUER, Ports, SecretStore, Settings, Tools};
