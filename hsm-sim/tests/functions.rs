@@ -348,8 +348,38 @@ fn a_signature_gives_back_what_was_signed() {
 }
 
 #[test]
+fn a_signature_that_is_known_is_verified_over_parts() {
+    let raw = Raw::new();
+    let (mut bits, mut yes) = (2048_u64, CK_TRUE);
+    let mut public = [attribute(CKA_MODULUS_BITS, &mut bits), attribute(CKA_VERIFY, &mut yes)];
+    let mut private = [attribute(CKA_SIGN, &mut yes)];
+    let (mut generate, mut pair) = (mechanism(CKM_RSA_PKCS_KEY_PAIR_GEN, &mut []), [0; 2]);
+    let [out, inner] = &mut pair;
+    let (public, private) = (public.as_mut_ptr(), private.as_mut_ptr());
+    assert_eq!(
+        call!(raw, C_GenerateKeyPair(raw.session, &raw mut generate, public, 2, private, 1, out, inner)),
+        CKR_OK
+    );
+    let mut rsa = mechanism(CKM_RSA_PKCS, &mut []);
+    let (mut data, mut signature, mut length) = (*b"in two parts", [0; 256], 256);
+    let at = signature.as_mut_ptr();
+    assert_eq!(call!(raw, C_SignInit(raw.session, &raw mut rsa, pair[1])), CKR_OK);
+    assert_eq!(call!(raw, C_Sign(raw.session, data.as_mut_ptr(), 12, at, &raw mut length)), CKR_OK);
+    for (bytes, expected) in [(6, CKR_OK), (5, CKR_SIGNATURE_INVALID)] {
+        assert_eq!(call!(raw, C_VerifySignatureInit(raw.session, &raw mut rsa, pair[0], at, 256)), CKR_OK);
+        let (first, second) = data.split_at_mut(6);
+        assert_eq!(call!(raw, C_VerifySignatureUpdate(raw.session, first.as_mut_ptr(), 6)), CKR_OK);
+        assert_eq!(call!(raw, C_VerifySignatureUpdate(raw.session, second.as_mut_ptr(), bytes)), CKR_OK);
+        assert_eq!(call!(raw, C_VerifySignatureFinal(raw.session)), expected);
+    }
+    assert_eq!(call!(raw, C_VerifyInit(raw.session, &raw mut rsa, pair[0])), CKR_OK);
+    let rv = call!(raw, C_VerifyUpdate(raw.session, data.as_mut_ptr(), 6));
+    assert_eq!(rv, CKR_OPERATION_NOT_INITIALIZED, "it is a mechanism for one part");
+}
+
+#[test]
 fn derived_keys_follow_their_base_key() {
-    let raw = Raw::with_config("profile = \"softhsm\"\nusage_defaults = \"strict\"");
+    let raw = Raw::with_config("usage_defaults = \"permissive\"");
     let base = raw.key();
     let mut data = [1; 16];
     let mut string = CK_KEY_DERIVATION_STRING_DATA { pData: data.as_mut_ptr(), ulLen: 16 };
@@ -379,23 +409,18 @@ fn derived_keys_follow_their_base_key() {
 }
 
 #[test]
-fn a_ciphers_key_is_for_its_cipher() {
-    let raw = Raw::new();
-    let base = raw.key();
-    let mut data = [1; 16];
-    let mut string = CK_KEY_DERIVATION_STRING_DATA { pData: data.as_mut_ptr(), ulLen: 16 };
-    for number in [CKM_XOR_BASE_AND_DATA, CKM_CONCATENATE_BASE_AND_DATA, CKM_CONCATENATE_DATA_AND_BASE] {
-        let (mut mix, mut made) = (mechanism_of(number, &mut string), 0);
-        let rv = call!(raw, C_DeriveKey(raw.session, &raw mut mix, base, ptr::null_mut(), 0, &raw mut made));
-        assert_eq!(rv, CKR_KEY_TYPE_INCONSISTENT, "{number:#x}");
+fn derivations_that_leak_are_for_those_who_want_them() {
+    for (lines, expected) in [("", CKR_MECHANISM_INVALID), ("usage_defaults = \"permissive\"", CKR_OK)] {
+        let raw = Raw::with_config(lines);
+        let base = raw.key();
+        let mut data = [1; 16];
+        let mut string = CK_KEY_DERIVATION_STRING_DATA { pData: data.as_mut_ptr(), ulLen: 16 };
+        for number in [CKM_XOR_BASE_AND_DATA, CKM_CONCATENATE_BASE_AND_DATA, CKM_CONCATENATE_DATA_AND_BASE] {
+            let (mut mix, mut made) = (mechanism_of(number, &mut string), 0);
+            let rv = call!(raw, C_DeriveKey(raw.session, &raw mut mix, base, ptr::null_mut(), 0, &raw mut made));
+            assert_eq!(rv, expected, "{lines} {number:#x}");
+        }
     }
-    let secret = raw.create(
-        &mut [(CKA_CLASS, CKO_SECRET_KEY), (CKA_KEY_TYPE, CKK_GENERIC_SECRET)],
-        &[CKA_DERIVE],
-        &mut [(CKA_VALUE, vec![3; 16])],
-    );
-    let (mut mix, mut made) = (mechanism_of(CKM_XOR_BASE_AND_DATA, &mut string), 0);
-    assert_eq!(call!(raw, C_DeriveKey(raw.session, &raw mut mix, secret, ptr::null_mut(), 0, &raw mut made)), CKR_OK);
 }
 
 #[test]
@@ -512,7 +537,7 @@ fn the_token_has_profiles_and_mechanisms_of_its_own() {
 
 #[test]
 fn absurd_lengths_and_null_pointers_are_answered() {
-    let raw = Raw::new();
+    let raw = Raw::with_config("usage_defaults = \"permissive\"");
     let key = raw.key();
     messages(&raw, key);
     let (mut gcm, mut byte, mut length) = (Gcm::new(CKG_NO_GENERATE), [0_u8; 64], 64);

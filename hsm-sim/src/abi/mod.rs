@@ -118,7 +118,7 @@ fn entry_call(
     let mechanism = entry.mechanism;
     call(entry, |library| {
         let session = library.session(session)?;
-        if mechanism.and_then(crypto::mechanism).is_some_and(|info| info.is_legacy) && !library.config.is_legacy() {
+        if mechanism.and_then(crypto::mechanism).is_some_and(|info| !library.config.has(info)) {
             return Err(Rv(CKR_MECHANISM_INVALID));
         }
         work(library, &session)

@@ -31,9 +31,6 @@ const REVERSIBLE: &[CK_MECHANISM_TYPE] = &[
     CKM_EXTRACT_KEY_FROM_KEY,
 ];
 
-/// Types of keys that belong to a cipher.
-const CIPHERS: &[CK_KEY_TYPE] = &[CKK_AES, CKK_AES_XTS, CKK_CHACHA20, CKK_DES2, CKK_DES3];
-
 /// Derivations whose result takes the base key's secrecy when the template says nothing (§6.42.7).
 const INHERITING: &[CK_MECHANISM_TYPE] =
     &[CKM_SP800_108_COUNTER_KDF, CKM_SP800_108_FEEDBACK_KDF, CKM_SP800_108_DOUBLE_PIPELINE_KDF];
@@ -106,11 +103,7 @@ impl Session {
         base: CK_OBJECT_HANDLE,
     ) -> Result<Arc<Object>> {
         let base = self.token().object(base).map_err(|_invalid| Rv(CKR_KEY_HANDLE_INVALID))?;
-        // A cipher's key is for that cipher: its bytes in a key of another type would outlive what it may be used for.
-        let is_misused = REVERSIBLE.contains(&number)
-            && CIPHERS.contains(&base.key_type.unwrap_or(CKK_GENERIC_SECRET))
-            && !self.token().config.model().mixes_ciphers;
-        if is_misused || !permit::takes(info, &base) || !matches!(base.class, CKO_SECRET_KEY | CKO_PRIVATE_KEY) {
+        if !permit::takes(info, &base) || !matches!(base.class, CKO_SECRET_KEY | CKO_PRIVATE_KEY) {
             return Err(Rv(CKR_KEY_TYPE_INCONSISTENT));
         }
         permit::check_usage(self, &base, CKA_DERIVE)?;

@@ -406,13 +406,10 @@ impl Slot<Verification> {
         Ok(())
     }
 
-    /// `C_VerifyUpdate`, `C_VerifySignatureUpdate`. Mechanisms for one part are so for `C_Verify`; where the signature is
-    /// known from the start, the data is gathered.
+    /// `C_VerifyUpdate`, `C_VerifySignatureUpdate`
     pub(crate) fn update(&mut self, data: &[u8]) -> Result<()> {
         self.step(|running| {
-            if running.operation.signature.is_none() {
-                running.check_part()?;
-            }
+            running.check_verified_part()?;
             running.has_parts = true;
             running.operation.operation.update(data)?;
             Ok(Step::Goes(Written::Done(0)))
@@ -423,12 +420,19 @@ impl Slot<Verification> {
     /// `C_VerifyFinal`, `C_VerifySignatureFinal`
     pub(crate) fn last(&mut self, signature: Option<&[u8]>) -> Result<()> {
         self.step(|running| {
-            if running.operation.signature.is_none() {
-                running.check_part()?;
-            }
+            running.check_verified_part()?;
             running.operation.finish(signature)
         })?;
         Ok(())
+    }
+}
+
+impl Running<Verification> {
+    /// PKCS#1 v1.5 without a hash takes data of any length that the key has room for, so where the signature is known from
+    /// the start its parts are gathered. A digest comes whole.
+    fn check_verified_part(&mut self) -> Result<()> {
+        let gathers = self.operation.signature.is_some() && self.start.mechanism == CKM_RSA_PKCS;
+        if gathers { Ok(()) } else { self.check_part() }
     }
 }
 

@@ -61,6 +61,8 @@ pub struct MechanismInfo {
     pub is_multi_part: bool,
     /// Whether it is offered only to callers of what is old.
     pub is_legacy: bool,
+    /// Whether what it derives gives away its base key to whoever knows the other input.
+    pub is_leaky: bool,
     pub(super) cipher: Option<CipherFn>,
     pub(super) sign: Option<SignFn>,
     pub(super) verify: Option<VerifyFn>,
@@ -96,6 +98,7 @@ impl MechanismInfo {
             params,
             is_multi_part: true,
             is_legacy: false,
+            is_leaky: false,
             cipher: None,
             sign: None,
             verify: None,
@@ -121,6 +124,11 @@ impl MechanismInfo {
 
     pub(super) const fn legacy(mut self) -> Self {
         self.is_legacy = true;
+        self
+    }
+
+    pub(super) const fn leaky(mut self) -> Self {
+        self.is_leaky = true;
         self
     }
 

@@ -59,8 +59,8 @@ pub(crate) struct Profile {
     /// What a caller is told who made the library, slot and token, and what the library is; a program's answer, not a
     /// device's.
     pub(crate) names: Names,
-    /// Whether the keys of ciphers may be concatenated, cut and mixed into others.
-    pub(crate) mixes_ciphers: bool,
+    /// Whether keys are concatenated, cut and mixed into others also for callers with strict usage defaults.
+    mixes_keys: bool,
     /// Whether logging out is refused where nobody is logged in, as the standard has it (PKCS#11 3.1 §5.6.10).
     pub(crate) needs_login_to_log_out: bool,
     /// Milliseconds in the middle, by mechanism pattern; the first that fits.
@@ -186,6 +186,12 @@ impl Config {
         self.legacy.unwrap_or_else(|| self.is_permissive() && self.model().is_generic)
     }
 
+    /// Whether a mechanism is there at all: what is old, and derivations that give away parts of their base key, are for
+    /// those who want them.
+    pub(crate) fn has(&self, info: &MechanismInfo) -> bool {
+        (!info.is_legacy || self.is_legacy()) && (!info.is_leaky || self.is_permissive() || self.model().mixes_keys)
+    }
+
     /// Smallest key that is taken under a mechanism.
     pub(crate) fn size_min(&self, info: &MechanismInfo) -> CK_ULONG {
         match info.mechanism {
@@ -223,7 +229,7 @@ impl Config {
 
     /// What is offered of a mechanism: its flags without the uses that are missing.
     pub(crate) fn flags(&self, info: &MechanismInfo) -> CK_FLAGS {
-        if info.is_legacy && !self.is_legacy() {
+        if !self.has(info) {
             return 0;
         }
         let fips: &[(&str, CK_FLAGS)] = if self.fips_mode { FIPS_MISSING } else { &[] };
@@ -403,7 +409,7 @@ mod tests {
     fn the_default_profile_is_the_plain_module() {
         let plain = Config::default();
         assert!(plain.is_plain() && plain.profile.name() == "default");
-        let offered = |info: &&&MechanismInfo| !info.is_legacy;
+        let offered = |info: &&&MechanismInfo| !info.is_legacy && !info.is_leaky;
         assert!(crypto::mechanisms().iter().filter(offered).all(|info| plain.flags(info) == info.flags));
         assert!(toml::from_str::<Config>("profile = \"luna8\"").unwrap_err().to_string().contains("luna7-fips"));
     }
@@ -442,6 +448,15 @@ mod tests {
         }
         let p192 = |text: &str| toml::from_str::<Config>(text).unwrap().size_min(crypto::mechanism(CKM_ECDSA).unwrap());
         assert_eq!((p192(""), p192("legacy = true")), (224, 192));
+    }
+
+    #[test]
+    fn what_leaks_is_off_when_usage_is_strict() {
+        let sees = |text: &str| {
+            let config = toml::from_str::<Config>(text).unwrap();
+            crypto::mechanisms().iter().filter(|info| info.is_leaky && config.flags(info) != 0).count()
+        };
+        assert_eq!((sees(""), sees("usage_defaults = \"permissive\""), sees("profile = \"luna7\"")), (0, 5, 5));
     }
 
     #[test]

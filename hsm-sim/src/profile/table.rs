@@ -26,7 +26,7 @@ const PLAIN: Profile = Profile {
     is_permissive: false,
     is_generic: false,
     names: OURS,
-    mixes_ciphers: true,
+    mixes_keys: true,
     needs_login_to_log_out: true,
     latency: &[],
     engines: 0,
@@ -35,7 +35,7 @@ const PLAIN: Profile = Profile {
 
 /// Every profile; the first is the one that nobody has to name.
 pub(crate) const PROFILES: &[Profile; 11] = &[
-    Profile { is_generic: true, mixes_ciphers: false, ..PLAIN },
+    Profile { is_generic: true, mixes_keys: false, ..PLAIN },
     Profile {
         name: "softhsm",
         is_permissive: true,
