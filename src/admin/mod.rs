@@ -86,8 +86,9 @@ impl Admin {
         if let Phase::Serving(parts) = &**self.phase.load() {
             (parts.refresh)();
             for status in (parts.tokens)() {
-                let TokenStatus { token, health, sessions, queued, generation, .. } = status;
+                let TokenStatus { token, health, sessions, queued, generation, owed, .. } = status;
                 self.metrics.hsm_token(&token.0, health, sessions, queued, generation);
+                self.metrics.hsm_owed(&token.0, owed);
             }
         }
     }
@@ -99,7 +100,7 @@ impl Admin {
             Phase::Draining => vec![reason("stop", "the gateway drains".to_owned())],
             Phase::Serving(parts) => {
                 let tokens = (parts.tokens)();
-                let serves = |status: &TokenStatus| matches!(status.health, "ready" | "degraded");
+                let serves = |status: &TokenStatus| status.spared || matches!(status.health, "ready" | "degraded");
                 let lost = tokens.iter().filter(|status| !serves(status)).map(|status| {
                     let what = status.reason.clone().unwrap_or_else(|| format!("the token is {}", status.health));
                     reason(&format!("hsm.{}", status.token.0), what)
@@ -141,6 +142,9 @@ mod tests {
     fn token(health: &'static str) -> TokenStatus {
         TokenStatus {
             token: TokenId("main".to_owned()),
+            group: None,
+            owed: 0,
+            spared: false,
             health,
             reason: None,
             label: String::new(),

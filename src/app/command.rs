@@ -154,6 +154,12 @@ enum HsmCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Takes a token out of its replicated group, for maintenance: no request goes to it, and what it misses is owed.
+    Drain(MemberArguments),
+    /// Lets a token that was drained or fenced serve again, once it has been made equal to the others; shows how far it is.
+    Join(MemberArguments),
+    /// Compares a token with another one of its group and copies what it lacks; shows how far it is.
+    Resync(MemberArguments),
     /// Confirms that another token than before stands behind a name: a replacement that carries the same keys. The gateway
     /// must be stopped.
     Rebind {
@@ -163,6 +169,24 @@ enum HsmCommand {
         #[arg(long, value_name = "NAME")]
         token: Option<String>,
     },
+}
+
+/// A token of a replicated group, in the gateway that runs.
+#[derive(Debug, Args)]
+struct MemberArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// The configured name of the token.
+    #[arg(value_name = "TOKEN")]
+    token: String,
+}
+
+impl MemberArguments {
+    fn order(&self, change: control::Change) -> Result<ExitCode, Problem> {
+        let config = configuration(&self.config.config)?;
+        start_logging(&config)?;
+        control::change(&config, &self.token, change)
+    }
 }
 
 /// Runs the command; what it prints is on standard output, what goes wrong on standard error.
@@ -200,6 +224,9 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
             start_logging(&config)?;
             inspect::status(&config, json)
         }
+        Command::Hsm(HsmCommand::Drain(member)) => member.order(control::Change::Drain),
+        Command::Hsm(HsmCommand::Join(member)) => member.order(control::Change::Join),
+        Command::Hsm(HsmCommand::Resync(member)) => member.order(control::Change::Resync),
         Command::Hsm(HsmCommand::Rebind { config, token }) => {
             let config = configuration(&config.config)?;
             start_logging(&config)?;

@@ -12,6 +12,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
@@ -26,29 +27,46 @@ use super::{
 use crate::{
     admin::Admin,
     config::Config,
-    domain::ProjectId,
+    domain::{ProjectId, TokenId},
     engine::{
         Engine,
         ops::purge::{PurgedProject, purge_project},
     },
+    engine::ports::Hsm as _,
+    hsm::Pool,
     telemetry::Metrics,
     tls,
 };
 
 /// A line is short.
 const LINE_BYTES_MAX: u64 = 4096;
+/// An answer tells of every token.
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
 const LINE_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Order {
     PurgeProject(String),
+    /// The state of every token.
+    Tokens,
+    /// A token of a replicated group is taken out.
+    Drain(String),
+    /// It serves again.
+    Join(String),
+    /// It is compared with another one.
+    Resync(String),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Reply {
     Purged { secrets: usize, containers: usize, orders: usize },
+    /// What `hsm status --json` prints.
+    Tokens(Vec<Value>),
+    Done,
+    /// How many objects are copied to the token.
+    Copying(usize),
     Failed(String),
 }
 
@@ -82,7 +100,7 @@ impl Drop for Control {
 }
 
 /// Opens the socket and takes orders until the task is ended. A gateway without it serves all the same.
-pub(super) async fn serve(config: Arc<Config>, engine: Arc<Engine>) {
+pub(super) async fn serve(config: Arc<Config>, engine: Arc<Engine>, pool: Arc<Pool>) {
     let path = socket(&config);
     // Whoever holds the store is alone, so what lies there was left by a crash.
     let _left = fs::remove_file(&path);
@@ -109,13 +127,13 @@ pub(super) async fn serve(config: Arc<Config>, engine: Arc<Engine>) {
             continue;
         }
         // One after the other: an operator's orders are few, and two of them would be in each other's way.
-        if let Err(error) = obey(stream, &engine).await {
+        if let Err(error) = obey(stream, &engine, &pool).await {
             tracing::warn!(%error, "an order came to nothing");
         }
     }
 }
 
-async fn obey(stream: UnixStream, engine: &Arc<Engine>) -> io::Result<()> {
+async fn obey(stream: UnixStream, engine: &Arc<Engine>, pool: &Arc<Pool>) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     timeout(LINE_TIMEOUT, BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut line)).await??;
@@ -127,6 +145,13 @@ async fn obey(stream: UnixStream, engine: &Arc<Engine>) -> io::Result<()> {
                 Err(error) => Reply::Failed(error.to_string()),
             }
         }
+        Ok(Order::Tokens) => {
+            let tokens = pool.status().iter().map(serde_json::to_value).collect::<Result<_, _>>();
+            tokens.map_or_else(|error| Reply::Failed(error.to_string()), Reply::Tokens)
+        }
+        Ok(Order::Drain(token)) => done(pool.drain(&TokenId(token)).await, |()| Reply::Done),
+        Ok(Order::Join(token)) => done(pool.join(&TokenId(token)).await, |()| Reply::Done),
+        Ok(Order::Resync(token)) => done(pool.resync(&TokenId(token)).await, Reply::Copying),
         Err(error) => Reply::Failed(format!("the order cannot be read: {error}")),
     };
     let mut answer = serde_json::to_vec(&reply)?;
@@ -134,19 +159,20 @@ async fn obey(stream: UnixStream, engine: &Arc<Engine>) -> io::Result<()> {
     write.write_all(&answer).await
 }
 
+fn done<T>(outcome: Result<T, String>, reply: impl FnOnce(T) -> Reply) -> Reply {
+    outcome.map_or_else(Reply::Failed, reply)
+}
+
 /// `portcullis project purge`: by the gateway that runs, or here when none does.
 pub(super) fn purge(config: Config, project: &str) -> Result<ExitCode, Problem> {
     tls::install_provider();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.explain("PC-RUNTIME", "no threads can be started", "raise the limit of processes")?;
-    let reply = runtime.block_on(async {
+    let reply = block_on(async {
         match ask(&config, &Order::PurgeProject(project.to_owned())).await {
             Ok(reply) => Ok(reply),
             Err(error) if is_absent(&error) => alone(config, project).await,
             Err(error) => Err(Problem::new("PC-CONTROL", error, "look at the gateway's log")),
         }
-    });
-    runtime.shutdown_background();
+    })?;
     match reply? {
         Reply::Purged { secrets, containers, orders } => {
             super::inspect::print(&format!(
@@ -159,7 +185,96 @@ pub(super) fn purge(config: Config, project: &str) -> Result<ExitCode, Problem> 
             what,
             "mend that and run the command again; it goes on where it stopped",
         )),
+        _ => Err(strange()),
     }
+}
+
+/// The tokens as the gateway that runs sees them; `None` where none runs.
+pub(super) fn tokens(config: &Config) -> Result<Option<Vec<Value>>, Problem> {
+    match block_on(ask(config, &Order::Tokens))? {
+        Ok(Reply::Tokens(tokens)) => Ok(Some(tokens)),
+        Ok(_) => Err(strange()),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(Problem::new("PC-CONTROL", error, "look at the gateway's log")),
+    }
+}
+
+/// What an operator does with a token of a replicated group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// `hsm drain`.
+    Drain,
+    /// `hsm join`.
+    Join,
+    /// `hsm resync`.
+    Resync,
+}
+
+/// Does it in the gateway that runs; shows how far it is where objects are copied.
+pub(super) fn change(config: &Config, token: &str, change: Change) -> Result<ExitCode, Problem> {
+    let name = token.to_owned();
+    let order = match change {
+        Change::Drain => Order::Drain(name),
+        Change::Join => Order::Join(name),
+        Change::Resync => Order::Resync(name),
+    };
+    let reply = block_on(ask(config, &order))?.map_err(|error| match is_absent(&error) {
+        true => Problem::new("PC-CONTROL", "no gateway runs with this configuration", "start it first"),
+        false => Problem::new("PC-CONTROL", error, "look at the gateway's log"),
+    })?;
+    let said = match reply {
+        Reply::Failed(what) => return Err(Problem::new("PC-HSM-GROUP", what, "see `portcullis hsm status`")),
+        Reply::Done if change == Change::Drain => format!("hsm.{token} is drained: no request goes to it\n"),
+        Reply::Done => {
+            follow(config, token)?;
+            format!("hsm.{token} serves\n")
+        }
+        Reply::Copying(count) => {
+            follow(config, token)?;
+            format!("hsm.{token} lacked {count} objects and has them now\n")
+        }
+        _ => return Err(strange()),
+    };
+    super::inspect::print(&said)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until a token serves and owes nothing, with a bar on standard error where a person looks.
+fn follow(config: &Config, token: &str) -> Result<(), Problem> {
+    let bar = indicatif::ProgressBar::new(0);
+    let style = indicatif::ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+    bar.set_style(style.explain("PC-OUTPUT", "the progress bar", "")?);
+    loop {
+        let gone = || Problem::new("PC-CONTROL", "the gateway has ended", "start it again");
+        let tokens = tokens(config)?.ok_or_else(gone)?;
+        let state = tokens.iter().find(|it| it.get("token").and_then(Value::as_str) == Some(token)).ok_or_else(strange)?;
+        let health = state.get("health").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let owed = state.get("owed").and_then(Value::as_u64).unwrap_or_default();
+        if health == "ready" && owed == 0 {
+            bar.finish_and_clear();
+            return Ok(());
+        }
+        if health == "fenced" {
+            let reason = state.get("reason").and_then(Value::as_str).unwrap_or_default();
+            return Err(Problem::new("PC-HSM-GROUP", format!("hsm.{token} is fenced: {reason}"), "replace or mend the token"));
+        }
+        bar.set_length(bar.length().unwrap_or_default().max(owed));
+        bar.set_position(bar.length().unwrap_or_default().saturating_sub(owed));
+        bar.set_message(health);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn strange() -> Problem {
+    Problem::new("PC-CONTROL", "the gateway's answer makes no sense", "use the program of the same version")
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Problem> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.explain("PC-RUNTIME", "no threads can be started", "raise the limit of processes")?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(result)
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -174,7 +289,7 @@ async fn ask(config: &Config, order: &Order) -> io::Result<Reply> {
     line.push(b'\n');
     write.write_all(&line).await?;
     let mut answer = String::new();
-    BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut answer).await?;
+    BufReader::new(read.take(ANSWER_BYTES_MAX)).read_line(&mut answer).await?;
     Ok(serde_json::from_str(&answer)?)
 }
 

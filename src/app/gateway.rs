@@ -415,7 +415,7 @@ impl Core {
         let memory: Arc<dyn Memory> = Arc::new(raw.clone());
         let (shared, observer) = (Arc::clone(config), Arc::clone(&counting) as Arc<dyn hsm::Observer>);
         let known = Arc::clone(&memory);
-        let pool = Arc::new(blocking(move || tokens::connect(&shared, &known, &observer)).await??);
+        let pool = Arc::new(blocking(move || tokens::connect(&shared, tokens::Groups::Formed, &known, &observer)).await??);
         let mut said = String::new();
         tokens::ready(&pool, |what| {
             if what != said {
@@ -536,9 +536,10 @@ fn secret_stores(config: &Config, memory: &Arc<dyn Memory>) -> Result<Vec<Secret
     if !chosen.enabled {
         return Ok(Vec::new());
     }
-    let default = chosen.default.as_ref().or_else(|| config.hsm.keys().next());
+    let places = config.places();
+    let default = chosen.default.as_deref().or_else(|| places.first().copied());
     let mut stores = Vec::new();
-    for name in config.hsm.keys() {
+    for name in places {
         let fact = format!("secret-store.{name}");
         let seen = memory.recall(&fact).map_err(store_problem)?.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
         let created = match seen {
@@ -555,8 +556,8 @@ fn secret_stores(config: &Config, memory: &Arc<dyn Memory>) -> Result<Vec<Secret
         id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
         stores.push(SecretStore {
             identifier: UniqueIdentifier::from_random(id),
-            token: TokenId(name.clone()),
-            name: name.clone(),
+            token: TokenId(name.to_owned()),
+            name: name.to_owned(),
             is_default: default == Some(name),
             created,
         });

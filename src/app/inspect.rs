@@ -9,11 +9,13 @@ use std::{
 
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use parking_lot::Mutex;
+use serde_json::Value;
 
 use super::{
-    fronts, gateway, policy,
+    control, fronts, gateway, policy,
     problem::{Explain, Problem},
-    refusals, tokens,
+    refusals,
+    tokens::{self, serves},
 };
 use crate::{
     config::Config,
@@ -68,40 +70,51 @@ pub(super) fn check(config: &Config) -> Result<ExitCode, Problem> {
     }
 }
 
-/// Shows every token; exit code 1 when one is not ready.
+/// Shows every token, as the gateway that runs sees it, or as it is found when none does; exit code 1 when one is not ready.
 pub(super) fn status(config: &Config, json: bool) -> Result<ExitCode, Problem> {
-    let status = reach(config)?;
+    let status = match control::tokens(config)? {
+        Some(status) => status,
+        None => {
+            let status = reach(config)?.iter().map(serde_json::to_value).collect::<Result<_, _>>();
+            status.explain("PC-OUTPUT", "the status", "")?
+        }
+    };
+    let said = |token: &Value, key: &str| match token.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => String::new(),
+        Some(other) => other.to_string(),
+    };
+    let serves = |token: &Value| matches!(said(token, "health").as_str(), "ready" | "degraded");
     let text = if json {
         let text = serde_json::to_string_pretty(&status).explain("PC-OUTPUT", "the status", "")?;
         text + "\n"
     } else {
+        const COLUMNS: &[(&str, &str)] = &[
+            ("token", "token"),
+            ("group", "group"),
+            ("health", "health"),
+            ("owed", "owed"),
+            ("label", "label"),
+            ("serial", "serial"),
+            ("model", "model"),
+            ("firmware", "firmware"),
+            ("sessions", "sessions"),
+            ("longest secret", "generic_secret_bytes_max"),
+            ("module", "module"),
+        ];
         let mut table = Table::new();
-        table.load_style(ASCII_MARKDOWN).set_header([
-            "token",
-            "health",
-            "label",
-            "serial",
-            "model",
-            "firmware",
-            "sessions",
-            "longest secret",
-            "module",
-        ]);
+        table.load_style(ASCII_MARKDOWN).set_header(COLUMNS.iter().map(|(title, _)| *title));
         for token in &status {
-            table.add_row([
-                token.token.0.clone(),
-                token.health.to_owned(),
-                token.label.clone(),
-                token.serial.clone(),
-                format!("{} {}", token.manufacturer, token.model),
-                token.firmware.clone(),
-                token.sessions.to_string(),
-                format!("{} bytes", token.generic_secret_bytes_max),
-                token.module.clone(),
-            ]);
+            table.add_row(COLUMNS.iter().map(|(_, key)| match *key {
+                "model" => format!("{} {}", said(token, "manufacturer"), said(token, key)),
+                "generic_secret_bytes_max" => format!("{} bytes", said(token, key)),
+                key => said(token, key),
+            }));
         }
-        let troubles =
-            status.iter().filter(|token| !serves(token)).map(|token| format!("{}\n", tokens::describe(token)));
+        let troubles = status.iter().filter(|token| !serves(token)).map(|token| {
+            let reason = token.get("reason").and_then(Value::as_str).unwrap_or("no reason is known");
+            format!("hsm.{} is {}: {reason}\n", said(token, "token"), said(token, "health"))
+        });
         format!("{table}\n{}", troubles.collect::<String>())
     };
     print(&text)?;
@@ -128,7 +141,7 @@ pub(super) fn rebind(config: &Config, name: Option<&str>) -> Result<ExitCode, Pr
     let unbound = Arc::new(Unbound { store: store.clone(), serials: Mutex::default() });
     let memory: Arc<dyn Memory> = Arc::clone(&unbound) as Arc<dyn Memory>;
     let observer: Arc<dyn Observer> = Arc::new(Unobserved);
-    let pool = tokens::connect(config, &memory, &observer)?;
+    let pool = tokens::connect(config, tokens::Groups::LeftAlone, &memory, &observer)?;
     let status = pool.status();
     pool.close();
     let no_token = || Problem::new("PC-HSM-NAME", format!("there is no token hsm.{name}"), "correct --token");
@@ -188,14 +201,10 @@ fn reach(config: &Config) -> Result<Vec<TokenStatus>, Problem> {
         None => Arc::new(RawStore::in_memory()),
     };
     let observer: Arc<dyn Observer> = Arc::new(Unobserved);
-    let pool = tokens::connect(config, &memory, &observer)?;
+    let pool = tokens::connect(config, tokens::Groups::LeftAlone, &memory, &observer)?;
     let status = pool.status();
     pool.close();
     Ok(status)
-}
-
-fn serves(token: &TokenStatus) -> bool {
-    matches!(token.health, "ready" | "degraded")
 }
 
 fn date(seconds: i64) -> String {

@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 
 use super::{embedded, problem::Problem};
 use crate::{
-    config::{Config, Hsm, Module},
-    domain::SecretValue,
+    config::{Config, Group, Hsm, Module, PlacedType},
+    domain::{ObjectType, ProjectId, SecretValue},
     engine::ports::{Hsm as _, Memory, TokenStatus},
     hsm::{self, PinSource, Pool},
 };
@@ -15,16 +15,54 @@ use crate::{
 /// A PIN is a line, not a document.
 const PIN_BYTES_MAX: usize = 1024;
 
+/// Whether the tokens are reached as the gateway that serves, or only looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Groups {
+    /// Formed: their tokens are let in, made equal and watched.
+    Formed,
+    /// Left alone.
+    LeftAlone,
+}
+
 /// Loads the modules and reaches for the tokens; blocks.
 pub(super) fn connect(
     config: &Config,
+    groups: Groups,
     memory: &Arc<dyn Memory>,
     observer: &Arc<dyn hsm::Observer>,
 ) -> Result<Pool, Problem> {
     let configs = config.hsm.iter().map(|(name, hsm)| token(name, hsm)).collect::<Result<Vec<_>, _>>()?;
-    Pool::connect(configs, memory, observer).map_err(|error| {
+    let groups = match groups {
+        Groups::Formed => config.groups.iter().map(|(name, settings)| group(name, settings)).collect(),
+        Groups::LeftAlone => Vec::new(),
+    };
+    Pool::connect_groups(configs, groups, memory, observer).map_err(|error| {
         Problem::new("PC-HSM-CONNECT", format!("hsm.{}: {}", error.token, error.reason), "correct that section")
     })
+}
+
+fn group(name: &str, group: &Group) -> hsm::group::Config {
+    hsm::group::Config {
+        name: name.to_owned(),
+        tokens: group.tokens.clone(),
+        replicated: group.replicas.size() > 1,
+        min_replicas: group.min_replicas.size(),
+        projects: group.projects.iter().cloned().map(ProjectId).collect(),
+        types: group.types.iter().map(|placed| object_type(*placed)).collect(),
+    }
+}
+
+const fn object_type(placed: PlacedType) -> ObjectType {
+    match placed {
+        PlacedType::SymmetricKey => ObjectType::SymmetricKey,
+        PlacedType::PrivateKey => ObjectType::PrivateKey,
+        PlacedType::PublicKey => ObjectType::PublicKey,
+        PlacedType::Certificate => ObjectType::Certificate,
+        PlacedType::SecretData => ObjectType::SecretData,
+        PlacedType::OpaqueObject => ObjectType::OpaqueObject,
+        PlacedType::SplitKey => ObjectType::SplitKey,
+        PlacedType::PgpKey => ObjectType::PgpKey,
+    }
 }
 
 fn token(name: &str, hsm: &Hsm) -> Result<hsm::Config, Problem> {
@@ -82,25 +120,35 @@ fn line(bytes: Vec<u8>) -> Option<SecretValue> {
     fits.then(|| SecretValue::new(pin.to_vec()))
 }
 
-/// Waits until every token serves; `report` is told what is waited for.
+/// Waits until every token serves, or enough tokens of each group; `report` is told what is waited for.
 ///
 /// # Errors
 ///
-/// What waiting does not mend: a refused PIN, another token than the one remembered.
+/// What waiting does not mend: a refused PIN, another token than the one remembered; but for a token of a group that serves
+/// without it.
 pub(super) async fn ready(pool: &Pool, mut report: impl FnMut(String)) -> Result<(), Problem> {
     let mut pause = Duration::from_millis(100);
     loop {
         let status = pool.status();
-        if let Some(problem) = status.iter().find_map(hopeless) {
-            return Err(problem);
-        }
-        let Some(away) = status.iter().find(|token| !matches!(token.health, "ready" | "degraded")) else {
+        let awaited = status.iter().filter(|token| !serves(token) && !token.spared);
+        let Some(away) = awaited.clone().next() else {
+            for missing in status.iter().filter(|token| !serves(token)) {
+                tracing::warn!(token = %missing.token, "{}; the others of its group serve", describe(missing));
+            }
             return Ok(());
         };
+        if let Some(problem) = awaited.clone().find_map(hopeless) {
+            return Err(problem);
+        }
         report(describe(away));
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(1));
     }
+}
+
+/// Whether requests go to the token.
+pub(super) fn serves(token: &TokenStatus) -> bool {
+    matches!(token.health, "ready" | "degraded")
 }
 
 fn hopeless(token: &TokenStatus) -> Option<Problem> {

@@ -70,7 +70,7 @@ pub(super) fn start(core: &Core) -> JoinSet<()> {
     });
     let (engine, metrics, config) = (Arc::clone(&core.engine), Arc::clone(&core.metrics), Arc::clone(&core.config));
     tasks.spawn(policy::watch(engine, metrics, config));
-    tasks.spawn(control::serve(Arc::clone(&core.config), Arc::clone(&core.engine)));
+    tasks.spawn(control::serve(Arc::clone(&core.config), Arc::clone(&core.engine), Arc::clone(&core.pool)));
     tasks.spawn(purge(Arc::clone(&core.engine), Arc::clone(&core.metrics), Arc::clone(&core.config)));
     tasks
 }

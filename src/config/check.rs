@@ -57,8 +57,10 @@ pub(super) fn relations(config: &Config, origins: &BTreeMap<String, Origin>) -> 
             refuse(&format!("{setting}.sha256"), "two tokens have this hash");
         }
     }
-    if let Some(default) = config.rest.secret_stores.default.as_ref().filter(|name| !config.hsm.contains_key(*name)) {
-        refuse("rest.secret_stores.default", &format!("there is no token [hsm.{default}]"));
+    let is_place = |name: &String| config.places().contains(&name.as_str());
+    if let Some(default) = config.rest.secret_stores.default.as_ref().filter(|name| !is_place(name)) {
+        let what = format!("there is no token [hsm.{default}] outside of replicated groups, and no replicated group of that name");
+        refuse("rest.secret_stores.default", &what);
     }
     if config.rest.page_default.get() > config.rest.page_max.get() {
         refuse("rest.page_default", "is more than rest.page_max");
@@ -107,6 +109,34 @@ pub(super) fn relations(config: &Config, origins: &BTreeMap<String, Origin>) -> 
         }
         if hsm.module == Module::Embedded && hsm.reserved.is_some() {
             refuse(&format!("{setting}.reserved"), "is not for module `embedded`, which is given its simulated_store");
+        }
+    }
+    for (name, group) in &config.groups {
+        let setting = format!("groups.{name}");
+        if config.hsm.contains_key(name) {
+            refuse(&setting, "a token has this name: references would mean both");
+        }
+        if group.tokens.is_empty() {
+            refuse(&format!("{setting}.tokens"), "no token: name those that belong together");
+        }
+        for (index, token) in group.tokens.iter().enumerate() {
+            let place = format!("{setting}.tokens.[{index}]");
+            if !config.hsm.contains_key(token) {
+                refuse(&place, &format!("there is no token [hsm.{token}]"));
+            }
+            if group.tokens.iter().take(index).any(|other| other == token) {
+                refuse(&place, "is named twice");
+            }
+            if let Some((other, _)) = config.groups.range(..name.clone()).find(|(_, other)| other.tokens.contains(token)) {
+                refuse(&place, &format!("is in [groups.{other}] already; a token is in one group at most"));
+            }
+        }
+        let (replicas, min) = (group.replicas.size(), group.min_replicas.size());
+        if replicas > 1 && replicas != group.tokens.len() {
+            refuse(&format!("{setting}.replicas"), "must be 1, or the number of its tokens: make two groups for other numbers");
+        }
+        if min > replicas {
+            refuse(&format!("{setting}.min_replicas"), "is more than replicas");
         }
     }
     if let Err(error) = logging::check_filter(&config.log.level) {

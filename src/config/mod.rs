@@ -39,6 +39,18 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
+impl Config {
+    /// Where objects may be, by the names that references use: replicated groups, and the tokens outside of them.
+    #[must_use]
+    pub fn places(&self) -> Vec<&str> {
+        let replicated = || self.groups.iter().filter(|(_, group)| group.replicas.size() > 1);
+        let alone = self.hsm.keys().filter(|token| !replicated().any(|(_, group)| group.tokens.contains(token)));
+        let mut places: Vec<&str> = replicated().map(|(name, _)| name.as_str()).chain(alone.map(String::as_str)).collect();
+        places.sort_unstable();
+        places
+    }
+}
+
 /// Reads a configuration file, with `PORTCULLIS_SECTION__KEY` variables laid over it.
 ///
 /// # Errors

@@ -27,6 +27,26 @@ const fn loopback(port: u16) -> SocketAddr {
 }
 
 words! {
+    /// An object type that a group takes.
+    PlacedType {
+        /// Symmetric keys.
+        SymmetricKey = "symmetric-key",
+        /// Private keys.
+        PrivateKey = "private-key",
+        /// Public keys.
+        PublicKey = "public-key",
+        /// Certificates.
+        Certificate = "certificate",
+        /// Secret data, passwords among them.
+        SecretData = "secret-data",
+        /// Opaque objects.
+        OpaqueObject = "opaque-object",
+        /// Parts of split keys.
+        SplitKey = "split-key",
+        /// PGP keys.
+        PgpKey = "pgp-key",
+    }
+
     /// How strictly wrapped keys leave (design decision 20).
     Wrapping {
         /// Sensitive objects leave under strong keys only.
@@ -220,6 +240,8 @@ section! {
         audit: Audit = None;
         /// The tokens, by the name that records and metrics use.
         hsm: BTreeMap<String, Hsm> = None;
+        /// Groups of tokens, by the name that records of replicated objects use.
+        groups: BTreeMap<String, Group> = None;
         /// Log lines.
         log: Log = None;
         /// Limits of the gateway as a whole.
@@ -544,6 +566,20 @@ section! {
         allow_simulated_hsm: bool = Some(false);
         /// Environment variables that the module reads.
         env: BTreeMap<String, String> = None;
+    }
+
+    /// Several tokens as one place for objects.
+    Group {
+        /// Names of its tokens.
+        tokens: Vec<String> = None;
+        /// On how many tokens an object is: one, or all of them.
+        replicas: Within<1, 16> = Some(Within::new(1));
+        /// On how many a new object must be before it is acknowledged.
+        min_replicas: Within<1, 16> = Some(Within::new(1));
+        /// Projects whose new objects it takes; empty: nobody's in particular.
+        projects: Vec<String> = None;
+        /// Object types whose new objects it takes; empty: none in particular.
+        types: Vec<PlacedType> = None;
     }
 
     /// Log lines.

@@ -437,7 +437,14 @@ pub struct HsmError {
 pub struct TokenStatus {
     /// Its configured name.
     pub token: TokenId,
-    /// `starting`, `ready`, `degraded`, `down`, `recovering`, `pin_rejected`, `wrong_token`, `disabled`.
+    /// The group it is in.
+    pub group: Option<String>,
+    /// In a replicated group: under how many identifiers it may differ from the other tokens.
+    pub owed: usize,
+    /// Whether the gateway serves without it, because enough others of its group do.
+    pub spared: bool,
+    /// `starting`, `ready`, `degraded`, `down`, `recovering`, `pin_rejected`, `wrong_token`, `disabled`; in a replicated group
+    /// also `resyncing`, `fenced`, `drained`.
     pub health: &'static str,
     /// Why, when it is not ready: what happened and what to do.
     pub reason: Option<String>,

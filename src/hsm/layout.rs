@@ -9,11 +9,13 @@ use cryptoki_sys::*;
 use zeroize::Zeroizing;
 
 /// One attribute of a template.
+#[derive(Clone)]
 pub(super) struct Attribute {
     kind: CK_ATTRIBUTE_TYPE,
     value: AttributeValue,
 }
 
+#[derive(Clone)]
 enum AttributeValue {
     Flag(CK_BBOOL),
     Number(CK_ULONG),

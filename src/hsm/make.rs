@@ -169,11 +169,24 @@ impl Turn<'_> {
         usage: UsageMask,
         extractable: bool,
     ) -> Result<Handle, HsmError> {
+        let common = template::key(class_of(kind), Life::Token, usage, extractable);
+        self.put_template(template::named(common, name), kind, value)
+    }
+
+    /// Puts a value on the token as a key with these attributes.
+    pub(super) fn put_template(
+        &mut self,
+        common: Vec<Attribute>,
+        kind: KeyKind,
+        value: &SecretValue,
+    ) -> Result<Handle, HsmError> {
         // What this request has tried decides, not what others have found out meanwhile: two that fail at the same time both
         // have the other recipe before them.
         let mut bare = self.link.capability.bare_templates.get().is_some();
         loop {
-            match self.put_key_once(name, kind, value, usage, extractable, bare) {
+            let import = transfer::import(self.link, kind, value)?;
+            let wanted = common.iter().filter(|attribute| !bare || !template::is_optional(attribute));
+            match transfer::put(self.link, self.seat, wanted.cloned().collect(), import, value) {
                 // Leaving out what this token may not know: the second try is the other recipe, not the same again.
                 Err(error) if recipe_refused(error.rv) && !bare => bare = true,
                 Err(error) => return Err(error),
@@ -185,23 +198,6 @@ impl Turn<'_> {
                 }
             }
         }
-    }
-
-    fn put_key_once(
-        &mut self,
-        name: &Name,
-        kind: KeyKind,
-        value: &SecretValue,
-        usage: UsageMask,
-        extractable: bool,
-        bare: bool,
-    ) -> Result<Handle, HsmError> {
-        let mut common = template::named(template::key(class_of(kind), Life::Token, usage, extractable), name);
-        if bare {
-            common.retain(|attribute| !template::is_optional(attribute));
-        }
-        let import = transfer::import(self.link, kind, value)?;
-        transfer::put(self.link, self.seat, common, import, value)
     }
 
     pub(super) fn hold(

@@ -2,12 +2,13 @@
 //!
 //! [`Pool`] implements the engine's port over several tokens. Each token has a keeper thread that reaches, watches and regains
 //! it, and worker threads that own one session each; a request is one hop to a worker and back. Handles never leave this
-//! folder: an object is named by its token and `CKA_ID`. Which project's object goes where is the engine's business, all but
-//! the choice among tokens that are ready.
+//! folder: an object is named by its place, a token or a [replicated group](group), and its `CKA_ID`.
 
 mod capability;
+mod copy;
 mod derive;
 mod error;
+pub mod group;
 mod health;
 mod layout;
 mod make;
@@ -34,16 +35,16 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::time::timeout;
 
 pub use self::{error::ConnectError, token::serial_fact};
 use self::{
     error::refused,
+    group::Mirror,
     health::Keeper,
     module::Module,
-    pool::{Pending, Shared},
+    pool::Shared,
     token::Trouble,
-    work::Work,
+    work::{Making, Work},
 };
 use crate::{
     domain::{ObjectType, ProjectId, SecretValue, TokenId},
@@ -143,10 +144,48 @@ impl Observer for Unobserved {
 /// How long a start waits for the first outcome of every token.
 const FIRST_OUTCOME: Duration = Duration::from_secs(20);
 
-/// The tokens of this gateway.
+/// The tokens of this gateway, and their groups.
 pub struct Pool {
     tokens: Vec<Arc<Shared>>,
+    groups: Vec<Group>,
     keepers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// A configured group and what serves it.
+struct Group {
+    config: group::Config,
+    kind: GroupKind,
+}
+
+enum GroupKind {
+    /// New objects go to one of these.
+    Spread(Vec<Arc<Shared>>),
+    /// Every object is on each.
+    Mirror(Arc<Mirror>),
+}
+
+/// What a reference names.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Token(&'a Arc<Shared>),
+    Mirror(&'a Arc<Mirror>),
+}
+
+impl Place<'_> {
+    /// The name that new references bear.
+    fn id(&self) -> &TokenId {
+        match self {
+            Self::Token(token) => &token.id,
+            Self::Mirror(mirror) => &mirror.id,
+        }
+    }
+
+    fn takes_objects(&self) -> bool {
+        match self {
+            Self::Token(token) => token.takes_objects(),
+            Self::Mirror(mirror) => mirror.takes_objects(),
+        }
+    }
 }
 
 impl Pool {
@@ -162,6 +201,20 @@ impl Pool {
         memory: &Arc<dyn Memory>,
         observer: &Arc<dyn Observer>,
     ) -> Result<Self, ConnectError> {
+        Self::connect_groups(configs, Vec::new(), memory, observer)
+    }
+
+    /// As [`Self::connect`], with groups of these tokens.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect`]; and a group of tokens that are not there, or that are in two groups.
+    pub fn connect_groups(
+        configs: Vec<Config>,
+        groups: Vec<group::Config>,
+        memory: &Arc<dyn Memory>,
+        observer: &Arc<dyn Observer>,
+    ) -> Result<Self, ConnectError> {
         let refuse = |token: &str, reason: String| ConnectError { token: token.to_owned(), reason };
         if configs.is_empty() {
             return Err(refuse("", "no token is configured; add a [hsm.<name>] table".to_owned()));
@@ -170,7 +223,7 @@ impl Pool {
         if let Err(error) = thread::Builder::new().name("hsm-transport".to_owned()).spawn(transfer::prepare) {
             tracing::warn!(%error, "no thread prepares the transport pair");
         }
-        let pool = Self { tokens: Vec::new(), keepers: Mutex::new(Vec::new()) };
+        let pool = Self { tokens: Vec::new(), groups: Vec::new(), keepers: Mutex::new(Vec::new()) };
         configs
             .into_iter()
             .try_fold((pool, Vec::new()), |(mut pool, mut outcomes), config| {
@@ -199,7 +252,8 @@ impl Pool {
                 outcomes.push(outcome);
                 Ok((pool, outcomes))
             })
-            .and_then(|(pool, outcomes)| {
+            .and_then(|(mut pool, outcomes)| {
+                pool.form(groups, memory)?;
                 let until = Instant::now() + FIRST_OUTCOME;
                 for (token, outcome) in pool.tokens.iter().zip(outcomes) {
                     match outcome.recv_deadline(until) {
@@ -221,36 +275,112 @@ impl Pool {
         transfer::prepare();
     }
 
-    /// A secret that only this token can compute again, for the gateway's own use: HMAC-SHA-256 of the purpose under the
-    /// non-extractable key `portcullis-system:<purpose>`, which is made when it is wanted for the first time. It comes from the
-    /// first configured token.
+    /// A secret that only these tokens can compute again, for the gateway's own use: HMAC-SHA-256 of the purpose under the key
+    /// `portcullis-system:<purpose>`, which is made when it is wanted for the first time. It comes from the first configured
+    /// token, or its replicated group, and leaves it only for the other tokens of that group.
     ///
     /// # Errors
     ///
     /// As [`Hsm::call`]; `Internal` when two such keys stand on the token.
     pub async fn system_secret(&self, purpose: &'static str) -> Result<SecretValue, HsmError> {
-        match self.run(self.first()?, Work::SystemSecret(purpose), SYSTEM_LIMIT).await? {
+        match self.own(purpose, |making| Work::SystemSecret(purpose, making)).await? {
             HsmAnswer::Value(secret) => Ok(secret),
             _ => Err(refused(HsmErrorKind::Internal, "answer")),
         }
     }
 
-    /// An ECDSA P-256 key pair of the first configured token for the gateway's own signatures,
+    /// An ECDSA P-256 key pair of the first configured token, or its replicated group, for the gateway's own signatures,
     /// `portcullis-system:<purpose>`, made when it is wanted for the first time.
     ///
     /// # Errors
     ///
     /// As [`Hsm::call`].
     pub async fn system_signer(self: &Arc<Self>, purpose: &'static str) -> Result<SystemSigner, HsmError> {
-        match self.run(self.first()?, Work::SystemSigner(purpose), SYSTEM_LIMIT).await? {
+        match self.own(purpose, |making| Work::SystemSigner(purpose, making)).await? {
             HsmAnswer::Bytes(public_key) => Ok(SystemSigner { pool: Arc::clone(self), purpose, public_key }),
             _ => Err(refused(HsmErrorKind::Internal, "answer")),
         }
     }
 
+    /// One of the gateway's own keys, made when it is wanted for the first time.
+    async fn own(&self, purpose: &'static str, work: impl Fn(Making) -> Work) -> Result<HsmAnswer, HsmError> {
+        match self.first()? {
+            Place::Token(token) => token.ask(work(Making::IfMissing), SYSTEM_LIMIT).await,
+            Place::Mirror(mirror) => mirror.own(purpose, work, Instant::now() + SYSTEM_LIMIT).await,
+        }
+    }
+
+    /// Forms the groups.
+    fn form(&mut self, groups: Vec<group::Config>, memory: &Arc<dyn Memory>) -> Result<(), ConnectError> {
+        for config in groups {
+            let refuse = |reason: String| ConnectError { token: config.name.clone(), reason };
+            if self.tokens.iter().any(|token| token.id.0 == config.name) {
+                return Err(refuse("a token and a group have this name".to_owned()));
+            }
+            let mut tokens = Vec::with_capacity(config.tokens.len());
+            for name in &config.tokens {
+                let token = self.tokens.iter().find(|token| token.id.0 == *name);
+                let token = token.ok_or_else(|| refuse(format!("there is no token [hsm.{name}]")))?;
+                if token.grouped.set(TokenId(config.name.clone())).is_err() {
+                    return Err(refuse(format!("the token [hsm.{name}] is in two groups")));
+                }
+                tokens.push(Arc::clone(token));
+            }
+            let kind = if config.replicated {
+                let id = TokenId(config.name.clone());
+                let mirror = Mirror::new(id, tokens, config.min_replicas.max(1), memory);
+                let mirror = Arc::new(mirror.map_err(|error| refuse(format!("what its tokens owe: {error}")))?);
+                let minder = group::start(&mirror);
+                let minder = minder.map_err(|error| refuse(format!("no thread could be started: {error}")))?;
+                self.keepers.lock().push(minder);
+                GroupKind::Mirror(mirror)
+            } else {
+                GroupKind::Spread(tokens)
+            };
+            self.groups.push(Group { config, kind });
+        }
+        Ok(())
+    }
+
+    /// The replicated group of that name, or of a token of that name.
+    fn mirror(&self, name: &TokenId) -> Option<&Arc<Mirror>> {
+        match self.place_named(name) {
+            Ok(Place::Mirror(mirror)) => Some(mirror),
+            _ => None,
+        }
+    }
+
+    /// Takes a token out of its replicated group: nothing goes to it, and what it misses is owed.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the name, or that the group cannot spare it.
+    pub async fn drain(&self, token: &TokenId) -> Result<(), String> {
+        self.mirror(token).ok_or_else(|| no_member(token))?.drain(token).await
+    }
+
+    /// Lets a token that was drained or fenced serve again, once it has been made equal to the others.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the name.
+    pub async fn join(&self, token: &TokenId) -> Result<(), String> {
+        self.mirror(token).ok_or_else(|| no_member(token))?.readmit(token).await
+    }
+
+    /// Compares a token with another one of its group, and enters what it lacks: how many objects. They are copied in the
+    /// background.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the name, or that there is no other token to compare with.
+    pub async fn resync(&self, token: &TokenId) -> Result<usize, String> {
+        self.mirror(token).ok_or_else(|| no_member(token))?.resync(token).await
+    }
+
     /// Ends all threads, closes the sessions and finalises modules nobody else uses; calls that hang are left to themselves.
     pub fn close(&self) {
-        self.tokens.iter().for_each(|token| token.stop());
+        self.stop();
         for thread in self.keepers.lock().drain(..) {
             if thread.join().is_err() {
                 tracing::error!("the keeper of a token panicked");
@@ -258,38 +388,81 @@ impl Pool {
         }
     }
 
-    fn first(&self) -> Result<&Arc<Shared>, HsmError> {
-        self.tokens.first().ok_or_else(|| refused(HsmErrorKind::Unavailable, "token"))
+    fn stop(&self) {
+        for group in &self.groups {
+            if let GroupKind::Mirror(mirror) = &group.kind {
+                mirror.stop();
+            }
+        }
+        self.tokens.iter().for_each(|token| token.stop());
     }
 
-    fn ready(&self) -> Result<&Arc<Shared>, HsmError> {
-        self.tokens
-            .iter()
-            .find(|token| token.link.load().is_some())
-            .ok_or_else(|| refused(HsmErrorKind::Unavailable, "link"))
+    fn first(&self) -> Result<Place<'_>, HsmError> {
+        self.tokens.first().map(|token| self.around(token)).ok_or_else(|| refused(HsmErrorKind::Unavailable, "token"))
     }
 
-    fn token(&self, request: &HsmRequest) -> Result<&Arc<Shared>, HsmError> {
-        let id = match request {
+    /// The place that a token is, or belongs to.
+    fn around<'a>(&'a self, token: &'a Arc<Shared>) -> Place<'a> {
+        let mirrors = self.groups.iter().filter_map(|group| match &group.kind {
+            GroupKind::Mirror(mirror) => Some(mirror),
+            GroupKind::Spread(_) => None,
+        });
+        mirrors.into_iter().find(|mirror| mirror.has(&token.id)).map_or(Place::Token(token), Place::Mirror)
+    }
+
+    /// Every place once, in the order of the configuration.
+    fn places(&self) -> Vec<Place<'_>> {
+        let mut places: Vec<Place<'_>> = Vec::new();
+        for place in self.tokens.iter().map(|token| self.around(token)) {
+            if !places.iter().any(|known| known.id() == place.id()) {
+                places.push(place);
+            }
+        }
+        places
+    }
+
+    /// The place that a reference names: a group, a token, or the group that a token has joined since.
+    fn place_named(&self, id: &TokenId) -> Result<Place<'_>, HsmError> {
+        let groups = self.groups.iter().filter_map(|group| match &group.kind {
+            GroupKind::Mirror(mirror) if mirror.id == *id => Some(Place::Mirror(mirror)),
+            _ => None,
+        });
+        groups
+            .into_iter()
+            .next()
+            .or_else(|| self.tokens.iter().find(|token| token.id == *id).map(|token| self.around(token)))
+            .ok_or_else(|| refused(HsmErrorKind::Unavailable, "a token that is not configured"))
+    }
+
+    fn ready(&self) -> Result<Place<'_>, HsmError> {
+        let serves = |place: &Place<'_>| match place {
+            Place::Token(token) => token.link.load().is_some(),
+            Place::Mirror(mirror) => mirror.takes_objects(),
+        };
+        let ready = self.places().into_iter().find(serves);
+        ready.ok_or_else(|| refused(HsmErrorKind::Unavailable, "link"))
+    }
+
+    /// Where a request goes.
+    fn place_of(&self, request: &HsmRequest) -> Result<Place<'_>, HsmError> {
+        let together = |one: &TokenId, other: &TokenId, step| {
+            let (place, second) = (self.place_named(one)?, self.place_named(other)?);
+            if place.id() == second.id() { Ok(place) } else { Err(refused(HsmErrorKind::BadParameters, step)) }
+        };
+        match request {
             HsmRequest::GenerateKey { at, .. }
             | HsmRequest::ImportKey { at, .. }
             | HsmRequest::HoldBytes { at, .. }
             | HsmRequest::Destroy { at }
-            | HsmRequest::Find { at } => &at.token,
+            | HsmRequest::Find { at } => self.place_named(&at.token),
             HsmRequest::GenerateKeyPair { private, public, .. } => {
-                if private.token != public.token {
-                    return Err(refused(HsmErrorKind::BadParameters, "halves on two tokens"));
-                }
-                &private.token
+                together(&private.token, &public.token, "halves on two tokens")
             }
             HsmRequest::RevealKey { reference }
             | HsmRequest::RevealBytes { reference }
-            | HsmRequest::Digest { reference, .. } => &reference.token,
+            | HsmRequest::Digest { reference, .. } => self.place_named(&reference.token),
             HsmRequest::WrapKey { wrapping, target, .. } => {
-                if wrapping.token != target.token {
-                    return Err(refused(HsmErrorKind::BadParameters, "keys on two tokens"));
-                }
-                &wrapping.token
+                together(&wrapping.token, &target.token, "keys on two tokens")
             }
             HsmRequest::WrapBytes { wrapping: key, .. }
             | HsmRequest::UnwrapBytes { wrapping: key, .. }
@@ -299,27 +472,17 @@ impl Pool {
             | HsmRequest::Verify { key, .. }
             | HsmRequest::Mac { key, .. }
             | HsmRequest::Derive { key, .. }
-            | HsmRequest::MakeTwin { of: key, .. } => &key.token,
-            HsmRequest::Random { token: Some(token), .. } => token,
+            | HsmRequest::MakeTwin { of: key, .. } => self.place_named(&key.token),
+            HsmRequest::Random { token: Some(token), .. } => self.place_named(token),
             // One issuer, however many tokens there are.
-            HsmRequest::CertifierKey | HsmRequest::CertifierSign { .. } => return self.first(),
-            HsmRequest::Random { token: None, .. } | HsmRequest::SeedRandom { .. } => return self.ready(),
-        };
-        self.tokens
-            .iter()
-            .find(|token| token.id == *id)
-            .ok_or_else(|| refused(HsmErrorKind::Unavailable, "a token that is not configured"))
-    }
-
-    async fn run(&self, token: &Shared, work: Work, limit: Duration) -> Result<HsmAnswer, HsmError> {
-        let Pending { answer, started } = token.submit(work, limit)?;
-        match timeout(limit, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_dropped)) => Err(refused(HsmErrorKind::Unavailable, "worker")),
-            Err(_elapsed) if started.load(Ordering::Acquire) => Err(refused(HsmErrorKind::Unavailable, "call limit")),
-            Err(_elapsed) => Err(refused(HsmErrorKind::Busy, "deadline")),
+            HsmRequest::CertifierKey | HsmRequest::CertifierSign { .. } => self.first(),
+            HsmRequest::Random { token: None, .. } | HsmRequest::SeedRandom { .. } => self.ready(),
         }
     }
+}
+
+fn no_member(token: &TokenId) -> String {
+    format!("{token} is no token of a replicated group")
 }
 
 /// For the gateway's own keys: making a pair may take a while.
@@ -332,7 +495,7 @@ impl Drop for Pool {
     /// Waits for the threads, because what often follows is the end of the process: that runs the destructors of the modules,
     /// and a thread that is still inside one then ends the process by a signal.
     fn drop(&mut self) {
-        self.tokens.iter().for_each(|token| token.stop());
+        self.stop();
         let until = Instant::now() + LEAVE;
         let keepers = self.keepers.get_mut();
         while keepers.iter().any(|thread| !thread.is_finished()) && Instant::now() < until {
@@ -348,28 +511,67 @@ impl fmt::Debug for Pool {
 }
 
 impl Hsm for Pool {
-    fn place(&self, _project: &ProjectId, _object_type: ObjectType) -> Result<TokenId, HsmError> {
-        self.ready().map(|token| token.id.clone())
+    fn place(&self, project: &ProjectId, object_type: ObjectType) -> Result<TokenId, HsmError> {
+        let fitting = self.groups.iter().filter_map(|group| Some((group.config.fit(project, object_type)?, group)));
+        let best = fitting.clone().map(|(fit, _)| fit).max();
+        let mut places: Vec<Place<'_>> = Vec::new();
+        for (_, group) in fitting.filter(|(fit, _)| Some(*fit) == best) {
+            match &group.kind {
+                GroupKind::Mirror(mirror) => places.push(Place::Mirror(mirror)),
+                GroupKind::Spread(tokens) => places.extend(tokens.iter().map(Place::Token)),
+            }
+        }
+        if best.is_none_or(|best| best == 0) {
+            // Tokens of no group take what nobody claims.
+            places.extend(self.tokens.iter().filter(|token| token.grouped.get().is_none()).map(Place::Token));
+        }
+        match places.iter().find(|place| place.takes_objects()) {
+            Some(place) => Ok(place.id().clone()),
+            None if places.iter().any(|place| matches!(place, Place::Token(token) if token.link.load().is_some())) => {
+                Err(refused(HsmErrorKind::Full, "every token that may take it"))
+            }
+            None => Err(refused(HsmErrorKind::Unavailable, "link")),
+        }
     }
 
     fn place_on(&self, id: &TokenId) -> Result<TokenId, HsmError> {
-        let token = self.tokens.iter().find(|token| token.id == *id);
-        let token = token.ok_or_else(|| refused(HsmErrorKind::Unavailable, "a token that is not configured"))?;
-        match token.health.lock().state {
-            "ready" | "degraded" => Ok(token.id.clone()),
-            _ => Err(refused(HsmErrorKind::Unavailable, "the token that was asked for")),
+        let away = || refused(HsmErrorKind::Unavailable, "the token that was asked for");
+        match self.place_named(id)? {
+            Place::Mirror(mirror) if mirror.takes_objects() => Ok(mirror.id.clone()),
+            Place::Mirror(_) => Err(away()),
+            Place::Token(token) => match token.health.lock().state {
+                "ready" | "degraded" => Ok(token.id.clone()),
+                _ => Err(away()),
+            },
         }
     }
 
     fn call(&self, request: HsmRequest, limit: Duration) -> Answer<'_, Result<HsmAnswer, HsmError>> {
         Box::pin(async move {
-            let token = self.token(&request)?;
-            self.run(token, Work::Engine(Box::new(request)), limit).await
+            match self.place_of(&request)? {
+                Place::Token(token) => token.ask(Work::Engine(Arc::new(request)), limit).await,
+                Place::Mirror(mirror) => mirror.call(request, limit).await,
+            }
         })
     }
 
     fn status(&self) -> Vec<TokenStatus> {
-        self.tokens.iter().map(|token| status(token)).collect()
+        self.tokens.iter().map(|token| self.token_status(token)).collect()
+    }
+}
+
+impl Pool {
+    fn token_status(&self, token: &Arc<Shared>) -> TokenStatus {
+        let mut status = status(token);
+        if let Place::Mirror(mirror) = self.around(token)
+            && let Some((health, reason, owed)) = mirror.health(&token.id)
+        {
+            (status.owed, status.spared) = (owed, mirror.takes_objects());
+            if matches!(status.health, "ready" | "degraded") && health != "ready" {
+                (status.health, status.reason) = (health, reason);
+            }
+        }
+        status
     }
 }
 
@@ -380,6 +582,9 @@ fn status(token: &Shared) -> TokenStatus {
     let health = token.health.lock();
     TokenStatus {
         token: token.id.clone(),
+        group: token.grouped.get().map(|group| group.0.clone()),
+        owed: 0,
+        spared: false,
         health: health.state,
         reason: health.reason.clone(),
         label: info.map(|info| text(&info.label)).unwrap_or_default(),
@@ -418,8 +623,15 @@ impl SystemSigner {
     ///
     /// As [`Hsm::call`].
     pub async fn sign(&self, data: Vec<u8>, limit: Duration) -> Result<Vec<u8>, HsmError> {
-        let work = Work::SystemSign(self.purpose, data);
-        match self.pool.run(self.pool.first()?, work, limit).await? {
+        let work = || Work::SystemSign(self.purpose, data.clone());
+        let answer = match self.pool.first()? {
+            Place::Token(token) => token.ask(work(), limit).await?,
+            Place::Mirror(mirror) => {
+                let ids = work().ids();
+                mirror.use_any(work, &ids, Instant::now() + limit).await?
+            }
+        };
+        match answer {
             HsmAnswer::Bytes(signature) => Ok(signature),
             _ => Err(refused(HsmErrorKind::Internal, "answer")),
         }

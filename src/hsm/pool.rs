@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -15,7 +15,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use moka::sync::Cache;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     Config, Observer,
@@ -37,6 +37,9 @@ use crate::{
 const HANDLES_MAX: u64 = 10_000;
 /// Faults in a row, without a success between them, after which the token is looked at.
 pub(super) const SUSPECT_AFTER: u32 = 5;
+
+/// How long a full token is passed over for new objects: room may be made meanwhile.
+const FULL_FOR: Duration = Duration::from_secs(60);
 
 /// A request in the queue.
 pub(super) struct Job {
@@ -115,6 +118,8 @@ pub(super) struct Shared {
     pub(super) handles: Cache<(CkaId, Class), (u64, Handle)>,
     pub(super) health: Mutex<Health>,
     pub(super) refused_pins: RefusedPins,
+    /// The group it is in.
+    pub(super) grouped: OnceLock<TokenId>,
     /// Worker sessions open now.
     pub(super) sessions: AtomicUsize,
     /// Workers with a higher number rest, because the token gave no more sessions.
@@ -123,6 +128,8 @@ pub(super) struct Shared {
     /// Held while one of the gateway's own keys is looked for and made: two workers must not both find none.
     pub(super) making_system_keys: Mutex<()>,
     faults: AtomicU32,
+    /// When the token said that it has no room.
+    full: Mutex<Option<Instant>>,
     stopping: AtomicBool,
 }
 
@@ -140,6 +147,7 @@ impl Shared {
         let shared = Self {
             caller: Arc::new(Caller::new(module, id.clone(), Arc::clone(&observer))),
             refused_pins: RefusedPins::new(config.retry_refused_pin),
+            grouped: OnceLock::new(),
             id,
             module,
             memory,
@@ -156,6 +164,7 @@ impl Shared {
             stuck: AtomicUsize::new(0),
             making_system_keys: Mutex::new(()),
             faults: AtomicU32::new(0),
+            full: Mutex::new(None),
             stopping: AtomicBool::new(false),
             config,
         };
@@ -180,6 +189,21 @@ impl Shared {
         let queue = queue.as_ref().ok_or_else(|| refused(HsmErrorKind::Unavailable, "closing"))?;
         queue.try_send(job).map_err(|_full| refused(HsmErrorKind::Busy, "queue"))?;
         Ok(Pending { answer, started })
+    }
+
+    /// Puts work into the queue and waits for its answer, `limit` at most; a change that has begun is finished all the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::submit`]; `Busy` when nobody has begun within the limit, `Unavailable` when the call takes longer.
+    pub(super) async fn ask(&self, work: Work, limit: Duration) -> Result<HsmAnswer, HsmError> {
+        let Pending { answer, started } = self.submit(work, limit)?;
+        match timeout(limit, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_dropped)) => Err(refused(HsmErrorKind::Unavailable, "worker")),
+            Err(_elapsed) if started.load(Ordering::Acquire) => Err(refused(HsmErrorKind::Unavailable, "call limit")),
+            Err(_elapsed) => Err(refused(HsmErrorKind::Busy, "deadline")),
+        }
     }
 
     /// Requests waiting.
@@ -289,6 +313,16 @@ impl Shared {
         if self.faults.fetch_add(1, Ordering::Relaxed) + 1 >= SUSPECT_AFTER {
             self.wake_keeper();
         }
+    }
+
+    /// It has no room for another object.
+    pub(super) fn is_full_now(&self) {
+        *self.full.lock() = Some(Instant::now());
+    }
+
+    /// Whether new objects may go to it: it is there, and has not said lately that it is full.
+    pub(super) fn takes_objects(&self) -> bool {
+        self.link.load().is_some() && self.full.lock().is_none_or(|since| since.elapsed() > FULL_FOR)
     }
 
     /// A request succeeded.

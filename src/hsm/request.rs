@@ -11,7 +11,7 @@ use super::{
     raw::{Fault, Handle},
     template::{self, Name, class_of},
     transfer,
-    work::Work,
+    work::{Making, Work},
 };
 use crate::{
     crypto::hash,
@@ -50,9 +50,14 @@ impl<'a> Turn<'a> {
                 }
                 Ok(HsmAnswer::Done)
             }
-            Work::SystemSecret(purpose) => self.system_secret(purpose),
-            Work::SystemSigner(purpose) => self.system_signer(purpose),
+            Work::SystemSecret(purpose, making) => self.system_secret(purpose, *making),
+            Work::SystemSigner(purpose, making) => self.system_signer(purpose, *making),
             Work::SystemSign(purpose, data) => self.system_sign(purpose, data),
+            Work::Certifier(making) => self.certifier_key(*making),
+            Work::GroupKey(step) => self.group_key(step),
+            Work::CopyOut(id, tray) => self.copy_out(*id, tray),
+            Work::CopyIn(id, copies) => self.copy_in(*id, copies),
+            Work::Inventory(tray) => self.inventory(tray),
         }
     }
 
@@ -95,7 +100,7 @@ impl<'a> Turn<'a> {
             HsmRequest::Verify { key, parameters, input, signature } => self.verify(key, parameters, input, signature),
             HsmRequest::Mac { key, parameters, data } => self.mac(key, parameters, data),
             HsmRequest::Derive { key, how } => self.derive(key, how),
-            HsmRequest::CertifierKey => self.certifier_key(),
+            HsmRequest::CertifierKey => self.certifier_key(Making::IfMissing),
             HsmRequest::CertifierSign { data } => self.certifier_sign(data),
             HsmRequest::Random { bytes, .. } => {
                 let count = usize::try_from(*bytes).ok().filter(|count| *count <= RANDOM_MAX);
@@ -179,7 +184,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Every object of a name: keys by `CKA_ID`, data objects by label.
-    fn everything(&mut self, id: CkaId) -> Result<Vec<Handle>, HsmError> {
+    pub(super) fn everything(&mut self, id: CkaId) -> Result<Vec<Handle>, HsmError> {
         let name = Name::from(id);
         let mut found = self.seat.session.find(&[Attribute::bytes(CKA_ID, name.id.0)], FOUND_MAX)?;
         found.extend(self.seat.session.find(&[Attribute::bytes(CKA_LABEL, name.label.as_bytes())], FOUND_MAX)?);
@@ -195,7 +200,7 @@ impl<'a> Turn<'a> {
         Ok(HsmAnswer::Done)
     }
 
-    fn destroy_all(&mut self, handles: &[Handle]) -> Result<(), HsmError> {
+    pub(super) fn destroy_all(&mut self, handles: &[Handle]) -> Result<(), HsmError> {
         for handle in handles {
             match self.seat.session.destroy(*handle) {
                 // Somebody else was faster.

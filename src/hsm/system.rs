@@ -14,6 +14,7 @@ use super::{
     request::Turn,
     template::{self, Life, Name},
     transfer,
+    work::Making,
 };
 use crate::{
     crypto::hash,
@@ -25,50 +26,57 @@ use crate::{
     engine::ports::{HsmAnswer, HsmError, HsmErrorKind, PairKind},
 };
 
+/// Labels of the gateway's own keys begin with it; the purpose follows.
+pub(super) const SYSTEM_LABEL: &str = "portcullis-system:";
 /// The purpose of the key pair that signs certificates.
 pub(super) const CERTIFIER: &str = "certificates";
+/// The purpose of the key under which keys are copied between the tokens of a group.
+pub(super) const GROUP_KEY: &str = "group-key";
+/// The purpose of the key whose MAC tells a token that computes wrongly.
+pub(super) const CANARY: &str = "group-canary";
 /// RSA, because every client can verify it.
 const CERTIFIER_BITS: u32 = 2048;
 
 /// The name of one of the gateway's own keys.
 pub(super) fn system_name(purpose: &str) -> Name {
-    let label = format!("portcullis-system:{purpose}");
+    let label = format!("{SYSTEM_LABEL}{purpose}");
     let mut id = [0; 16];
     id.iter_mut().zip(hash::sha256(label.as_bytes())).for_each(|(byte, hashed)| *byte = hashed);
     Name { id: CkaId(id), label }
 }
 
 impl Turn<'_> {
-    /// The gateway's own key of that purpose, made when it is wanted for the first time; it cannot leave the token.
-    fn system_key(&mut self, name: &Name) -> Result<Handle, HsmError> {
+    /// The gateway's own key of that purpose.
+    fn system_key(&mut self, name: &Name, making: Making) -> Result<Handle, HsmError> {
         let _alone = self.shared.making_system_keys.lock();
         match self.lookup(name, Class::Secret) {
-            Err(HsmError { kind: HsmErrorKind::ObjectMissing, .. }) => {}
+            Err(HsmError { kind: HsmErrorKind::ObjectMissing, .. }) if making != Making::Never => {}
             known => return known,
         }
-        let mut common = template::key(Class::Secret, Life::Token, UsageMask::MAC_GENERATE, false);
+        let extractable = making == Making::ForGroup;
+        let mut common = template::key(Class::Secret, Life::Token, UsageMask::MAC_GENERATE, extractable);
         common.push(Attribute::number(CKA_KEY_TYPE, CKK_GENERIC_SECRET));
         common.push(Attribute::number(CKA_VALUE_LEN, 32));
         let common = template::named(common, name);
         let handle = self.with_recipes(common, |seat, template| {
             seat.session.generate(&Mechanism::plain(CKM_GENERIC_SECRET_KEY_GEN), template)
         })?;
-        self.or_destroy(&[handle], |turn| turn.check_strength(handle, false))?;
+        self.or_destroy(&[handle], |turn| turn.check_strength(handle, extractable))?;
         tracing::info!(token = %self.shared.id, label = name.label, "a system key was made");
         // If another gateway made one at the same time, this look-up says so.
         self.lookup(name, Class::Secret)
     }
 
-    pub(super) fn system_secret(&mut self, purpose: &str) -> Result<HsmAnswer, HsmError> {
+    pub(super) fn system_secret(&mut self, purpose: &str, making: Making) -> Result<HsmAnswer, HsmError> {
         let name = system_name(purpose);
-        let handle = self.system_key(&name)?;
+        let handle = self.system_key(&name, making)?;
         let secret = self.seat.session.sign(&Mechanism::plain(CKM_SHA256_HMAC), handle, name.label.as_bytes())?;
         Ok(HsmAnswer::Value(SecretValue::new(secret)))
     }
 
-    /// The public half of the issuer of certificates, made when it is wanted for the first time.
-    pub(super) fn certifier_key(&mut self) -> Result<HsmAnswer, HsmError> {
-        self.signer(CERTIFIER, PairKind::Rsa { bits: CERTIFIER_BITS }, KeyKind::RsaPublic)
+    /// The public half of the issuer of certificates.
+    pub(super) fn certifier_key(&mut self, making: Making) -> Result<HsmAnswer, HsmError> {
+        self.signer(CERTIFIER, PairKind::Rsa { bits: CERTIFIER_BITS }, KeyKind::RsaPublic, making)
     }
 
     pub(super) fn certifier_sign(&mut self, data: &[u8]) -> Result<HsmAnswer, HsmError> {
@@ -82,19 +90,26 @@ impl Turn<'_> {
         Ok(HsmAnswer::Bytes(signature))
     }
 
-    pub(super) fn system_signer(&mut self, purpose: &str) -> Result<HsmAnswer, HsmError> {
-        self.signer(purpose, PairKind::Ec(Curve::P256), KeyKind::EcPublic(Curve::P256))
+    pub(super) fn system_signer(&mut self, purpose: &str, making: Making) -> Result<HsmAnswer, HsmError> {
+        self.signer(purpose, PairKind::Ec(Curve::P256), KeyKind::EcPublic(Curve::P256), making)
     }
 
-    fn signer(&mut self, purpose: &str, kind: PairKind, public_kind: KeyKind) -> Result<HsmAnswer, HsmError> {
+    fn signer(
+        &mut self,
+        purpose: &str,
+        kind: PairKind,
+        public_kind: KeyKind,
+        making: Making,
+    ) -> Result<HsmAnswer, HsmError> {
         let name = system_name(purpose);
         let _alone = self.shared.making_system_keys.lock();
-        if self.search(&name, Class::Private)?.is_none() {
+        if making != Making::Never && self.search(&name, Class::Private)?.is_none() {
+            let extractable = making == Making::ForGroup;
             let public = template::key(Class::Public, Life::Token, UsageMask::VERIFY, false);
-            let private = template::key(Class::Private, Life::Token, UsageMask::SIGN, false);
+            let private = template::key(Class::Private, Life::Token, UsageMask::SIGN, extractable);
             let (public, private) = (template::named(public, &name), template::named(private, &name));
             let (public, private) = self.make_pair(kind, public, private)?;
-            self.or_destroy(&[public, private], |turn| turn.check_strength(private, false))?;
+            self.or_destroy(&[public, private], |turn| turn.check_strength(private, extractable))?;
             tracing::info!(token = %self.shared.id, label = name.label, "a system key pair was made");
         }
         let public = self.lookup(&name, Class::Public)?;

@@ -16,6 +16,9 @@ use crate::domain::{
 /// Names the application in data objects.
 const APPLICATION: &[u8] = b"portcullis";
 
+/// Labels of managed objects begin with it; the identifier follows as text.
+pub(super) const LABEL: &str = "portcullis:";
+
 /// How an object is named on the token.
 #[derive(Clone, Debug)]
 pub(super) struct Name {
@@ -27,7 +30,7 @@ pub(super) struct Name {
 
 impl From<CkaId> for Name {
     fn from(id: CkaId) -> Self {
-        Self { id, label: format!("portcullis:{}", Uuid::from_bytes(id.0)) }
+        Self { id, label: format!("{LABEL}{}", Uuid::from_bytes(id.0)) }
     }
 }
 
@@ -103,6 +106,25 @@ pub(super) enum Life {
 
 /// Class and usage of a key, without its value: what generating and unwrapping have in common.
 pub(super) fn key(class: Class, life: Life, usage: UsageMask, extractable: bool) -> Vec<Attribute> {
+    let mut template = bare(class, life, extractable);
+    let usages = USAGE.iter().filter(|(_, of, _)| *of == class);
+    template.extend(usages.map(|(attribute, _, bits)| Attribute::flag(*attribute, usage.intersects(*bits))));
+    template
+}
+
+/// A token object of a class with the usage that another token's object shows.
+pub(super) fn like(class: Class, usage: &[(CK_ATTRIBUTE_TYPE, bool)], extractable: bool) -> Vec<Attribute> {
+    let mut template = bare(class, Life::Token, extractable);
+    template.extend(usage.iter().map(|(attribute, set)| Attribute::flag(*attribute, *set)));
+    template
+}
+
+/// The usage attributes of a class.
+pub(super) fn usages(class: Class) -> Vec<CK_ATTRIBUTE_TYPE> {
+    USAGE.iter().filter(|(_, of, _)| *of == class).map(|(attribute, ..)| *attribute).collect()
+}
+
+fn bare(class: Class, life: Life, extractable: bool) -> Vec<Attribute> {
     let mut template = vec![
         Attribute::number(CKA_CLASS, object_class(class)),
         Attribute::flag(CKA_TOKEN, life == Life::Token),
@@ -112,8 +134,6 @@ pub(super) fn key(class: Class, life: Life, usage: UsageMask, extractable: bool)
         template.push(Attribute::flag(CKA_SENSITIVE, true));
         template.push(Attribute::flag(CKA_EXTRACTABLE, extractable));
     }
-    let usages = USAGE.iter().filter(|(_, of, _)| *of == class);
-    template.extend(usages.map(|(attribute, _, bits)| Attribute::flag(*attribute, usage.intersects(*bits))));
     if life == Life::Token {
         template.push(Attribute::flag(CKA_COPYABLE, false));
     }

@@ -37,7 +37,7 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 /// RFC 5649 by the number of PKCS#11 3.1, then by the older one, whose meaning has to be tried out (contract §5.1).
 const KWP: [CK_MECHANISM_TYPE; 2] = [CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD];
 /// Longer than every key we import or make; longer blobs name their length.
-const BLOB_GUESS: usize = 8192;
+pub(super) const BLOB_GUESS: usize = 8192;
 
 const ED25519_OID: &[u8] = &[0x06, 0x03, 0x2B, 0x65, 0x70];
 const ED25519_NAME: &[u8] = b"\x13\x0Cedwards25519";

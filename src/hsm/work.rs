@@ -1,31 +1,72 @@
 //! What a worker is given to do, and what the pool must know of it beside doing it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
 
 use super::{
+    copy::Copied,
     pool::Class,
-    system::{CERTIFIER, system_name},
+    system::{CERTIFIER, GROUP_KEY, system_name},
     template::class_of,
 };
 use crate::{domain::reference::CkaId, engine::ports::HsmRequest};
 
+/// Whether one of the gateway's own keys may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Making {
+    /// When it is wanted for the first time; it can never leave the token.
+    IfMissing,
+    /// When it is wanted for the first time; it can be copied to the other tokens of the group.
+    ForGroup,
+    /// No: it is there, or it is missing.
+    Never,
+}
+
+/// A step in bringing the group's key to a token. No step shows the key to the gateway.
+pub(super) enum GroupKey {
+    /// Is it there?
+    Find,
+    /// Makes it, on the first token of the group.
+    Make,
+    /// Makes a key pair to receive it with. Answer: the public half as SubjectPublicKeyInfo.
+    Ask,
+    /// Wraps it under that public half, on a token that has it. Answer: the hash and the wrapped key.
+    Give(Vec<u8>),
+    /// Takes it in and destroys the pair.
+    Take(Vec<u8>),
+}
+
+/// Where copies, or names, are laid down for whoever asked.
+pub(super) type Tray<T> = Arc<Mutex<Vec<T>>>;
+
 /// What a worker is given to do.
 pub(super) enum Work {
     /// The engine's request.
-    Engine(Box<HsmRequest>),
+    Engine(Arc<HsmRequest>),
     /// Destroys what stands at these places.
     Clear(Vec<(CkaId, Class)>),
     /// HMAC-SHA-256 of the purpose under this gateway's own key for it.
-    SystemSecret(&'static str),
+    SystemSecret(&'static str, Making),
     /// The public half of this gateway's own signing key for a purpose.
-    SystemSigner(&'static str),
+    SystemSigner(&'static str, Making),
     /// A signature by it.
     SystemSign(&'static str, Vec<u8>),
+    /// The public half of the issuer of certificates.
+    Certifier(Making),
+    /// A step in bringing the group's key to this token.
+    GroupKey(GroupKey),
+    /// Lays copies of every object of this identifier down, wrapped under the group's key.
+    CopyOut(CkaId, Tray<Copied>),
+    /// Puts copies in the place of whatever stands here under this identifier.
+    CopyIn(CkaId, Arc<Vec<Copied>>),
+    /// Lays the identifiers of all objects of this gateway down.
+    Inventory(Tray<CkaId>),
 }
 
 impl Work {
     /// Whether it changes what stands on the token, and so must be done even if nobody waits for the answer.
-    pub(super) const fn mutates(&self) -> bool {
+    pub(super) fn mutates(&self) -> bool {
         match self {
             Self::Engine(request) => matches!(
                 **request,
@@ -36,21 +77,27 @@ impl Work {
                     | HsmRequest::MakeTwin { .. }
                     | HsmRequest::Destroy { .. }
             ),
-            Self::Clear(_) => true,
-            Self::SystemSecret(_) | Self::SystemSigner(_) | Self::SystemSign(..) => false,
+            Self::Clear(_) | Self::CopyIn(..) | Self::GroupKey(_) => true,
+            Self::SystemSecret(..)
+            | Self::SystemSigner(..)
+            | Self::SystemSign(..)
+            | Self::Certifier(_)
+            | Self::CopyOut(..)
+            | Self::Inventory(_) => false,
         }
     }
 
     /// Whether it makes objects, so that a second try must clear away what the first may have made.
-    pub(super) const fn creates(&self) -> bool {
+    pub(super) fn creates(&self) -> bool {
         match self {
             Self::Engine(request) => self.mutates() && !matches!(**request, HsmRequest::Destroy { .. }),
-            Self::Clear(_) | Self::SystemSecret(_) | Self::SystemSigner(_) | Self::SystemSign(..) => false,
+            // Copies clear their place themselves, each time they begin.
+            _ => false,
         }
     }
 
     /// How long it may run before its worker counts as stuck: making keys takes ten times as long as using them.
-    pub(super) const fn call_limit(&self, limit: Duration) -> Duration {
+    pub(super) fn call_limit(&self, limit: Duration) -> Duration {
         match self {
             Self::Engine(request) => match **request {
                 HsmRequest::GenerateKeyPair { .. } | HsmRequest::GenerateKey { .. } | HsmRequest::CertifierKey => {
@@ -58,8 +105,14 @@ impl Work {
                 }
                 _ => limit,
             },
-            Self::SystemSigner(_) => limit.saturating_mul(10),
-            Self::Clear(_) | Self::SystemSecret(_) | Self::SystemSign(..) => limit,
+            Self::SystemSigner(..) | Self::Certifier(_) | Self::GroupKey(_) | Self::Inventory(_) => {
+                limit.saturating_mul(10)
+            }
+            Self::Clear(_)
+            | Self::SystemSecret(..)
+            | Self::SystemSign(..)
+            | Self::CopyOut(..)
+            | Self::CopyIn(..) => limit,
         }
     }
 
@@ -103,9 +156,13 @@ impl Work {
                 _ => self.places().into_iter().map(|(id, _)| id).collect(),
             },
             Self::Clear(places) => places.iter().map(|(id, _)| *id).collect(),
-            Self::SystemSecret(purpose) | Self::SystemSigner(purpose) | Self::SystemSign(purpose, _) => {
+            Self::SystemSecret(purpose, _) | Self::SystemSigner(purpose, _) | Self::SystemSign(purpose, _) => {
                 vec![system_name(purpose).id]
             }
+            Self::Certifier(_) => vec![system_name(CERTIFIER).id],
+            Self::CopyOut(id, _) | Self::CopyIn(id, _) => vec![*id, system_name(GROUP_KEY).id],
+            Self::GroupKey(_) => vec![system_name(GROUP_KEY).id],
+            Self::Inventory(_) => Vec::new(),
         }
     }
 }

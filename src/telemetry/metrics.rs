@@ -143,6 +143,8 @@ metrics! {
         "1 for the token's present health (ready, degraded, down, ...), 0 for the others.";
     hsm_generation: Gauge, "portcullis_hsm_token_generation", ["token"],
         "How often the token's sessions and handles became void since the start.";
+    hsm_owed: Gauge, "portcullis_hsm_token_owed", ["token"],
+        "Objects under which the token may differ from the others of its replicated group, still to be copied or destroyed.";
     store_commit_seconds: Histogram COMMIT_SECONDS, "portcullis_store_commit_duration_seconds", ["result"],
         "Time until a commit of the metadata store was durable, waiting included; result is ok, conflict or error.";
     audit_records: Counter, "portcullis_audit_records_total", ["result"],
@@ -185,6 +187,11 @@ impl Metrics {
     /// Counts how long a request waited for a session.
     pub fn hsm_wait(&self, token: &str, seconds: f64) {
         self.hsm_waits.with_label_values(&[token]).observe(seconds);
+    }
+
+    /// What a token of a replicated group owes the others.
+    pub fn hsm_owed(&self, token: &str, owed: usize) {
+        self.hsm_owed.with_label_values(&[token]).set(whole(owed));
     }
 
     /// Sets what is known of a token.
@@ -290,7 +297,7 @@ impl Default for Metrics {
 
 /// The words of a token's health, as the port names them.
 const HEALTH: &[&str] =
-    &["starting", "ready", "degraded", "down", "recovering", "pin_rejected", "wrong_token", "disabled"];
+    &["starting", "ready", "degraded", "down", "recovering", "pin_rejected", "wrong_token", "disabled", "resyncing", "fenced", "drained"];
 
 fn whole<T: TryInto<i64>>(number: T) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
@@ -320,6 +327,7 @@ mod tests {
         metrics.hsm_call("main", "C_GenerateKey", "ok", 0.0001);
         metrics.hsm_wait("main", 0.0001);
         metrics.hsm_token("main", "ready", 32, 0, 1);
+        metrics.hsm_owed("main", 0);
         metrics.store_commit("ok", 0.0005);
         metrics.audit_written("ok", 3);
         metrics.audit_lag(Duration::from_millis(3));

@@ -7,8 +7,8 @@ use kmip_codec::{
     attribute::{AttributeValue, Attributes},
     message::{RequestHeader, RequestItem, RequestMessage, ResponseMessage},
     object::{KeyBlock, KeyMaterial, KeyValue, ManagedObject},
-    payload::{GetRequest, Request, Response},
-    spec::enums::{CryptographicAlgorithm, KeyFormatType, ResultReason, ResultStatus},
+    payload::{CreateRequest, GetRequest, Request, Response},
+    spec::enums::{CryptographicAlgorithm, KeyFormatType, ObjectType, ResultReason, ResultStatus},
     ttlv::{HEADER_BYTES, MessageKind, message_length},
     version::V2_1,
 };
@@ -195,6 +195,13 @@ fn client(tls: &Path, has_certificate: bool) -> Arc<ClientConfig> {
 #[must_use]
 pub fn text_of(id: &UniqueIdentifier) -> String {
     id.as_text().unwrap().to_owned()
+}
+
+/// Makes a symmetric key.
+#[must_use]
+pub fn create(attributes: Attributes) -> Request {
+    let object_type = ObjectType::SYMMETRIC_KEY;
+    Request::Create(Box::new(CreateRequest { object_type, attributes, protection_storage_masks: None }))
 }
 
 /// The attributes of a new AES-256 key that may encrypt and decrypt.

@@ -12,5 +12,5 @@ mod rest;
 pub mod token;
 
 pub use gateway::{Gateway, PATIENCE, killed_while_starting, refused};
-pub use kmip::{Failure, Kmip, aes, key_of, material, text_of};
+pub use kmip::{Failure, Kmip, aes, create, key_of, material, text_of};
 pub use rest::{Answer, Rest};

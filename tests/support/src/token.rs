@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     ptr::NonNull,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use cryptoki::{
@@ -25,17 +26,47 @@ fn module() -> PathBuf {
 /// Every object of the folder's token: its classes — `secret`, `private`, `public`, `data` — by label. The gateway may run.
 #[must_use]
 pub fn objects(folder: &Path) -> BTreeMap<String, Vec<String>> {
-    // The loader gives a copy of the module its own state, so each call is like another process.
-    let copy = folder.with_extension(format!("{}.so", std::process::id()));
-    fs::copy(module(), &copy).unwrap();
+    let pin = fs::read_to_string(folder.join("pin")).unwrap();
+    objects_in(&folder.join("hsm"), pin.trim_end())
+}
+
+/// A copy of the module with a state of its own, as if it were loaded by another process.
+#[must_use]
+pub fn module_copy(to: &Path) -> PathBuf {
+    fs::copy(module(), to).unwrap();
+    to.to_owned()
+}
+
+fn load(store: &Path) -> Pkcs11 {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let copy = module_copy(&store.with_extension(format!("{}-{number}.so", std::process::id())));
     let pkcs11 = Pkcs11::new(&copy).unwrap();
     fs::remove_file(&copy).unwrap();
-    initialise(&pkcs11, &folder.join("hsm"));
+    initialise(&pkcs11, store);
+    pkcs11
+}
+
+/// Makes a token in a store of its own.
+pub fn make(store: &Path, label: &str, pin: &str) {
+    let pkcs11 = load(store);
+    let slot = *pkcs11.get_slots_with_token().unwrap().first().unwrap();
+    let so_pin = AuthPin::new("the officer".into());
+    pkcs11.init_token(slot, &so_pin, label).unwrap();
+    let session = pkcs11.open_rw_session(slot).unwrap();
+    session.login(UserType::So, Some(&so_pin)).unwrap();
+    session.init_pin(&AuthPin::new(pin.into())).unwrap();
+    session.logout().unwrap();
+}
+
+/// As [`objects`], of the only token of a store.
+#[must_use]
+pub fn objects_in(store: &Path, pin: &str) -> BTreeMap<String, Vec<String>> {
+    let pkcs11 = load(store);
     let slots = pkcs11.get_slots_with_initialized_token().unwrap();
     let [slot] = slots.as_slice() else { panic!("one token, not {slots:?}") };
     let session = pkcs11.open_ro_session(*slot).unwrap();
-    let pin = fs::read_to_string(folder.join("pin")).unwrap();
-    session.login(UserType::User, Some(&AuthPin::new(pin.trim_end().into()))).unwrap();
+    session.login(UserType::User, Some(&AuthPin::new(pin.into()))).unwrap();
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for object in session.find_objects(&[Attribute::Token(true)]).unwrap() {
         let (mut class, mut label) = (String::new(), String::new());

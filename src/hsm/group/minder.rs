@@ -1,0 +1,323 @@
+//! What goes on behind a replicated group: tokens let in, made equal, and watched by a canary.
+//!
+//! A token that is reached, again or for the first time, serves only when it has the group's key, everything it owed was
+//! repaid, and its canary sings: a MAC whose digest was remembered when the group was founded. A token that joins, or whose
+//! serial has changed, is compared with the others by inventory first. What stands on it beyond that is left alone.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use super::{
+    member::{Member, Standing},
+    mirror::Mirror,
+};
+use crate::{
+    crypto::hash,
+    domain::reference::CkaId,
+    engine::ports::{HsmAnswer, HsmError, HsmErrorKind},
+    hsm::{
+        error::refused,
+        system::{CANARY, system_name},
+        work::{GroupKey, Making, Tray, Work},
+    },
+};
+
+/// How often a canary is asked.
+const CANARY_EVERY: Duration = Duration::from_secs(1);
+/// How long it may take before the token is given up.
+const CANARY_LIMIT: Duration = Duration::from_millis(1_500);
+/// How often a token that does not serve is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// Pause after a token could not be let in.
+const AGAIN: Duration = Duration::from_millis(500);
+/// For one step of letting it in.
+const STEP: Duration = Duration::from_secs(60);
+/// Identifiers repaid before the ledger is written.
+const BATCH: usize = 64;
+
+/// Starts what minds a group; it ends soon after [`Mirror::stop`].
+pub(in crate::hsm) fn start(mirror: &Arc<Mirror>) -> std::io::Result<JoinHandle<()>> {
+    let mirror = Arc::clone(mirror);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    thread::Builder::new().name(format!("group-{}", mirror.id)).spawn(move || {
+        runtime.block_on(async {
+            let minders = mirror.members.iter().map(|member| {
+                let (mirror, member) = (Arc::clone(&mirror), Arc::clone(member));
+                tokio::spawn(async move { mirror.mind(&member).await })
+            });
+            for minder in minders.collect::<Vec<_>>() {
+                if let Err(error) = minder.await {
+                    tracing::error!(%error, "a token of a group is not minded any more");
+                }
+            }
+        });
+        // A write of the ledger that hangs must not keep the process.
+        runtime.shutdown_background();
+    })
+}
+
+impl Mirror {
+    async fn mind(&self, member: &Arc<Member>) {
+        // Drained is drained, whatever happens to the process.
+        match self.recall(&self.drained(&member.token.id)).await {
+            Ok(Some(fact)) if !fact.is_empty() => member.stand(Standing::Drained),
+            Ok(_) => {}
+            Err(error) => tracing::error!(token = %member.token.id, %error, "whether it is drained is not known"),
+        }
+        while !self.stopping.load(Ordering::Acquire) {
+            let pause = self.tend(member).await;
+            member.rest(pause).await;
+        }
+    }
+
+    /// One look at a token; how long to wait for the next.
+    async fn tend(&self, member: &Arc<Member>) -> Duration {
+        let link = member.token.link.load().as_ref().map(|link| (link.generation, link.info.serial.clone()));
+        let Some((generation, serial)) = link else {
+            if matches!(member.standing(), Standing::In(_)) {
+                member.stand(Standing::Out("it is away".to_owned()));
+            }
+            return LOOK;
+        };
+        match member.standing() {
+            Standing::Drained => AGAIN,
+            Standing::Fenced(_, at) if at == generation => AGAIN,
+            Standing::In(since) if since == generation => {
+                self.listen(member, generation).await;
+                if let Err(error) = self.repay(member).await {
+                    tracing::warn!(token = %member.token.id, %error, "what the token owes is not repaid yet");
+                }
+                CANARY_EVERY
+            }
+            _ => match self.admit(member, generation, &serial).await {
+                Ok(()) => CANARY_EVERY,
+                Err(error) => {
+                    tracing::info!(token = %member.token.id, %error, "the token is not let in yet");
+                    if !matches!(member.standing(), Standing::Fenced(..) | Standing::Drained) {
+                        member.stand(Standing::Out(format!("{}: {error}", error.function)));
+                    }
+                    AGAIN
+                }
+            },
+        }
+    }
+
+    /// Lets a token that was reached serve.
+    async fn admit(&self, member: &Arc<Member>, generation: u64, serial: &[u8]) -> Result<(), HsmError> {
+        self.bring_key(member).await?;
+        self.join(member, serial).await?;
+        self.repay(member).await?;
+        self.found_canary(member).await?;
+        if !self.sings(member, generation).await? {
+            return Err(refused(HsmErrorKind::Internal, "canary"));
+        }
+        // Whoever saw it not serving has entered what it missed: the last of it is repaid while it serves.
+        member.trust();
+        member.stand(Standing::In(generation));
+        self.repay(member).await
+    }
+
+    /// Compares a token that is new in the group with one that is not. Where none has joined yet, this is the first.
+    async fn join(&self, member: &Arc<Member>, serial: &[u8]) -> Result<(), HsmError> {
+        let fact = |member: &Member| format!("group/{}/joined/{}", self.id.0, member.token.id.0);
+        let known = self.recall(&fact(member)).await?;
+        if known.as_deref() == Some(serial) {
+            return Ok(());
+        }
+        let _alone = self.founding.lock().await;
+        let mut joined = false;
+        for other in self.members.iter().filter(|other| !Arc::ptr_eq(other, member)) {
+            joined |= self.recall(&fact(other)).await?.is_some();
+        }
+        if joined {
+            let none = || refused(HsmErrorKind::Unavailable, "no other token of the group serves to compare with");
+            let source = self.other(member, &[]).ok_or_else(none)?;
+            self.compare(member, source).await?;
+            // What a token brings that served alone before belongs to the group, too; what one brings that was replaced may
+            // have been destroyed long ago.
+            if known.is_none() {
+                self.compare(source, member).await?;
+                source.wake();
+            }
+        }
+        self.remember(&fact(member), serial.to_vec()).await
+    }
+
+    /// A member that serves and owes none of these.
+    pub(super) fn other(&self, member: &Arc<Member>, ids: &[CkaId]) -> Option<&Arc<Member>> {
+        let can = |other: &&Arc<Member>| {
+            !Arc::ptr_eq(other, member) && other.serves() && !ids.iter().any(|id| other.owes(*id))
+        };
+        self.members.iter().filter(can).min_by_key(|other| other.is_doubtful())
+    }
+
+    /// The group's key: it is there, or comes from another token, or is made once for all time.
+    async fn bring_key(&self, member: &Arc<Member>) -> Result<(), HsmError> {
+        let find = |member: Arc<Member>| async move { member.ask(Work::GroupKey(GroupKey::Find), STEP, &[]).await };
+        match find(Arc::clone(member)).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind == HsmErrorKind::ObjectMissing => {}
+            Err(error) => return Err(error),
+        }
+        let _alone = self.founding.lock().await;
+        let fact = format!("group/{}/key", self.id.0);
+        let mut source = None;
+        for other in self.members.iter().filter(|other| !Arc::ptr_eq(other, member)) {
+            if other.token.link.load().is_some() && find(Arc::clone(other)).await.is_ok() {
+                source = Some(other);
+                break;
+            }
+        }
+        let step = |member: &Arc<Member>, step| {
+            let member = Arc::clone(member);
+            async move { member.ask(Work::GroupKey(step), STEP, &[]).await }
+        };
+        let bytes = |answer| match answer {
+            HsmAnswer::Bytes(bytes) => Ok(bytes),
+            _ => Err(refused(HsmErrorKind::Internal, "answer")),
+        };
+        match source {
+            Some(source) => {
+                let public = bytes(step(member, GroupKey::Ask).await?)?;
+                let parcel = bytes(step(source, GroupKey::Give(public)).await?)?;
+                step(member, GroupKey::Take(parcel)).await?;
+            }
+            None if self.recall(&fact).await?.is_some() => {
+                return Err(refused(HsmErrorKind::Unavailable, "the group's key is on none of the tokens that are there"));
+            }
+            None => {
+                step(member, GroupKey::Make).await?;
+            }
+        }
+        self.remember(&fact, vec![1]).await
+    }
+
+    /// Enters what another token has and this one has not. Nothing that this one has beyond that is touched.
+    pub(super) async fn compare(&self, member: &Arc<Member>, source: &Arc<Member>) -> Result<usize, HsmError> {
+        let (own, theirs) = (self.inventory(member).await?, self.inventory(source).await?);
+        let own: HashSet<CkaId> = own.into_iter().collect();
+        let missing: Vec<CkaId> =
+            theirs.into_iter().filter(|id| !own.contains(id) && !source.owes(*id)).collect();
+        let count = missing.len();
+        if count > 0 {
+            tracing::info!(token = %member.token.id, from = %source.token.id, count, "objects are to be copied to the token");
+            member.owe(missing).await?;
+        }
+        Ok(count)
+    }
+
+    async fn inventory(&self, member: &Arc<Member>) -> Result<Vec<CkaId>, HsmError> {
+        let tray: Tray<CkaId> = Arc::default();
+        member.ask(Work::Inventory(Arc::clone(&tray)), STEP.saturating_mul(10), &[]).await?;
+        Ok(std::mem::take(&mut *tray.lock()))
+    }
+
+    /// Makes the token equal to the others under everything it owes. What cannot be copied stays owed: other tokens serve it.
+    pub(super) async fn repay(&self, member: &Arc<Member>) -> Result<(), HsmError> {
+        while !self.stopping.load(Ordering::Acquire) {
+            let debts = member.debts(BATCH);
+            if debts.is_empty() {
+                break;
+            }
+            let mut repaid = Vec::with_capacity(debts.len());
+            let mut trouble = None;
+            for (id, stamp) in debts {
+                match self.repay_one(member, id).await {
+                    Ok(()) => repaid.push((id, stamp)),
+                    Err(error) => match error.kind {
+                        HsmErrorKind::NotExtractable | HsmErrorKind::Unsupported => {
+                            tracing::warn!(token = %member.token.id, %error, "an object cannot be copied to the token; others serve it");
+                            member.pass_over(id);
+                        }
+                        _ => {
+                            trouble = Some(error);
+                            break;
+                        }
+                    },
+                }
+            }
+            member.settle(repaid).await?;
+            if let Some(error) = trouble {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn repay_one(&self, member: &Arc<Member>, id: CkaId) -> Result<(), HsmError> {
+        let Some(source) = self.other(member, &[id]) else {
+            return Err(refused(HsmErrorKind::Unavailable, "no other token of the group has it"));
+        };
+        let tray = Arc::default();
+        source.ask(Work::CopyOut(id, Arc::clone(&tray)), STEP, &[]).await?;
+        let copies = Arc::new(std::mem::take(&mut *tray.lock()));
+        member.ask(Work::CopyIn(id, copies), STEP, &[id]).await.map(drop)
+    }
+
+    /// The canary's fact: the digest of its MAC.
+    fn canary_fact(&self) -> String {
+        format!("group/{}/canary", self.id.0)
+    }
+
+    /// Makes the canary once for all time, on the first token that is let in.
+    async fn found_canary(&self, member: &Arc<Member>) -> Result<(), HsmError> {
+        let fact = self.canary_fact();
+        if self.recall(&fact).await?.is_some() {
+            return Ok(());
+        }
+        let _alone = self.founding.lock().await;
+        if self.recall(&fact).await?.is_some() {
+            return Ok(());
+        }
+        let mac = member.ask(Work::SystemSecret(CANARY, Making::ForGroup), STEP, &[]).await?;
+        let digest = digest(mac)?;
+        for other in self.members.iter().filter(|other| !Arc::ptr_eq(other, member)) {
+            other.owe(vec![system_name(CANARY).id]).await?;
+        }
+        self.remember(&fact, digest.to_vec()).await
+    }
+
+    /// Whether the canary sings as it did; fences the token if not.
+    async fn sings(&self, member: &Arc<Member>, generation: u64) -> Result<bool, HsmError> {
+        let known = self.recall(&self.canary_fact()).await?;
+        let answer = member.ask(Work::SystemSecret(CANARY, Making::Never), CANARY_LIMIT, &[]).await;
+        let why = match answer.and_then(digest) {
+            Ok(sung) if known.as_deref() == Some(sung.as_slice()) => return Ok(true),
+            Ok(_) => "its canary sang a wrong tune: the token computes wrongly, or belongs to another group",
+            Err(error) if error.kind == HsmErrorKind::ObjectMissing && !member.owes(system_name(CANARY).id) => {
+                "its canary is gone: the token has lost objects"
+            }
+            Err(error) => return Err(error),
+        };
+        member.stand(Standing::Fenced(why.to_owned(), generation));
+        Ok(false)
+    }
+
+    /// Asks the canary of a token that serves.
+    async fn listen(&self, member: &Arc<Member>, generation: u64) {
+        let began = Instant::now();
+        match self.sings(member, generation).await {
+            Ok(true) => member.trust(),
+            Ok(false) => {}
+            Err(error) => {
+                if !member.is_doubtful() {
+                    let took = began.elapsed();
+                    tracing::warn!(token = %member.token.id, %error, ?took, "the canary does not answer");
+                }
+                member.give_up();
+            }
+        }
+    }
+}
+
+fn digest(answer: HsmAnswer) -> Result<[u8; 32], HsmError> {
+    match answer {
+        #[expect(clippy::disallowed_methods, reason = "only its digest is kept")]
+        HsmAnswer::Value(mac) => Ok(hash::sha256(mac.expose_secret())),
+        _ => Err(refused(HsmErrorKind::Internal, "answer")),
+    }
+}

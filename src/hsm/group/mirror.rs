@@ -1,0 +1,491 @@
+//! A replicated group: every object on every token, and requests that go on when a token does not.
+//!
+//! Its objects are named by the group. A creation is made on one token, copied to the others and acknowledged when enough
+//! of them have it; what the rest owe is durable by then. A use goes to a token that serves and owes nothing of the object,
+//! and to the next one where that fails as devices fail. What could not be told from a wrong answer is asked once more
+//! elsewhere.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use tokio::time::sleep;
+
+use super::{
+    ledger::Ledger,
+    member::{Member, Standing, kept},
+};
+use crate::{
+    domain::{TokenId, reference::CkaId},
+    engine::ports::{Found, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Memory, Placement, StoreError},
+    hsm::{
+        error::refused,
+        pool::Shared,
+        system::{CERTIFIER, system_name},
+        work::{Making, Work},
+    },
+};
+
+/// How long a token may take while there is another to ask. Making a key pair may take longer.
+const PATIENCE: Duration = Duration::from_millis(800);
+/// How long a request waits for any token to serve.
+const NOBODY: Duration = Duration::from_secs(2);
+
+/// A group whose tokens all hold every object.
+pub(in crate::hsm) struct Mirror {
+    pub(in crate::hsm) id: TokenId,
+    pub(super) members: Vec<Arc<Member>>,
+    min: usize,
+    memory: Arc<dyn Memory>,
+    next: AtomicUsize,
+    pub(super) stopping: AtomicBool,
+    /// Held while the group's own keys come into being.
+    pub(super) founding: tokio::sync::Mutex<()>,
+    founded: Mutex<HashSet<&'static str>>,
+}
+
+/// What an error of one token means for the request.
+enum Verdict {
+    /// Every token would say so.
+    Final,
+    /// Another token may do it.
+    Elsewhere,
+    /// Another token may do it, and this one is failing.
+    Failing,
+    /// The object is not there; the others may have it.
+    Missing,
+    /// The data do not fit the key, or the token computes wrongly.
+    Undecided,
+}
+
+fn verdict(error: &HsmError) -> Verdict {
+    match error.kind {
+        HsmErrorKind::Unavailable | HsmErrorKind::Internal => Verdict::Failing,
+        HsmErrorKind::Busy
+        | HsmErrorKind::Unsupported
+        | HsmErrorKind::NotExtractable
+        | HsmErrorKind::NotPermitted
+        | HsmErrorKind::Refused => Verdict::Elsewhere,
+        HsmErrorKind::ObjectMissing => Verdict::Missing,
+        HsmErrorKind::DecryptionFailed => Verdict::Undecided,
+        HsmErrorKind::BadParameters | HsmErrorKind::BadData | HsmErrorKind::Full => Verdict::Final,
+    }
+}
+
+impl Mirror {
+    /// A group of these tokens.
+    ///
+    /// # Errors
+    ///
+    /// The store's own, for what the tokens owe.
+    pub(in crate::hsm) fn new(
+        id: TokenId,
+        tokens: Vec<Arc<Shared>>,
+        min: usize,
+        memory: &Arc<dyn Memory>,
+    ) -> Result<Self, StoreError> {
+        let member = |token: Arc<Shared>| {
+            let ledger = Ledger::open(Arc::clone(memory), &id.0, &token.id.0)?;
+            Ok(Arc::new(Member::new(token, ledger)))
+        };
+        let members = tokens.into_iter().map(member).collect::<Result<_, StoreError>>()?;
+        let memory = Arc::clone(memory);
+        Ok(Self {
+            id,
+            members,
+            min,
+            memory,
+            next: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            founding: tokio::sync::Mutex::new(()),
+            founded: Mutex::default(),
+        })
+    }
+
+    /// Whether the token is one of this group's.
+    pub(in crate::hsm) fn has(&self, token: &TokenId) -> bool {
+        self.members.iter().any(|member| member.token.id == *token)
+    }
+
+    /// Whether enough tokens serve for new objects.
+    pub(in crate::hsm) fn takes_objects(&self) -> bool {
+        self.members.iter().filter(|member| member.serves()).count() >= self.min
+    }
+
+    /// Ends what goes on in the background.
+    pub(in crate::hsm) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.members.iter().for_each(|member| member.wake());
+    }
+
+    /// How a member does, beside its link: health, why, and how much it owes.
+    pub(in crate::hsm) fn health(&self, token: &TokenId) -> Option<(&'static str, Option<String>, usize)> {
+        let member = self.members.iter().find(|member| member.token.id == *token)?;
+        let (health, reason) = match member.standing() {
+            Standing::Out(why) => ("resyncing", Some(why)),
+            Standing::Fenced(why, _) => ("fenced", Some(why)),
+            Standing::Drained => ("drained", Some("an operator took it out; `portcullis hsm join` lets it serve".to_owned())),
+            Standing::In(_) if member.is_doubtful() => {
+                ("degraded", Some("it fails or hangs; the other tokens of its group serve".to_owned()))
+            }
+            Standing::In(_) => ("ready", None),
+        };
+        Some((health, reason, member.owed()))
+    }
+
+    fn member(&self, token: &TokenId) -> Result<&Arc<Member>, String> {
+        let member = self.members.iter().find(|member| member.token.id == *token);
+        member.ok_or_else(|| format!("{token} is a group and not a token; name one of its tokens"))
+    }
+
+    /// An operator takes a token out.
+    pub(in crate::hsm) async fn drain(&self, token: &TokenId) -> Result<(), String> {
+        let member = self.member(token)?;
+        let others = self.members.iter().filter(|other| !Arc::ptr_eq(other, member) && other.serves());
+        if others.clone().count() < self.min {
+            return Err(format!("too few tokens of {} would serve without {token}", self.id));
+        }
+        if others.into_iter().any(|other| other.owed() > 0) {
+            return Err(format!("another token of {} is still being made equal; wait until it owes nothing", self.id));
+        }
+        self.remember(&self.drained(token), vec![1]).await.map_err(|error| error.to_string())?;
+        member.stand(Standing::Drained);
+        Ok(())
+    }
+
+    /// An operator lets a token serve again.
+    pub(in crate::hsm) async fn readmit(&self, token: &TokenId) -> Result<(), String> {
+        let member = self.member(token)?;
+        self.remember(&self.drained(token), Vec::new()).await.map_err(|error| error.to_string())?;
+        if !matches!(member.standing(), Standing::In(_)) {
+            member.stand(Standing::Out("an operator lets it serve again".to_owned()));
+        }
+        member.wake();
+        Ok(())
+    }
+
+    /// An operator wants a token compared with another one.
+    pub(in crate::hsm) async fn resync(&self, token: &TokenId) -> Result<usize, String> {
+        let member = self.member(token)?;
+        let source = self.other(member, &[]).ok_or_else(|| format!("no other token of {} serves", self.id))?;
+        let count = self.compare(member, source).await.map_err(|error| error.to_string())?;
+        member.wake();
+        Ok(count)
+    }
+
+    /// The fact that a token is drained.
+    pub(super) fn drained(&self, token: &TokenId) -> String {
+        format!("group/{}/drained/{token}", self.id)
+    }
+
+    /// Runs a request; answers name the group and not the token.
+    pub(in crate::hsm) async fn call(&self, mut request: HsmRequest, limit: Duration) -> Result<HsmAnswer, HsmError> {
+        let_copies_leave(&mut request);
+        let until = Instant::now() + limit;
+        let request = Arc::new(request);
+        let work = Work::Engine(Arc::clone(&request));
+        let ids = work.ids();
+        let mut answer = match &*request {
+            HsmRequest::Destroy { at } => self.destroy(at.cka_id, until).await?,
+            HsmRequest::Find { at } => self.find(at, until).await?,
+            HsmRequest::CertifierKey => self.own(CERTIFIER, Work::Certifier, until).await?,
+            HsmRequest::CertifierSign { .. } => {
+                self.found(CERTIFIER, &Work::Certifier, until).await?;
+                self.use_any(|| Work::Engine(Arc::clone(&request)), &ids, until).await?
+            }
+            _ if work.mutates() => self.make(&request, &ids, until).await?,
+            _ => self.use_any(|| Work::Engine(Arc::clone(&request)), &ids, until).await?,
+        };
+        match &mut answer {
+            HsmAnswer::Made { reference, .. } => reference.token = self.id.clone(),
+            HsmAnswer::MadePair { private, public, .. } => {
+                private.token = self.id.clone();
+                public.token = self.id.clone();
+            }
+            _ => {}
+        }
+        Ok(answer)
+    }
+
+    /// The members that serve and owe none of these, the best one first.
+    fn candidates(&self, ids: &[CkaId]) -> Vec<&Arc<Member>> {
+        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        let count = self.members.len().max(1);
+        let in_turn = (0..count).filter_map(|step| self.members.get((start + step) % count));
+        let mut candidates: Vec<_> =
+            in_turn.filter(|member| member.serves() && !ids.iter().any(|id| member.owes(*id))).collect();
+        candidates.sort_by_key(|member| (member.is_doubtful(), member.token.queued()));
+        candidates
+    }
+
+    /// As [`Self::candidates`], waiting a moment where nobody serves just now.
+    async fn awaited(&self, ids: &[CkaId], until: Instant) -> Vec<&Arc<Member>> {
+        let until = until.min(Instant::now() + NOBODY);
+        loop {
+            let candidates = self.candidates(ids);
+            if !candidates.is_empty() || Instant::now() >= until {
+                return candidates;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Uses what is there: whichever token can.
+    pub(in crate::hsm) async fn use_any(
+        &self,
+        work: impl Fn() -> Work,
+        ids: &[CkaId],
+        until: Instant,
+    ) -> Result<HsmAnswer, HsmError> {
+        let candidates = self.awaited(ids, until).await;
+        let mut first_error = None;
+        let (mut lacking, mut undecided): (Vec<&Arc<Member>>, Vec<&Arc<Member>>) = Default::default();
+        let mut left = candidates.len();
+        for member in candidates {
+            left -= 1;
+            let rest = until.saturating_duration_since(Instant::now());
+            let error = match member.ask(work(), if left > 0 { rest.min(PATIENCE) } else { rest }, &[]).await {
+                Ok(answer) => {
+                    for member in undecided {
+                        tracing::error!(token = %member.token.id, "another token of the group decided otherwise");
+                        member.doubt();
+                    }
+                    for member in lacking.iter().filter(|_| !ids.is_empty()) {
+                        tracing::error!(token = %member.token.id, "an object of the group is missing on the token");
+                        member.owe(ids.to_vec()).await?;
+                        member.wake();
+                    }
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            match verdict(&error) {
+                Verdict::Final => return Err(error),
+                Verdict::Elsewhere => {}
+                Verdict::Failing => member.doubt(),
+                Verdict::Missing => lacking.push(member),
+                Verdict::Undecided => undecided.push(member),
+            }
+            first_error = first_error.or(Some(error));
+        }
+        Err(first_error.unwrap_or_else(|| refused(HsmErrorKind::Unavailable, "no token of the group serves")))
+    }
+
+    /// Makes objects on one token and copies them to the others.
+    async fn make(&self, request: &Arc<HsmRequest>, ids: &[CkaId], until: Instant) -> Result<HsmAnswer, HsmError> {
+        let existing: &[CkaId] = if matches!(**request, HsmRequest::MakeTwin { .. }) { ids } else { &[] };
+        let candidates = self.awaited(existing, until).await;
+        let slow = matches!(**request, HsmRequest::GenerateKeyPair { .. });
+        let mut first_error = None;
+        let mut left = candidates.len();
+        for member in candidates {
+            left -= 1;
+            let rest = until.saturating_duration_since(Instant::now());
+            let patience = if left > 0 && !slow { rest.min(PATIENCE) } else { rest };
+            match member.ask(Work::Engine(Arc::clone(request)), patience, ids).await {
+                Ok(answer) => {
+                    self.spread(member, ids, until).await?;
+                    return Ok(answer);
+                }
+                Err(error) => match verdict(&error) {
+                    Verdict::Failing => {
+                        // It may have made them all the same, and may still do it.
+                        member.owe(ids.to_vec()).await?;
+                        member.doubt();
+                        first_error = first_error.or(Some(error));
+                    }
+                    Verdict::Elsewhere => first_error = first_error.or(Some(error)),
+                    Verdict::Final | Verdict::Missing | Verdict::Undecided => return Err(error),
+                },
+            }
+        }
+        Err(first_error.unwrap_or_else(|| refused(HsmErrorKind::Unavailable, "no token of the group serves")))
+    }
+
+    /// Copies what one token has to all others; those that cannot take it now owe it. Undone when too few have it.
+    async fn spread(&self, source: &Arc<Member>, ids: &[CkaId], until: Instant) -> Result<(), HsmError> {
+        let others: Vec<_> = self.members.iter().filter(|member| !Arc::ptr_eq(member, source)).collect();
+        let serving = |member: &Arc<Member>| member.serves() && !ids.iter().any(|id| member.owes(*id));
+        let mut parcels = Vec::with_capacity(ids.len());
+        let mut stays = None;
+        if others.iter().any(|member| serving(member)) {
+            for id in ids {
+                let tray = Arc::default();
+                let rest = until.saturating_duration_since(Instant::now());
+                match source.ask(Work::CopyOut(*id, Arc::clone(&tray)), rest, &[]).await {
+                    Ok(_) => parcels.push((*id, Arc::new(std::mem::take(&mut *tray.lock())))),
+                    Err(error) => {
+                        stays = Some(error);
+                        break;
+                    }
+                }
+            }
+        }
+        if let Some(error) = &stays {
+            tracing::warn!(token = %source.token.id, %error, "a new object cannot be copied to the other tokens now");
+        }
+        let (mut copies, mut full) = (1, None);
+        for member in others {
+            let mut missed = stays.is_some() || !serving(member);
+            for (id, copied) in parcels.iter().filter(|_| !missed) {
+                let rest = until.saturating_duration_since(Instant::now()).min(PATIENCE.saturating_mul(2));
+                if let Err(error) = member.ask(Work::CopyIn(*id, Arc::clone(copied)), rest, &[*id]).await {
+                    tracing::warn!(token = %member.token.id, %error, "a copy could not be made; the token owes it");
+                    if let Verdict::Failing = verdict(&error) {
+                        member.doubt();
+                    }
+                    if error.kind == HsmErrorKind::Full {
+                        full = Some(error);
+                    }
+                    missed = true;
+                    break;
+                }
+            }
+            if missed {
+                member.owe(ids.to_vec()).await?;
+                member.wake();
+            } else {
+                copies += 1;
+            }
+        }
+        if copies >= self.min && full.is_none() {
+            return Ok(());
+        }
+        for id in ids {
+            if let Err(error) = self.destroy(*id, until + PATIENCE).await {
+                tracing::warn!(%error, "objects of which too few copies were made stay for the next start to settle");
+            }
+        }
+        Err(full.or(stays).unwrap_or_else(|| refused(HsmErrorKind::Unavailable, "too few tokens of the group serve")))
+    }
+
+    /// Destroys on every token; those that cannot do it now owe it.
+    async fn destroy(&self, id: CkaId, until: Instant) -> Result<HsmAnswer, HsmError> {
+        if self.awaited(&[], until).await.is_empty() {
+            return Err(refused(HsmErrorKind::Unavailable, "no token of the group serves"));
+        }
+        let mut first_error = None;
+        let mut done = 0;
+        for member in &self.members {
+            let at = Placement { token: self.id.clone(), cka_id: id };
+            let work = Work::Engine(Arc::new(HsmRequest::Destroy { at }));
+            let rest = until.saturating_duration_since(Instant::now()).min(PATIENCE.saturating_mul(2));
+            let answer = if member.serves() {
+                member.ask(work, rest, &[id]).await
+            } else {
+                Err(refused(HsmErrorKind::Unavailable, "a token that does not serve"))
+            };
+            match answer {
+                Ok(_) => {
+                    done += 1;
+                    // Somebody may be copying it there just now.
+                    if member.owes(id) {
+                        member.owe(vec![id]).await?;
+                    }
+                }
+                Err(error) => {
+                    member.owe(vec![id]).await?;
+                    if member.serves() && matches!(verdict(&error), Verdict::Failing) {
+                        member.doubt();
+                    }
+                    first_error = first_error.or(Some(error));
+                }
+            }
+        }
+        match first_error {
+            Some(error) if done == 0 => Err(error),
+            _ => Ok(HsmAnswer::Done),
+        }
+    }
+
+    /// What stands anywhere in the group.
+    async fn find(&self, at: &Placement, until: Instant) -> Result<HsmAnswer, HsmError> {
+        let mut last = refused(HsmErrorKind::Unavailable, "no token of the group serves");
+        let mut empty = None;
+        for member in self.awaited(&[], until).await {
+            let work = Work::Engine(Arc::new(HsmRequest::Find { at: at.clone() }));
+            let rest = until.saturating_duration_since(Instant::now()).min(PATIENCE);
+            match member.ask(work, rest, &[]).await {
+                Ok(HsmAnswer::Found(found)) if found.is_empty() => empty = Some(found),
+                Ok(found) => return Ok(found),
+                Err(error) => last = error,
+            }
+        }
+        empty.map(|found: Found| HsmAnswer::Found(found)).ok_or(last)
+    }
+
+    /// One of the gateway's own keys, or what is computed with it.
+    pub(in crate::hsm) async fn own(
+        &self,
+        purpose: &'static str,
+        work: impl Fn(Making) -> Work,
+        until: Instant,
+    ) -> Result<HsmAnswer, HsmError> {
+        self.found(purpose, &work, until).await?;
+        self.use_any(|| work(Making::Never), &[system_name(purpose).id], until).await
+    }
+
+    /// Sees to it that one of the gateway's own keys was made once and for all tokens.
+    async fn found(
+        &self,
+        purpose: &'static str,
+        work: &impl Fn(Making) -> Work,
+        until: Instant,
+    ) -> Result<(), HsmError> {
+        if self.founded.lock().contains(purpose) {
+            return Ok(());
+        }
+        let _alone = self.founding.lock().await;
+        let fact = format!("group/{}/own/{purpose}", self.id.0);
+        if self.recall(&fact).await?.is_none() {
+            let id = system_name(purpose).id;
+            let candidates = self.awaited(&[id], until).await;
+            let mut home = candidates.first().copied();
+            // Where a crash cut this short, or a token served alone before, the key stands somewhere already.
+            for member in candidates {
+                let at = Placement { token: self.id.clone(), cka_id: id };
+                let rest = until.saturating_duration_since(Instant::now());
+                let answer = member.ask(Work::Engine(Arc::new(HsmRequest::Find { at })), rest, &[]).await?;
+                if !matches!(answer, HsmAnswer::Found(found) if found.is_empty()) {
+                    home = Some(member);
+                    break;
+                }
+            }
+            let home = home.ok_or_else(|| refused(HsmErrorKind::Unavailable, "no token of the group serves"))?;
+            let rest = until.saturating_duration_since(Instant::now());
+            home.ask(work(Making::ForGroup), rest, &[id]).await?;
+            self.spread(home, &[id], until).await?;
+            self.remember(&fact, vec![1]).await?;
+        }
+        self.founded.lock().insert(purpose);
+        Ok(())
+    }
+
+    pub(super) async fn recall(&self, name: &str) -> Result<Option<Vec<u8>>, HsmError> {
+        let (memory, name) = (Arc::clone(&self.memory), name.to_owned());
+        kept(tokio::task::spawn_blocking(move || memory.recall(&name)).await)
+    }
+
+    pub(super) async fn remember(&self, name: &str, fact: Vec<u8>) -> Result<(), HsmError> {
+        let (memory, name) = (Arc::clone(&self.memory), name.to_owned());
+        kept(tokio::task::spawn_blocking(move || memory.remember(&name, &fact)).await)
+    }
+}
+
+/// What a client keeps from leaving must still be copied between the tokens: the record says that it may not leave, and the
+/// engine goes by the record.
+fn let_copies_leave(request: &mut HsmRequest) {
+    match request {
+        HsmRequest::GenerateKey { extractable, .. }
+        | HsmRequest::GenerateKeyPair { extractable, .. }
+        | HsmRequest::ImportKey { extractable, .. }
+        | HsmRequest::MakeTwin { extractable, .. } => *extractable = true,
+        _ => {}
+    }
+}
