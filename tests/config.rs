@@ -76,6 +76,7 @@ fn every_key_is_documented_and_every_documented_key_exists() {
         config::Store::KEYS,
         config::Audit::KEYS,
         config::Hsm::KEYS,
+        config::Group::KEYS,
         config::Log::KEYS,
         config::Limits::KEYS,
     ];

@@ -28,11 +28,11 @@ use crate::{
     admin::Admin,
     config::Config,
     domain::{ProjectId, TokenId},
+    engine::ports::Hsm as _,
     engine::{
         Engine,
         ops::purge::{PurgedProject, purge_project},
     },
-    engine::ports::Hsm as _,
     hsm::Pool,
     telemetry::Metrics,
     tls,
@@ -61,7 +61,11 @@ enum Order {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Reply {
-    Purged { secrets: usize, containers: usize, orders: usize },
+    Purged {
+        secrets: usize,
+        containers: usize,
+        orders: usize,
+    },
     /// What `hsm status --json` prints.
     Tokens(Vec<Value>),
     Done,
@@ -247,7 +251,8 @@ fn follow(config: &Config, token: &str) -> Result<(), Problem> {
     loop {
         let gone = || Problem::new("PC-CONTROL", "the gateway has ended", "start it again");
         let tokens = tokens(config)?.ok_or_else(gone)?;
-        let state = tokens.iter().find(|it| it.get("token").and_then(Value::as_str) == Some(token)).ok_or_else(strange)?;
+        let state =
+            tokens.iter().find(|it| it.get("token").and_then(Value::as_str) == Some(token)).ok_or_else(strange)?;
         let health = state.get("health").and_then(Value::as_str).unwrap_or_default().to_owned();
         let owed = state.get("owed").and_then(Value::as_u64).unwrap_or_default();
         if health == "ready" && owed == 0 {
@@ -256,7 +261,11 @@ fn follow(config: &Config, token: &str) -> Result<(), Problem> {
         }
         if health == "fenced" {
             let reason = state.get("reason").and_then(Value::as_str).unwrap_or_default();
-            return Err(Problem::new("PC-HSM-GROUP", format!("hsm.{token} is fenced: {reason}"), "replace or mend the token"));
+            return Err(Problem::new(
+                "PC-HSM-GROUP",
+                format!("hsm.{token} is fenced: {reason}"),
+                "replace or mend the token",
+            ));
         }
         bar.set_length(bar.length().unwrap_or_default().max(owed));
         bar.set_position(bar.length().unwrap_or_default().saturating_sub(owed));

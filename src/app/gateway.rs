@@ -415,7 +415,8 @@ impl Core {
         let memory: Arc<dyn Memory> = Arc::new(raw.clone());
         let (shared, observer) = (Arc::clone(config), Arc::clone(&counting) as Arc<dyn hsm::Observer>);
         let known = Arc::clone(&memory);
-        let pool = Arc::new(blocking(move || tokens::connect(&shared, tokens::Groups::Formed, &known, &observer)).await??);
+        let pool =
+            Arc::new(blocking(move || tokens::connect(&shared, tokens::Groups::Formed, &known, &observer)).await??);
         let mut said = String::new();
         tokens::ready(&pool, |what| {
             if what != said {

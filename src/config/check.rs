@@ -59,7 +59,9 @@ pub(super) fn relations(config: &Config, origins: &BTreeMap<String, Origin>) -> 
     }
     let is_place = |name: &String| config.places().contains(&name.as_str());
     if let Some(default) = config.rest.secret_stores.default.as_ref().filter(|name| !is_place(name)) {
-        let what = format!("there is no token [hsm.{default}] outside of replicated groups, and no replicated group of that name");
+        let what = format!(
+            "there is no token [hsm.{default}] outside of replicated groups, and no replicated group of that name"
+        );
         refuse("rest.secret_stores.default", &what);
     }
     if config.rest.page_default.get() > config.rest.page_max.get() {
@@ -127,13 +129,18 @@ pub(super) fn relations(config: &Config, origins: &BTreeMap<String, Origin>) -> 
             if group.tokens.iter().take(index).any(|other| other == token) {
                 refuse(&place, "is named twice");
             }
-            if let Some((other, _)) = config.groups.range(..name.clone()).find(|(_, other)| other.tokens.contains(token)) {
+            if let Some((other, _)) =
+                config.groups.range(..name.clone()).find(|(_, other)| other.tokens.contains(token))
+            {
                 refuse(&place, &format!("is in [groups.{other}] already; a token is in one group at most"));
             }
         }
         let (replicas, min) = (group.replicas.size(), group.min_replicas.size());
         if replicas > 1 && replicas != group.tokens.len() {
-            refuse(&format!("{setting}.replicas"), "must be 1, or the number of its tokens: make two groups for other numbers");
+            refuse(
+                &format!("{setting}.replicas"),
+                "must be 1, or the number of its tokens: make two groups for other numbers",
+            );
         }
         if min > replicas {
             refuse(&format!("{setting}.min_replicas"), "is more than replicas");

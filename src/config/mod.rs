@@ -45,7 +45,8 @@ impl Config {
     pub fn places(&self) -> Vec<&str> {
         let replicated = || self.groups.iter().filter(|(_, group)| group.replicas.size() > 1);
         let alone = self.hsm.keys().filter(|token| !replicated().any(|(_, group)| group.tokens.contains(token)));
-        let mut places: Vec<&str> = replicated().map(|(name, _)| name.as_str()).chain(alone.map(String::as_str)).collect();
+        let mut places: Vec<&str> =
+            replicated().map(|(name, _)| name.as_str()).chain(alone.map(String::as_str)).collect();
         places.sort_unstable();
         places
     }

@@ -95,7 +95,10 @@ impl Turn<'_> {
     fn wrapped(&mut self, handle: Handle, class: Class) -> Result<Body, HsmError> {
         let [_, extractable] = self.seat.session.flags(handle, [CKA_SENSITIVE, CKA_EXTRACTABLE])?;
         if !extractable {
-            return Err(refused(HsmErrorKind::NotExtractable, "an object that was made before its token joined a group"));
+            return Err(refused(
+                HsmErrorKind::NotExtractable,
+                "an object that was made before its token joined a group",
+            ));
         }
         let KeyWrap { mechanism, fills } = transfer::kwp(self.link, self.seat)?;
         let key_type = self.seat.session.number(handle, CKA_KEY_TYPE)?;

@@ -41,7 +41,7 @@ use self::{
     error::refused,
     group::Mirror,
     health::Keeper,
-    module::Module,
+    module::{Module, Start},
     pool::Shared,
     token::Trouble,
     work::{Making, Work},
@@ -238,8 +238,11 @@ impl Pool {
                 if config.token_serial.is_none() && config.token_label.is_none() {
                     tracing::warn!(token = name, "the token is named by its slot, which changes; use token_serial");
                 }
-                let module =
-                    Module::load(&config.module, config.reserved.as_deref()).map_err(|why| refuse(&name, why))?;
+                // A token of a replicated group may be away altogether: the others serve.
+                let replicated = |group: &group::Config| group.replicated && group.tokens.contains(&name);
+                let must = if groups.iter().any(replicated) { Start::MayFail } else { Start::Must };
+                let module = Module::load(&config.module, config.reserved.as_deref(), must);
+                let module = module.map_err(|why| refuse(&name, why))?;
                 let (shared, woken) = Shared::new(config, module, Arc::clone(memory), Arc::clone(observer));
                 let (first, outcome) = flume::bounded(1);
                 let keeper = Keeper::new(Arc::clone(&shared), woken);
@@ -521,8 +524,8 @@ impl Hsm for Pool {
                 GroupKind::Spread(tokens) => places.extend(tokens.iter().map(Place::Token)),
             }
         }
-        if best.is_none_or(|best| best == 0) {
-            // Tokens of no group take what nobody claims.
+        if best.is_none() {
+            // Tokens of no group take what no group does: never what a group cannot take just now.
             places.extend(self.tokens.iter().filter(|token| token.grouped.get().is_none()).map(Place::Token));
         }
         match places.iter().find(|place| place.takes_objects()) {

@@ -23,6 +23,15 @@ use super::{
     raw::{self, Functions},
 };
 
+/// What a module that does not initialise means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// The gateway is not started.
+    Must,
+    /// It is tried again: others serve meanwhile.
+    MayFail,
+}
+
 /// One loaded module.
 pub(super) struct Module {
     path: PathBuf,
@@ -30,9 +39,10 @@ pub(super) struct Module {
     pkcs11: Pkcs11,
     functions: Functions,
     /// Taken around every call when the module cannot lock for itself, or does not do it well.
-    serial: Option<Mutex<()>>,
+    serial: Mutex<()>,
+    one_call: AtomicBool,
     /// It has said that it cannot lock: one thread works with it.
-    one_thread: bool,
+    one_thread: AtomicBool,
     reserved: Option<String>,
     users: AtomicUsize,
     initialized: Mutex<bool>,
@@ -48,7 +58,7 @@ impl Module {
     /// # Errors
     ///
     /// A text for the operator: what is wrong with the file or the module, and what to do.
-    pub(super) fn load(path: &Path, reserved: Option<&str>) -> Result<&'static Self, String> {
+    pub(super) fn load(path: &Path, reserved: Option<&str>, start: Start) -> Result<&'static Self, String> {
         let name = path.display();
         let metadata = fs::metadata(path).map_err(|error| {
             format!("the PKCS#11 module {name} cannot be read ({error}); correct `module`, or install it")
@@ -64,7 +74,11 @@ impl Module {
                     "{name} is in use with another `reserved` text; a module takes one a process, so give both tables the same"
                 ));
             }
-            module.initialize()?;
+            if let Err(why) = module.initialize()
+                && start == Start::Must
+            {
+                return Err(why);
+            }
             module.users.fetch_add(1, Ordering::Relaxed);
             return Ok(module);
         }
@@ -78,20 +92,24 @@ impl Module {
             error => format!("{name} did not give its function list ({error}); ask the module's vendor"),
         })?;
         let functions = Functions::load(path).map_err(|why| format!("{name} is not a usable PKCS#11 module: {why}"))?;
-        let one_thread = initialize(&pkcs11, reserved).map_err(|why| format!("{name} did not initialise: {why}"))?;
-        let one_call = one_thread || quirks::find(&describe(&pkcs11, path)).one_call;
         let module = Self {
             path: path.to_owned(),
             identity,
             pkcs11,
             functions,
-            serial: one_call.then(|| Mutex::new(())),
-            one_thread,
+            serial: Mutex::new(()),
+            one_call: AtomicBool::new(false),
+            one_thread: AtomicBool::new(false),
             reserved: reserved.map(str::to_owned),
             users: AtomicUsize::new(1),
-            initialized: Mutex::new(true),
+            initialized: Mutex::new(false),
             forgotten: AtomicBool::new(false),
         };
+        match module.initialize() {
+            Err(why) if start == Start::Must => return Err(format!("{name} did not initialise: {why}")),
+            Err(why) => tracing::warn!(module = %name, why, "the module did not initialise; it is tried again"),
+            Ok(()) => {}
+        }
         let module: &'static Self = Box::leak(Box::new(module));
         loaded.push(module);
         Ok(module)
@@ -101,7 +119,10 @@ impl Module {
     pub(super) fn initialize(&self) -> Result<(), String> {
         let mut initialized = self.initialized.lock();
         if self.forgotten.swap(false, Ordering::Relaxed) || !*initialized {
-            initialize(&self.pkcs11, self.reserved.as_deref())?;
+            let one_thread = initialize(&self.pkcs11, self.reserved.as_deref())?;
+            let one_call = one_thread || quirks::find(&describe(&self.pkcs11, &self.path)).one_call;
+            self.one_thread.store(one_thread, Ordering::Relaxed);
+            self.one_call.store(one_call, Ordering::Relaxed);
             *initialized = true;
         }
         Ok(())
@@ -131,12 +152,12 @@ impl Module {
 
     /// The lock around every call of a module that needs one.
     pub(super) fn serial(&self) -> Option<MutexGuard<'_, ()>> {
-        self.serial.as_ref().map(Mutex::lock)
+        self.one_call.load(Ordering::Relaxed).then(|| self.serial.lock())
     }
 
     /// Whether only one thread may work with it.
-    pub(super) const fn is_for_one_thread(&self) -> bool {
-        self.one_thread
+    pub(super) fn is_for_one_thread(&self) -> bool {
+        self.one_thread.load(Ordering::Relaxed)
     }
 
     /// Where it was loaded from.

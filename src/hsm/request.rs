@@ -174,7 +174,7 @@ impl<'a> Turn<'a> {
             }
         }
         match found.as_slice() {
-            [] => Ok(None),
+            [] => self.see_private().map(|()| None),
             [handle] => Ok(Some(*handle)),
             _ => {
                 tracing::error!(token = %self.shared.id, label = name.label, "two objects carry one name");
@@ -190,7 +190,19 @@ impl<'a> Turn<'a> {
         found.extend(self.seat.session.find(&[Attribute::bytes(CKA_LABEL, name.label.as_bytes())], FOUND_MAX)?);
         found.sort_unstable();
         found.dedup();
+        if found.is_empty() {
+            self.see_private()?;
+        }
         Ok(found)
+    }
+
+    /// Whether private objects are to be seen at all: a log-in that was lost hides them, and what is hidden is not gone.
+    fn see_private(&self) -> Result<(), HsmError> {
+        let needed = self.link.info.flags & CKF_LOGIN_REQUIRED != 0;
+        if needed && self.seat.session.state()? != CKS_RW_USER_FUNCTIONS {
+            return Err(Fault { function: "C_FindObjects", rv: CKR_USER_NOT_LOGGED_IN }.into());
+        }
+        Ok(())
     }
 
     fn destroy(&mut self, id: CkaId) -> Result<HsmAnswer, HsmError> {

@@ -108,11 +108,9 @@ impl Work {
             Self::SystemSigner(..) | Self::Certifier(_) | Self::GroupKey(_) | Self::Inventory(_) => {
                 limit.saturating_mul(10)
             }
-            Self::Clear(_)
-            | Self::SystemSecret(..)
-            | Self::SystemSign(..)
-            | Self::CopyOut(..)
-            | Self::CopyIn(..) => limit,
+            Self::Clear(_) | Self::SystemSecret(..) | Self::SystemSign(..) | Self::CopyOut(..) | Self::CopyIn(..) => {
+                limit
+            }
         }
     }
 

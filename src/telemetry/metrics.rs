@@ -296,8 +296,19 @@ impl Default for Metrics {
 }
 
 /// The words of a token's health, as the port names them.
-const HEALTH: &[&str] =
-    &["starting", "ready", "degraded", "down", "recovering", "pin_rejected", "wrong_token", "disabled", "resyncing", "fenced", "drained"];
+const HEALTH: &[&str] = &[
+    "starting",
+    "ready",
+    "degraded",
+    "down",
+    "recovering",
+    "pin_rejected",
+    "wrong_token",
+    "disabled",
+    "resyncing",
+    "fenced",
+    "drained",
+];
 
 fn whole<T: TryInto<i64>>(number: T) -> i64 {
     number.try_into().unwrap_or(i64::MAX)

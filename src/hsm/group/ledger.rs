@@ -49,7 +49,8 @@ impl Ledger {
     pub(super) fn open(memory: Arc<dyn Memory>, group: &str, token: &str) -> Result<Self, StoreError> {
         let name = format!("group/{group}/owed/{token}");
         let mut book = Book::default();
-        let pages = memory.recall(&name)?.and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()).map_or(0, u32::from_be_bytes);
+        let pages =
+            memory.recall(&name)?.and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()).map_or(0, u32::from_be_bytes);
         for number in 0..pages {
             let bytes = memory.recall(&format!("{name}/{number}"))?.unwrap_or_default();
             let ids: Vec<CkaId> = bytes.as_chunks::<ID>().0.iter().map(|id| CkaId(*id)).collect();

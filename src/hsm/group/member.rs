@@ -216,11 +216,10 @@ impl Member {
 
 /// What came of a write of the group's facts.
 pub(super) fn kept<T>(written: Result<Result<T, StoreError>, tokio::task::JoinError>) -> Result<T, HsmError> {
-    written
-        .map_err(|error| error.to_string())
-        .and_then(|written| written.map_err(|error| error.to_string()))
-        .map_err(|error| {
+    written.map_err(|error| error.to_string()).and_then(|written| written.map_err(|error| error.to_string())).map_err(
+        |error| {
             tracing::error!(error, "what a token owes its group cannot be kept; the store is at fault");
             refused(HsmErrorKind::Internal, "the group's ledger")
-        })
+        },
+    )
 }

@@ -187,7 +187,10 @@ impl Mirror {
                 step(member, GroupKey::Take(parcel)).await?;
             }
             None if self.recall(&fact).await?.is_some() => {
-                return Err(refused(HsmErrorKind::Unavailable, "the group's key is on none of the tokens that are there"));
+                return Err(refused(
+                    HsmErrorKind::Unavailable,
+                    "the group's key is on none of the tokens that are there",
+                ));
             }
             None => {
                 step(member, GroupKey::Make).await?;
@@ -200,8 +203,7 @@ impl Mirror {
     pub(super) async fn compare(&self, member: &Arc<Member>, source: &Arc<Member>) -> Result<usize, HsmError> {
         let (own, theirs) = (self.inventory(member).await?, self.inventory(source).await?);
         let own: HashSet<CkaId> = own.into_iter().collect();
-        let missing: Vec<CkaId> =
-            theirs.into_iter().filter(|id| !own.contains(id) && !source.owes(*id)).collect();
+        let missing: Vec<CkaId> = theirs.into_iter().filter(|id| !own.contains(id) && !source.owes(*id)).collect();
         let count = missing.len();
         if count > 0 {
             tracing::info!(token = %member.token.id, from = %source.token.id, count, "objects are to be copied to the token");

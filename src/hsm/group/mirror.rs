@@ -64,6 +64,14 @@ enum Verdict {
     Undecided,
 }
 
+/// What came of copying a new object.
+enum Spread {
+    /// Enough tokens have it, and the others owe it.
+    Done,
+    /// The token that has it fails, and has given it to nobody.
+    SourceFailed(HsmError),
+}
+
 fn verdict(error: &HsmError) -> Verdict {
     match error.kind {
         HsmErrorKind::Unavailable | HsmErrorKind::Internal => Verdict::Failing,
@@ -130,7 +138,9 @@ impl Mirror {
         let (health, reason) = match member.standing() {
             Standing::Out(why) => ("resyncing", Some(why)),
             Standing::Fenced(why, _) => ("fenced", Some(why)),
-            Standing::Drained => ("drained", Some("an operator took it out; `portcullis hsm join` lets it serve".to_owned())),
+            Standing::Drained => {
+                ("drained", Some("an operator took it out; `portcullis hsm join` lets it serve".to_owned()))
+            }
             Standing::In(_) if member.is_doubtful() => {
                 ("degraded", Some("it fails or hangs; the other tokens of its group serve".to_owned()))
             }
@@ -289,10 +299,15 @@ impl Mirror {
             let rest = until.saturating_duration_since(Instant::now());
             let patience = if left > 0 && !slow { rest.min(PATIENCE) } else { rest };
             match member.ask(Work::Engine(Arc::clone(request)), patience, ids).await {
-                Ok(answer) => {
-                    self.spread(member, ids, until).await?;
-                    return Ok(answer);
-                }
+                Ok(answer) => match self.spread(member, ids, until).await? {
+                    Spread::Done => return Ok(answer),
+                    // What was made is on a token that fails: it is made anew where it is safe.
+                    Spread::SourceFailed(error) => {
+                        member.owe(ids.to_vec()).await?;
+                        member.doubt();
+                        first_error = first_error.or(Some(error));
+                    }
+                },
                 Err(error) => match verdict(&error) {
                     Verdict::Failing => {
                         // It may have made them all the same, and may still do it.
@@ -309,7 +324,7 @@ impl Mirror {
     }
 
     /// Copies what one token has to all others; those that cannot take it now owe it. Undone when too few have it.
-    async fn spread(&self, source: &Arc<Member>, ids: &[CkaId], until: Instant) -> Result<(), HsmError> {
+    async fn spread(&self, source: &Arc<Member>, ids: &[CkaId], until: Instant) -> Result<Spread, HsmError> {
         let others: Vec<_> = self.members.iter().filter(|member| !Arc::ptr_eq(member, source)).collect();
         let serving = |member: &Arc<Member>| member.serves() && !ids.iter().any(|id| member.owes(*id));
         let mut parcels = Vec::with_capacity(ids.len());
@@ -317,9 +332,12 @@ impl Mirror {
         if others.iter().any(|member| serving(member)) {
             for id in ids {
                 let tray = Arc::default();
-                let rest = until.saturating_duration_since(Instant::now());
+                let rest = until.saturating_duration_since(Instant::now()).min(PATIENCE.saturating_mul(2));
                 match source.ask(Work::CopyOut(*id, Arc::clone(&tray)), rest, &[]).await {
                     Ok(_) => parcels.push((*id, Arc::new(std::mem::take(&mut *tray.lock())))),
+                    Err(error) if matches!(verdict(&error), Verdict::Failing | Verdict::Missing) => {
+                        return Ok(Spread::SourceFailed(error));
+                    }
                     Err(error) => {
                         stays = Some(error);
                         break;
@@ -355,7 +373,7 @@ impl Mirror {
             }
         }
         if copies >= self.min && full.is_none() {
-            return Ok(());
+            return Ok(Spread::Done);
         }
         for id in ids {
             if let Err(error) = self.destroy(*id, until + PATIENCE).await {
@@ -460,7 +478,9 @@ impl Mirror {
             let home = home.ok_or_else(|| refused(HsmErrorKind::Unavailable, "no token of the group serves"))?;
             let rest = until.saturating_duration_since(Instant::now());
             home.ask(work(Making::ForGroup), rest, &[id]).await?;
-            self.spread(home, &[id], until).await?;
+            if let Spread::SourceFailed(error) = self.spread(home, &[id], until).await? {
+                return Err(error);
+            }
             self.remember(&fact, vec![1]).await?;
         }
         self.founded.lock().insert(purpose);
