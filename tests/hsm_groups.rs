@@ -95,7 +95,8 @@ impl World {
         let began = Instant::now();
         loop {
             let token = self.token(name);
-            if token["health"] == health && token["owed"] == owed {
+            let is = |key: &str, value: &Value| token.get(key) == Some(value);
+            if is("health", &health.into()) && is("owed", &owed.into()) {
                 return;
             }
             assert!(began.elapsed() < PATIENCE, "{token}: {}", self.gateway.log());
