@@ -151,6 +151,23 @@ unsafe fn params(kind: ParamKind, block: &Block) -> Result<Params> {
             let (nonce, aad) = unsafe { (field(ccm.pNonce, ccm.ulNonceLen)?, field(ccm.pAAD, ccm.ulAADLen)?) };
             Params::Ccm { data_bytes: number(ccm.ulDataLen)?, nonce, aad, mac_bytes: number(ccm.ulMACLen)? }
         }
+        ParamKind::ChaCha20 => {
+            // SAFETY: as above.
+            let chacha = unsafe { block.structure::<CK_CHACHA20_PARAMS>() }?;
+            if !matches!(chacha.blockCounterBits, 32 | 64) || chacha.ulNonceBits % 8 != 0 {
+                return Err(INVALID);
+            }
+            // SAFETY: as above.
+            let (counter, nonce) = unsafe {
+                (
+                    field(chacha.pBlockCounter, chacha.blockCounterBits / 8)?,
+                    field(chacha.pNonce, chacha.ulNonceBits / 8)?,
+                )
+            };
+            // The words of the state are little-endian, and the counter is one or two of them.
+            let counter = counter.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
+            Params::ChaCha20 { counter, counter_bits: number(chacha.blockCounterBits)?, nonce }
+        }
         ParamKind::ChaCha20Poly1305 => {
             // SAFETY: as above.
             let chacha = unsafe { block.structure::<CK_SALSA20_CHACHA20_POLY1305_PARAMS>() }?;

@@ -117,6 +117,15 @@ pub enum Params {
         /// Tag length in bytes.
         mac_bytes: usize,
     },
+    /// `CK_CHACHA20_PARAMS`.
+    ChaCha20 {
+        /// The first block.
+        counter: u64,
+        /// How many bits of the state count: 32 or 64.
+        counter_bits: u32,
+        /// The nonce, 8 or 12 bytes.
+        nonce: Vec<u8>,
+    },
     /// `CK_SALSA20_CHACHA20_POLY1305_PARAMS`.
     ChaCha20Poly1305 {
         /// The nonce, 12 bytes.
@@ -415,6 +424,8 @@ pub enum ParamKind {
     Gcm,
     /// `CK_CCM_PARAMS`.
     Ccm,
+    /// `CK_CHACHA20_PARAMS`.
+    ChaCha20,
     /// `CK_SALSA20_CHACHA20_POLY1305_PARAMS`.
     ChaCha20Poly1305,
     /// `CK_RSA_PKCS_OAEP_PARAMS`.

@@ -5,6 +5,7 @@
 
 pub(super) mod aead;
 mod bignum;
+pub(super) mod chacha;
 pub(super) mod cipher;
 pub(super) mod dh;
 pub(super) mod digest;
