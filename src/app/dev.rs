@@ -76,6 +76,12 @@ fn claim(folder: &Path) -> Result<fs::File, Problem> {
     }
 }
 
+/// The simulated token's options.
+const SIMULATOR: &str = "# Options of the simulated token; config/hsm-sim.toml of the source tree documents them all.
+# Old clients and published test cases of KMIP ask for RSA keys of 1024 bits.
+legacy = true
+";
+
 /// Makes what is missing and reads the configuration.
 fn prepare(folder: &Path, arguments: &DevArguments) -> Result<Config, Problem> {
     let tls = folder.join("tls");
@@ -93,6 +99,8 @@ fn prepare(folder: &Path, arguments: &DevArguments) -> Result<Config, Problem> {
             let file = users.join(name);
             write_private(&file, password.as_bytes()).explain("PC-DEV-FOLDER", file.display(), WRITABLE)?;
         }
+        let options = folder.join("hsm-sim.toml");
+        write_private(&options, SIMULATOR.as_bytes()).explain("PC-DEV-FOLDER", options.display(), WRITABLE)?;
         let text = configuration(&files, arguments)?;
         write_private(&path, text.as_bytes()).explain("PC-DEV-FOLDER", path.display(), WRITABLE)?;
     }
@@ -123,7 +131,8 @@ fn override_with(config: &mut Config, arguments: &DevArguments) -> Result<(), Pr
         hsm.module = Module::File(absolute(module)?);
         hsm.token_label = Some(label.clone());
         hsm.pin_file = Some(absolute(pin_file)?);
-        (hsm.token_serial, hsm.slot_id, hsm.pin_env, hsm.simulated_store) = (None, None, None, None);
+        (hsm.token_serial, hsm.slot_id, hsm.pin_env) = (None, None, None);
+        (hsm.simulated_store, hsm.simulated_config) = (None, None);
     }
     Ok(())
 }
@@ -143,7 +152,7 @@ fn configuration(files: &DevFiles, arguments: &DevArguments) -> Result<String, P
             quoted(&absolute(pin_file)?.to_string_lossy()),
         ),
         _ => format!(
-            "module = \"embedded\"\nsimulated_store = \"hsm\"\ntoken_label = \"{TOKEN_LABEL}\"\npin_file = \"pin\"\n"
+            "module = \"embedded\"\nsimulated_store = \"hsm\"\nsimulated_config = \"hsm-sim.toml\"\ntoken_label = \"{TOKEN_LABEL}\"\npin_file = \"pin\"\n"
         ),
     };
     Ok(format!(

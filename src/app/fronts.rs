@@ -32,6 +32,7 @@ use crate::{
     },
     engine::{
         jobs::Runner,
+        ops::rng::SeedShare,
         ports::{Answer, Clock, Durability, Memory},
     },
     kmip,
@@ -257,6 +258,12 @@ fn kmip_settings(config: &Config) -> kmip::Settings {
             ..Limits::AUTHENTICATED
         },
         interop: config.kmip.interop,
+        rng_seed: match config.kmip.rng_seed {
+            config::RngSeed::All => SeedShare::All,
+            config::RngSeed::Half => SeedShare::Half,
+            config::RngSeed::None => SeedShare::None,
+            config::RngSeed::Refuse => SeedShare::Refused,
+        },
         validations: config.kmip.validations.iter().map(validation).collect(),
         idle: config.kmip.idle_seconds.seconds(),
         message_timeout: config.kmip.message_seconds.seconds(),

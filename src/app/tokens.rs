@@ -71,7 +71,12 @@ fn token(name: &str, hsm: &Hsm) -> Result<hsm::Config, Problem> {
         (Module::Embedded, store) => {
             let store = store.as_deref().unwrap_or_else(|| Path::new(""));
             let store = std::path::absolute(store).unwrap_or_else(|_unknown| store.to_owned());
-            (embedded::module()?, Some(format!("hsm-sim:store={}", store.display())))
+            let mut reserved = format!("hsm-sim:store={}", store.display());
+            if let Some(options) = &hsm.simulated_config {
+                let options = std::path::absolute(options).unwrap_or_else(|_unknown| options.clone());
+                reserved.push_str(&format!(";config={}", options.display()));
+            }
+            (embedded::module()?, Some(reserved))
         }
     };
     Ok(hsm::Config {

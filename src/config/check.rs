@@ -100,6 +100,9 @@ pub(super) fn relations(config: &Config, origins: &BTreeMap<String, Origin>) -> 
             }
             (Module::Embedded, Some(_)) | (Module::File(_), None) => {}
         }
+        if hsm.simulated_config.is_some() && hsm.module != Module::Embedded {
+            refuse(&format!("{setting}.simulated_config"), "is for module `embedded` only; use `env` or `reserved`");
+        }
         for (variable, value) in &hsm.env {
             let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if variable.is_empty() || !variable.chars().all(is_name) || value.contains('\0') {

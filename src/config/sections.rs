@@ -129,6 +129,18 @@ words! {
         Counter = "counter",
     }
 
+    /// How much of what a client seeds the HSM's generator with is mixed in (KMIP 2.1 §6.1.48).
+    RngSeed {
+        /// All of it.
+        All = "all",
+        /// The first half.
+        Half = "half",
+        /// Nothing, and the client is told so.
+        None = "none",
+        /// Seeding is refused.
+        Refuse = "refuse",
+    }
+
     /// How a random number generator works (KMIP 2.1 §11.47).
     RngAlgorithm {
         /// Not told.
@@ -288,6 +300,8 @@ section! {
         validations: Vec<KmipValidation> = None;
         /// What a user name or device that is not enrolled counts for.
         unknown_credentials: UnknownCredentials = Some(UnknownCredentials::Ignore);
+        /// How much of a client's seed is mixed into the HSM's generator.
+        rng_seed: RngSeed = Some(RngSeed::All);
         /// The enrolled clients.
         clients: Vec<KmipClient> = None;
         /// Users behind the clients, by the credential of their messages.
@@ -562,6 +576,8 @@ section! {
         reserved: Option<String> = None;
         /// The folder of the simulator's tokens, for `embedded`.
         simulated_store: Option<PathBuf> = None;
+        /// The simulator's options file, for `embedded`.
+        simulated_config: Option<PathBuf> = None;
         /// Whether a module that says it is a simulator may be used.
         allow_simulated_hsm: bool = Some(false);
         /// Environment variables that the module reads.

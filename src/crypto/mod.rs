@@ -12,6 +12,7 @@ pub mod kdf;
 pub mod keys;
 pub mod kwp;
 pub mod pem;
+pub mod pkcs12;
 pub mod share;
 pub mod transport;
 

@@ -191,6 +191,7 @@ open_enumeration! {
         P_256 = 0x07, "P-256";
         P_384 = 0x0A, "P-384";
         P_521 = 0x0D, "P-521";
+        SECP256K1 = 0x19, "SECP256K1";
         CURVE25519 = 0x45, "CURVE25519";
     }
 }
@@ -204,6 +205,8 @@ pub enum Curve {
     P384,
     /// NIST P-521, secp521r1.
     P521,
+    /// SEC 2 secp256k1.
+    Secp256k1,
 }
 
 impl Curve {
@@ -211,7 +214,7 @@ impl Curve {
     #[must_use]
     pub const fn bits(self) -> u32 {
         match self {
-            Self::P256 => 256,
+            Self::P256 | Self::Secp256k1 => 256,
             Self::P384 => 384,
             Self::P521 => 521,
         }
@@ -221,13 +224,13 @@ impl Curve {
     #[must_use]
     pub const fn bytes(self) -> usize {
         match self {
-            Self::P256 => 32,
+            Self::P256 | Self::Secp256k1 => 32,
             Self::P384 => 48,
             Self::P521 => 66,
         }
     }
 
-    /// The curve of that size, if it is one of ours.
+    /// The NIST curve of that size, if there is one.
     #[must_use]
     pub const fn from_bits(bits: u32) -> Option<Self> {
         match bits {
@@ -245,6 +248,7 @@ impl Curve {
             Self::P256 => RecommendedCurve::P_256,
             Self::P384 => RecommendedCurve::P_384,
             Self::P521 => RecommendedCurve::P_521,
+            Self::Secp256k1 => RecommendedCurve::SECP256K1,
         }
     }
 
@@ -255,6 +259,7 @@ impl Curve {
             RecommendedCurve::P_256 => Some(Self::P256),
             RecommendedCurve::P_384 => Some(Self::P384),
             RecommendedCurve::P_521 => Some(Self::P521),
+            RecommendedCurve::SECP256K1 => Some(Self::Secp256k1),
             _ => None,
         }
     }

@@ -41,6 +41,8 @@ pub enum KeyKind {
     Ed25519Private,
     /// `CKK_EC_EDWARDS`, Ed25519 public.
     Ed25519Public,
+    /// `CKK_CHACHA20`, for the bare cipher and for ChaCha20-Poly1305.
+    ChaCha20,
 }
 
 impl KeyKind {

@@ -31,6 +31,13 @@ impl SecretValue {
         Self::new(self.0.expose_secret().clone())
     }
 
+    /// A second value of its first half.
+    #[must_use]
+    pub fn first_half(&self) -> Self {
+        let bytes = self.0.expose_secret();
+        Self::new(bytes.get(..bytes.len() / 2).unwrap_or_default().to_vec())
+    }
+
     /// The length in bytes; lengths are not secret.
     #[must_use]
     pub fn len(&self) -> usize {

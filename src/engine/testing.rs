@@ -510,6 +510,7 @@ fn pair(kind: PairKind) -> Result<MadePair, HsmError> {
                 Curve::P256 => &signature::ECDSA_P256_SHA256_ASN1_SIGNING,
                 Curve::P384 => &signature::ECDSA_P384_SHA384_ASN1_SIGNING,
                 Curve::P521 => &signature::ECDSA_P521_SHA512_ASN1_SIGNING,
+                Curve::Secp256k1 => &signature::ECDSA_P256K1_SHA256_ASN1_SIGNING,
             };
             let pair = EcdsaKeyPair::generate(algorithm).map_err(failed)?;
             let private = pair.to_pkcs8v1().map_err(failed)?.as_ref().to_vec();

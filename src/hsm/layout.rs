@@ -112,6 +112,20 @@ pub(super) enum Parameter {
         /// The older layout without `ulIvBits` (contract §8).
         short: bool,
     },
+    /// `CK_CHACHA20_PARAMS`.
+    ChaCha20 {
+        /// The first block.
+        counter: u32,
+        /// The nonce: 8 bytes beside a counter of 64 bits, or 12 beside one of 32.
+        nonce: Vec<u8>,
+    },
+    /// `CK_SALSA20_CHACHA20_POLY1305_PARAMS`.
+    ChaCha20Poly1305 {
+        /// The nonce.
+        nonce: Vec<u8>,
+        /// Additional authenticated data.
+        aad: Vec<u8>,
+    },
     /// `CK_RSA_PKCS_OAEP_PARAMS`.
     Oaep {
         /// `CKM_SHA…`.
@@ -195,6 +209,27 @@ pub(super) fn with_mechanism<T>(mechanism: &Mechanism, call: impl FnOnce(*mut CK
                 aad: pointer(&mut aad),
                 aad_len: aad.len() as CK_ULONG,
                 tag_bits: tag_bits.into(),
+            };
+            run(code, &mut parameters, call)
+        }
+        Parameter::ChaCha20 { counter, mut nonce } => {
+            let bits: CK_ULONG = if nonce.len() == 8 { 64 } else { 32 };
+            // The words of the cipher's state are little-endian.
+            let mut counter = u64::from(counter).to_le_bytes();
+            let mut parameters = CK_CHACHA20_PARAMS {
+                pBlockCounter: counter.as_mut_ptr(),
+                blockCounterBits: bits,
+                pNonce: pointer(&mut nonce),
+                ulNonceBits: 8 * nonce.len() as CK_ULONG,
+            };
+            run(code, &mut parameters, call)
+        }
+        Parameter::ChaCha20Poly1305 { mut nonce, mut aad } => {
+            let mut parameters = CK_SALSA20_CHACHA20_POLY1305_PARAMS {
+                pNonce: pointer(&mut nonce),
+                ulNonceLen: nonce.len() as CK_ULONG,
+                pAAD: pointer(&mut aad),
+                ulAADLen: aad.len() as CK_ULONG,
             };
             run(code, &mut parameters, call)
         }

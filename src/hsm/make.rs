@@ -18,7 +18,7 @@ use crate::{
     crypto::hash,
     domain::{
         SecretValue, TokenReference, UsageMask,
-        algorithm::HashingAlgorithm,
+        algorithm::{Curve, HashingAlgorithm},
         reference::{DataHolder, HeldBytes, KeyKind},
     },
     engine::ports::{HsmAnswer, HsmError, HsmErrorKind, PairKind, Placement},
@@ -35,10 +35,14 @@ impl Turn<'_> {
         wants_digest: bool,
     ) -> Result<HsmAnswer, HsmError> {
         let unsupported = || refused(HsmErrorKind::Unsupported, "C_GenerateKey");
+        // A cipher that the token lacks: the key is made and held, and refused when it is used (KMIP contract §6, Create).
+        let held = self.lacks_cipher(kind);
+        let (kind, usage) = if held { (KeyKind::Generic, UsageMask(0)) } else { (kind, usage) };
         let (mechanism, with_length) = match (kind, bytes) {
             (KeyKind::Aes, 16 | 24 | 32) => (CKM_AES_KEY_GEN, true),
             (KeyKind::TripleDes, 24) => (CKM_DES3_KEY_GEN, false),
             (KeyKind::TripleDes, 16) => (CKM_DES2_KEY_GEN, false),
+            (KeyKind::ChaCha20, 32) => (CKM_CHACHA20_KEY_GEN, false),
             (KeyKind::Generic, 1..) => (CKM_GENERIC_SECRET_KEY_GEN, true),
             _ => return Err(unsupported()),
         };
@@ -61,6 +65,15 @@ impl Turn<'_> {
             turn.remember(at.cka_id, Class::Secret, handle);
             Ok(HsmAnswer::Made { reference: turn.reference(at, Some(kind), None), digest })
         })
+    }
+
+    fn lacks_cipher(&self, kind: KeyKind) -> bool {
+        let offers = |mechanism| self.link.capability.offers(mechanism);
+        match kind {
+            KeyKind::TripleDes => !offers(CKM_DES3_KEY_GEN) && !offers(CKM_DES2_KEY_GEN),
+            KeyKind::ChaCha20 => !offers(CKM_CHACHA20_KEY_GEN),
+            _ => false,
+        }
     }
 
     pub(super) fn generate_pair(
@@ -136,6 +149,10 @@ impl Turn<'_> {
             PairKind::Rsa { .. } | PairKind::Ec(_)
                 if matches!(error.rv, CKR_KEY_SIZE_RANGE | CKR_ATTRIBUTE_VALUE_INVALID | CKR_DOMAIN_PARAMS_INVALID) =>
             {
+                HsmError { kind: HsmErrorKind::Unsupported, ..error }
+            }
+            // Kryoptic says so of a curve that it does not know.
+            PairKind::Ec(Curve::Secp256k1) if error.rv == CKR_GENERAL_ERROR => {
                 HsmError { kind: HsmErrorKind::Unsupported, ..error }
             }
             _ => error,

@@ -82,6 +82,8 @@ pub(super) enum Cipher {
     Padded(Mechanism, usize, PaddingMethod),
     /// The token does GCM; the tag of that many bytes stands at the end of its output.
     Gcm(Mechanism, usize),
+    /// The token does ChaCha20-Poly1305, whose tag of 16 bytes at the end of its output is cut to that many.
+    Poly1305(Mechanism, usize),
     /// The token encrypts single blocks, and we make this mode of them.
     Blocks(Feedback, [u8; 16]),
 }
@@ -147,6 +149,7 @@ pub(super) fn cipher(
     match kind {
         KeyKind::Aes | KeyKind::TripleDes => {}
         KeyKind::RsaPrivate | KeyKind::RsaPublic => return rsa_cipher(parameters),
+        KeyKind::ChaCha20 => return chacha20(capability, parameters, iv.unwrap_or_default(), aad),
         _ => return Err(unsupported()),
     }
     let iv = iv.unwrap_or_default();
@@ -215,6 +218,37 @@ fn gcm(parameters: &CryptographicParameters, iv: &[u8], aad: &[u8], short: bool)
     }
     let parameter = Parameter::Gcm { iv: iv.to_vec(), aad: aad.to_vec(), tag_bits: 8 * u32::from(tag), short };
     Ok(Cipher::Gcm(Mechanism { code: CKM_AES_GCM, parameter }, tag.into()))
+}
+
+/// ChaCha20 as it was first published (nonce of 8 bytes) or as RFC 8439 has it (12 bytes); the mode AEAD adds Poly1305.
+fn chacha20(
+    capability: &Capability,
+    parameters: &CryptographicParameters,
+    nonce: &[u8],
+    aad: &[u8],
+) -> Result<Cipher, HsmError> {
+    if !matches!(parameters.padding_method, None | Some(PaddingMethod::NONE)) {
+        return Err(unsupported());
+    }
+    let (code, cipher) = match (parameters.block_cipher_mode, nonce.len()) {
+        (Some(BlockCipherMode::AEAD), 12) => {
+            let tag = parameters.tag_length.map_or(Ok(16_u8), u8::try_from).ok().ok_or_else(bad)?;
+            if !matches!(tag, 4 | 8 | 12..=16) {
+                return Err(bad());
+            }
+            let parameter = Parameter::ChaCha20Poly1305 { nonce: nonce.to_vec(), aad: aad.to_vec() };
+            let code = CKM_CHACHA20_POLY1305;
+            (code, Cipher::Poly1305(Mechanism { code, parameter }, tag.into()))
+        }
+        (None, 8 | 12) => {
+            let counter = parameters.initial_counter_value.map_or(Ok(0), u32::try_from).ok().ok_or_else(bad)?;
+            let parameter = Parameter::ChaCha20 { counter, nonce: nonce.to_vec() };
+            (CKM_CHACHA20, Cipher::Native(Mechanism { code: CKM_CHACHA20, parameter }))
+        }
+        (None | Some(BlockCipherMode::AEAD), _) => return Err(bad()),
+        _ => return Err(unsupported()),
+    };
+    if capability.offers(code) { Ok(cipher) } else { Err(unsupported()) }
 }
 
 fn rsa_cipher(parameters: &CryptographicParameters) -> Result<Cipher, HsmError> {
@@ -303,7 +337,7 @@ pub(super) fn scheme(kind: KeyKind, parameters: &CryptographicParameters, digest
         },
         KeyKind::EcPrivate(curve) | KeyKind::EcPublic(curve) => Ok(Scheme::Ecdsa(of()?, curve)),
         KeyKind::Ed25519Private | KeyKind::Ed25519Public => Ok(Scheme::EdDsa),
-        KeyKind::Aes | KeyKind::TripleDes | KeyKind::Generic => Err(bad()),
+        KeyKind::Aes | KeyKind::TripleDes | KeyKind::ChaCha20 | KeyKind::Generic => Err(bad()),
     }
 }
 

@@ -7,6 +7,7 @@ use cryptoki_sys::{
     CKA_KEY_TYPE, CKA_VALUE_LEN, CKK_GENERIC_SECRET, CKM_AES_CBC, CKM_AES_ECB, CKM_AES_KEY_WRAP, CKM_DES3_CBC,
     CKM_DES3_ECB, CKR_ARGUMENTS_BAD,
 };
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{
@@ -28,6 +29,9 @@ use crate::{
     },
     engine::ports::{HsmAnswer, HsmError, HsmErrorKind, SignInput, WrapMode},
 };
+
+/// The tag of ChaCha20-Poly1305 (RFC 8439 §2.8).
+const POLY1305_BYTES: usize = 16;
 
 /// The scheme of a signature; a digest whose hash nobody names is signed bare.
 fn scheme_of(kind: KeyKind, parameters: &CryptographicParameters, input: &SignInput) -> Result<Scheme, HsmError> {
@@ -109,6 +113,11 @@ impl Turn<'_> {
                 let tag = output.split_off(split);
                 (output, Some(tag))
             }
+            Cipher::Poly1305(mechanism, tag) => {
+                let (data, mut full) = self.seal(&mechanism, handle, data)?;
+                full.truncate(tag);
+                (data, Some(full))
+            }
             Cipher::Blocks(feedback, start) => (self.feedback(feedback, start, handle, data, true)?.to_vec(), None),
         };
         Ok(HsmAnswer::Encrypted { data, iv: None, auth_tag })
@@ -145,9 +154,42 @@ impl Turn<'_> {
                 let auth_tag = auth_tag.ok_or_else(|| refused(HsmErrorKind::BadParameters, "authentication tag"))?;
                 self.run_decrypt(&mechanism, handle, &[data, auth_tag].concat())?
             }
+            Cipher::Poly1305(mechanism, length) => {
+                let auth_tag = auth_tag.filter(|given| given.len() == length);
+                let auth_tag = auth_tag.ok_or_else(|| refused(HsmErrorKind::BadParameters, "authentication tag"))?;
+                if length == POLY1305_BYTES {
+                    self.run_decrypt(&mechanism, handle, &[data, auth_tag].concat())?
+                } else {
+                    self.open_short(&mechanism, handle, data, auth_tag)?
+                }
+            }
             Cipher::Blocks(feedback, start) => self.feedback(feedback, start, handle, data, false)?,
         };
         Ok(HsmAnswer::Value(SecretValue::new(std::mem::take(&mut *output))))
+    }
+
+    /// Encrypted data and the whole tag behind it.
+    fn seal(&mut self, mechanism: &Mechanism, handle: Handle, data: &[u8]) -> Result<(Vec<u8>, Vec<u8>), HsmError> {
+        let mut output = self.run_encrypt(mechanism, handle, data)?;
+        let split = output.len().checked_sub(POLY1305_BYTES);
+        let split = split.ok_or_else(|| refused(HsmErrorKind::Internal, "length of the ChaCha20-Poly1305 output"))?;
+        let tag = output.split_off(split);
+        Ok((output, tag))
+    }
+
+    /// Opens data under a tag that was cut, which the mechanism does not know. The cipher is a key stream, so encrypting the
+    /// data once more gives what was encrypted, and encrypting that gives the whole tag to compare with.
+    fn open_short(
+        &mut self,
+        mechanism: &Mechanism,
+        handle: Handle,
+        data: &[u8],
+        auth_tag: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+        let plain = Zeroizing::new(self.seal(mechanism, handle, data)?.0);
+        let (_, full) = self.seal(mechanism, handle, &plain)?;
+        let same = full.get(..auth_tag.len()).is_some_and(|begin| bool::from(begin.ct_eq(auth_tag)));
+        if same { Ok(plain) } else { Err(refused(HsmErrorKind::DecryptionFailed, "C_Encrypt")) }
     }
 
     fn run_decrypt(

@@ -90,7 +90,7 @@ fn unfit(error: &crypto::Error) -> HsmError {
 /// Gives the value of a secret key out.
 pub(super) fn reveal(link: &Link, seat: &mut Seat, object: Handle, kind: KeyKind) -> Result<SecretValue, HsmError> {
     let (value, fills) = unwrapped(link, seat, object)?;
-    // AES and triple DES keys need no filling, and those of triple DES have no `CKA_VALUE_LEN`.
+    // Keys of ciphers need no filling, and those of triple DES have no `CKA_VALUE_LEN`.
     if !fills || kind != KeyKind::Generic {
         return Ok(value);
     }
@@ -164,7 +164,7 @@ fn der_length(bytes: &[u8]) -> Option<usize> {
 
 /// Refuses to wrap for a client what this token would fill with zeros first: the client would unwrap another value.
 pub(super) fn check_padding(link: &Link, seat: &mut Seat, object: Handle, kind: KeyKind) -> Result<(), HsmError> {
-    if !kwp(link, seat)?.fills || matches!(kind, KeyKind::Aes | KeyKind::TripleDes) {
+    if !kwp(link, seat)?.fills || matches!(kind, KeyKind::Aes | KeyKind::TripleDes | KeyKind::ChaCha20) {
         return Ok(());
     }
     let length = if kind.is_private() {
@@ -196,7 +196,7 @@ pub(super) fn reveal_public(seat: &mut Seat, object: Handle, kind: KeyKind) -> R
             let point = seat.session.attribute(object, CKA_EC_POINT, 64)?;
             Ed25519Public::from_bytes(ec_point(&point, 32)).and_then(|key| key.to_spki())
         }
-        KeyKind::Aes | KeyKind::TripleDes | KeyKind::Generic => {
+        KeyKind::Aes | KeyKind::TripleDes | KeyKind::ChaCha20 | KeyKind::Generic => {
             return Err(refused(HsmErrorKind::BadParameters, "public key"));
         }
     };
@@ -354,17 +354,24 @@ pub(super) fn import(link: &Link, kind: KeyKind, value: &SecretValue) -> Result<
     if kind == KeyKind::TripleDes && !link.capability.offers(CKM_DES3_ECB) && !link.capability.offers(CKM_DES3_CBC) {
         return Err(refused(HsmErrorKind::Unsupported, "triple DES"));
     }
+    let chacha = [CKM_CHACHA20, CKM_CHACHA20_POLY1305];
+    if kind == KeyKind::ChaCha20 && !chacha.iter().any(|mechanism| link.capability.offers(*mechanism)) {
+        return Err(refused(HsmErrorKind::Unsupported, "ChaCha20"));
+    }
     let key_type = Attribute::number(CKA_KEY_TYPE, template::key_type(kind, bytes.len()));
     let fits = match kind {
         KeyKind::Aes => matches!(bytes.len(), 16 | 24 | 32),
         KeyKind::TripleDes => matches!(bytes.len(), 16 | 24),
+        KeyKind::ChaCha20 => bytes.len() == 32,
         _ => !bytes.is_empty(),
     };
     if !fits {
         return Err(refused(HsmErrorKind::BadData, "length of the key"));
     }
     let mut clear = match kind {
-        KeyKind::Aes | KeyKind::TripleDes | KeyKind::Generic => vec![Attribute::bytes(CKA_VALUE, bytes)],
+        KeyKind::Aes | KeyKind::TripleDes | KeyKind::ChaCha20 | KeyKind::Generic => {
+            vec![Attribute::bytes(CKA_VALUE, bytes)]
+        }
         KeyKind::RsaPrivate | KeyKind::EcPrivate(_) | KeyKind::Ed25519Private => {
             private_parts(link, kind, &PrivateKey::from_pkcs8(value).map_err(|error| unfit(&error))?)?
         }
@@ -421,7 +428,7 @@ fn public_parts(link: &Link, kind: KeyKind, key: &PublicKey) -> Result<Vec<Attri
     }
 }
 
-/// `CKA_EC_PARAMS` of a NIST curve.
+/// `CKA_EC_PARAMS` of a named curve.
 pub(super) fn ec_parameters(curve: Curve) -> Result<Attribute, HsmError> {
     curve_parameters(curve)
         .map(|parameters| Attribute::bytes(CKA_EC_PARAMS, parameters))

@@ -243,17 +243,35 @@ fn value_in(kind: &K, value: WireValue, version: ProtocolVersion) -> Result<V, R
     })
 }
 
-/// A structure that the domain does not look into, encoded as 1.4 or 2.1 would send it.
+/// A structure that the domain does not look into, encoded as 2.1 would send it, or as 1.4 what only 1.x has: the same value
+/// is the same bytes whatever the version that brought it, so that Locate finds it.
 fn structure(kind: &K, value: WireValue, version: ProtocolVersion) -> Result<V, Refusal> {
-    let (era, written_for) = if version < V2_0 { (0, V1_4) } else { (1, V2_1) };
+    let name = wire_kind(kind);
+    let (era, written_for) = if version < V2_0 && name.name(V2_1).is_none() { (0, V1_4) } else { (1, V2_1) };
     let mut writer = Writer::new(written_for);
-    let attribute = wire::Attribute::new(wire_kind(kind), value);
+    let attribute = wire::Attribute::new(name, with_whole_serial(value));
     attribute.encode(Tag::ATTRIBUTE, &mut writer);
     let encoded =
         writer.finish().map_err(|error| Refusal::new(enums::ResultReason::INVALID_FIELD, error.to_string()))?;
     let mut bytes = vec![era];
     bytes.extend_from_slice(&encoded);
     Ok(V::Structure(bytes))
+}
+
+/// The published cases show a serial number as the whole INTEGER, and one of them asks for its content: both mean the same.
+fn with_whole_serial(value: WireValue) -> WireValue {
+    match value {
+        WireValue::X509CertificateIdentifier(mut identifier) => {
+            let serial = &identifier.serial_number;
+            let is_whole = serial.first() == Some(&2)
+                && serial.get(1).map(|length| usize::from(*length)) == serial.len().checked_sub(2);
+            if !is_whole {
+                identifier.serial_number = super::values::der_integer(serial);
+            }
+            WireValue::X509CertificateIdentifier(identifier)
+        }
+        other => other,
+    }
 }
 
 fn structure_out(bytes: &[u8]) -> Option<WireValue> {

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     authn::{CredentialClaim, Credentials, DeviceClaim},
     domain::{Timestamp, algorithm::HashingAlgorithm},
-    engine::{Engine, Transaction, ports::Memory},
+    engine::{Engine, Transaction, ops::rng::SeedShare, ports::Memory},
 };
 
 /// What the KMIP front end may do and how much it takes.
@@ -41,6 +41,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Whether the Interop operation is answered; for conformance tests only.
     pub interop: bool,
+    /// How much of a client's seed is mixed into the HSM's generator.
+    pub rng_seed: SeedShare,
     /// Validations of the HSM, in the operator's words.
     pub validations: Vec<ValidationInformation>,
     /// How long a connection may be idle.
@@ -57,6 +59,7 @@ impl Default for Settings {
             versions: SUPPORTED.into_iter().filter(|version| *version <= V2_1).collect(),
             limits: Limits::AUTHENTICATED,
             interop: false,
+            rng_seed: SeedShare::All,
             validations: Vec::new(),
             idle: std::time::Duration::from_secs(1800),
             message_timeout: std::time::Duration::from_secs(30),

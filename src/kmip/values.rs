@@ -660,7 +660,7 @@ pub(super) fn subject_text(attribute: &Attribute) -> Option<String> {
 }
 
 /// The INTEGER with that content.
-fn der_integer(content: &[u8]) -> Vec<u8> {
+pub(super) fn der_integer(content: &[u8]) -> Vec<u8> {
     // RFC 5280 §4.1.2.2: serial numbers have at most 20 bytes; longer ones are cut from certificates nobody should make.
     let content = content.get(..content.len().min(127)).unwrap_or_default();
     let mut der = vec![2, u8::try_from(content.len()).unwrap_or(127)];

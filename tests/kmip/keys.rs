@@ -2,7 +2,9 @@
 
 use kmip_codec::{
     Tag, UniqueIdentifier,
-    attribute::{AttributeValue, Attributes, CryptographicParameters, Link, Name},
+    attribute::{
+        AttributeList, AttributeValue, Attributes, CryptographicParameters, Link, Name, X509CertificateIdentifier,
+    },
     codec::{DateTime, Interval},
     object::{
         Certificate, EncryptionKeyInformation, KeyBlock, KeyMaterial, KeyValue, KeyWrappingData, ManagedObject,
@@ -11,15 +13,17 @@ use kmip_codec::{
     payload::{
         CertifyRequest, CreateKeyPairRequest, CreateSplitKeyRequest, DerivationParameters, DeriveKeyRequest,
         ExportRequest, GetAttributesRequest, GetRequest, GetUsageAllocationRequest, ImportRequest, JoinSplitKeyRequest,
-        ReCertifyRequest, ReKeyKeyPairRequest, ReKeyRequest, RegisterRequest, Request, Response, ValidateRequest,
+        LocateRequest, ReCertifyRequest, ReKeyKeyPairRequest, ReKeyRequest, RegisterRequest, Request, Response,
+        ValidateRequest,
     },
     spec::enums::{
         BlockCipherMode, CertificateType, CryptographicAlgorithm, DerivationMethod, EncodingOption, HashingAlgorithm,
         KeyFormatType, KeyWrapType, LinkType, ObjectType, Operation, RecommendedCurve, ResultReason, SplitKeyMethod,
-        ValidityIndicator, WrappingMethod,
+        State, ValidityIndicator, WrappingMethod,
     },
     version::{V1_2, V1_4, V2_0, V2_1},
 };
+use portcullis::crypto::pem;
 
 use crate::support::{Answer, Gateway, reason};
 
@@ -145,6 +149,59 @@ async fn a_new_key_takes_names_and_dates_and_both_link_to_each_other() {
     assert_eq!(date(&after, Tag::ACTIVATION_DATE), Some(1_000));
     assert_eq!(date(&after, Tag::DEACTIVATION_DATE), Some(4_000_000_000));
     assert_ne!(value(&gateway, &old).await, value(&gateway, &new).await);
+}
+
+fn state(attributes: &Attributes) -> State {
+    match attributes.get(Tag::STATE) {
+        Some(AttributeValue::Enumeration(number)) => State::from_number(*number),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// TC_92: a key whose time ends while nobody asks for it is replaced by one with the same times from now on.
+#[tokio::test]
+async fn a_key_that_expired_by_the_clock_is_replaced_by_one_of_the_same_life() {
+    let gateway = Gateway::start();
+    let now = gateway.bench.engine.ports().clock.now().seconds();
+    let dates = Attributes::default()
+        .with(Tag::ACTIVATION_DATE, AttributeValue::DateTime(DateTime(now)))
+        .with(Tag::DEACTIVATION_DATE, AttributeValue::DateTime(DateTime(now + 120)));
+    let old = gateway.aes(V2_1, "", dates).await;
+    assert_eq!(state(&attributes(&gateway, &old).await), State::ACTIVE);
+    gateway.bench.clock.advance(121);
+    assert_eq!(state(&attributes(&gateway, &old).await), State::DEACTIVATED);
+    let new = rekeyed(rekey(&gateway, &old, Some(0), None).await);
+    let after = attributes(&gateway, &new).await;
+    let initial = date(&after, Tag::INITIAL_DATE).unwrap();
+    assert_eq!(date(&after, Tag::ACTIVATION_DATE), Some(initial));
+    assert_eq!(date(&after, Tag::DEACTIVATION_DATE), Some(initial + 120));
+    assert_eq!(state(&after), State::ACTIVE);
+}
+
+/// TC-PKCS12-2 asks for a certificate by the whole INTEGER of its serial number; its content alone means the same, and
+/// every version that has the attribute finds what another registered.
+#[tokio::test]
+async fn a_certificate_is_located_by_its_issuer_and_serial_number() {
+    let gateway = Gateway::start();
+    let der = pem::decode(include_bytes!("../vectors/keys/p384.certificate.pem")).unwrap().der;
+    let der = portcullis::crypto::Certificate::parse_secret(&der).unwrap().der;
+    let read = portcullis::crypto::Certificate::from_der(&der).unwrap();
+    let object =
+        ManagedObject::Certificate(Certificate { certificate_type: CertificateType::X_509, certificate_value: der });
+    let made = register(&gateway, ObjectType::CERTIFICATE, Attributes::default(), object).await;
+    let whole = [&[2, u8::try_from(read.serial.len()).unwrap()], read.serial.as_slice()].concat();
+    for version in [V1_2, V1_4, V2_0, V2_1] {
+        for (serial, found) in [(&whole, true), (&read.serial, true), (&vec![2, 1, 9], false)] {
+            let identifier =
+                X509CertificateIdentifier { issuer: read.issuer.der.clone(), serial_number: serial.clone() };
+            let attributes = Attributes::default()
+                .with(Tag::X_509_CERTIFICATE_IDENTIFIER, AttributeValue::X509CertificateIdentifier(identifier));
+            let request = LocateRequest { attributes: AttributeList(attributes), ..LocateRequest::default() };
+            let answer = gateway.one(version, Operation::LOCATE, Request::Locate(Box::new(request))).await;
+            let Some(Response::Locate(located)) = answer.payload else { panic!("{:?}", answer.reason) };
+            assert_eq!(located.unique_identifiers.contains(&made), found, "{version} {serial:02x?}");
+        }
+    }
 }
 
 #[tokio::test]

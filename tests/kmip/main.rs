@@ -9,6 +9,7 @@ mod https;
 mod keys;
 mod lifecycle;
 mod malformed;
+mod pkcs12;
 mod refusals;
 mod sessions;
 mod states;

@@ -1,9 +1,12 @@
-//! EC keys over the NIST primes: SEC 1 ECPrivateKey (RFC 5915) ↔ PKCS#8 ↔ (curve, scalar, point); SPKI ↔ (curve, point).
+//! EC keys over the NIST primes and secp256k1: SEC 1 ECPrivateKey (RFC 5915) ↔ PKCS#8 ↔ (curve, scalar, point); SPKI ↔ (curve, point).
 //!
 //! Points are uncompressed. A private key always carries its point here: where an encoding leaves it out it is computed, where
 //! it is given it must fit, because a token would sign with one and advertise the other.
 
-use aws_lc_rs::agreement::{ECDH_P256, ECDH_P384, ECDH_P521, ParsedPublicKey, PrivateKey, UnparsedPublicKey};
+use aws_lc_rs::{
+    agreement::{self, ECDH_P256, ECDH_P384, ECDH_P521},
+    signature::{self, ECDSA_P256K1_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair},
+};
 use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef};
 use pkcs8::PrivateKeyInfoRef;
 use sec1::{EcParameters, EcPrivateKey};
@@ -20,12 +23,53 @@ use crate::domain::{SecretValue, algorithm::Curve};
 const PRIVATE: &str = "EC private key";
 const PUBLIC: &str = "EC public key";
 
-/// The named curves by object identifier (RFC 5480 §2.1.1.1), with the library's name for them.
-const CURVES: &[(Curve, ObjectIdentifier, &aws_lc_rs::agreement::Algorithm)] = &[
-    (Curve::P256, ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"), &ECDH_P256),
-    (Curve::P384, ObjectIdentifier::new_unwrap("1.3.132.0.34"), &ECDH_P384),
-    (Curve::P521, ObjectIdentifier::new_unwrap("1.3.132.0.35"), &ECDH_P521),
+/// What of the library knows a curve: secp256k1 is there for signatures only.
+#[derive(Clone, Copy)]
+enum Library {
+    Agreement(&'static agreement::Algorithm),
+    Signature(&'static signature::EcdsaSigningAlgorithm),
+}
+
+/// The named curves by object identifier (RFC 5480 §2.1.1.1, SEC 2 §A.2), with what knows them.
+const CURVES: &[(Curve, ObjectIdentifier, Library)] = &[
+    (Curve::P256, ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"), Library::Agreement(&ECDH_P256)),
+    (Curve::P384, ObjectIdentifier::new_unwrap("1.3.132.0.34"), Library::Agreement(&ECDH_P384)),
+    (Curve::P521, ObjectIdentifier::new_unwrap("1.3.132.0.35"), Library::Agreement(&ECDH_P521)),
+    (
+        Curve::Secp256k1,
+        ObjectIdentifier::new_unwrap("1.3.132.0.10"),
+        Library::Signature(&ECDSA_P256K1_SHA256_ASN1_SIGNING),
+    ),
 ];
+
+impl Library {
+    /// The uncompressed point of a scalar of full width; `None` for one that is zero or too large.
+    fn point(self, curve: Curve, scalar: &SecretValue) -> Result<Option<Vec<u8>>, Error> {
+        match self {
+            Self::Agreement(algorithm) => Ok(agreement::PrivateKey::from_private_key(algorithm, bytes(scalar))
+                .ok()
+                .and_then(|key| key.compute_public_key().ok())
+                .map(|point| point.as_ref().to_vec())),
+            Self::Signature(algorithm) => {
+                let parameters = Some(EcParameters::NamedCurve(oid(curve)));
+                let key = EcPrivateKey { private_key: bytes(scalar), parameters, public_key: None };
+                let der = asn1::encode(PRIVATE, &key)?;
+                let pair = EcdsaKeyPair::from_private_key_der(algorithm, &der).ok();
+                Ok(pair.map(|pair| pair.public_key().as_ref().to_vec()))
+            }
+        }
+    }
+
+    /// Whether an uncompressed point is on the curve.
+    fn holds(self, point: &[u8]) -> bool {
+        match self {
+            Self::Agreement(algorithm) => {
+                agreement::ParsedPublicKey::try_from(agreement::UnparsedPublicKey::new(algorithm, point)).is_ok()
+            }
+            Self::Signature(_) => signature::ParsedPublicKey::new(&signature::ECDSA_P256K1_SHA256_ASN1, point).is_ok(),
+        }
+    }
+}
 
 /// The DER of `ECParameters` that names the curve: what PKCS#11 calls `CKA_EC_PARAMS`.
 ///
@@ -60,12 +104,8 @@ impl EcPrivate {
     /// `Malformed` when the scalar is zero or too large, `Inconsistent` when the point belongs to another scalar.
     pub fn from_scalar(curve: Curve, scalar: &SecretValue, point: Option<&[u8]>) -> Result<Self, Error> {
         let scalar = fixed_width(curve, bytes(scalar))?;
-        let library = library(curve);
-        let computed = PrivateKey::from_private_key(library, bytes(&scalar))
-            .ok()
-            .and_then(|key| key.compute_public_key().ok())
-            .ok_or(Error::malformed(PRIVATE))?;
-        let public = EcPublic { curve, point: computed.as_ref().to_vec() };
+        let point_of = library(curve).point(curve, &scalar)?.ok_or(Error::malformed(PRIVATE))?;
+        let public = EcPublic { curve, point: point_of };
         if let Some(given) = point
             && EcPublic::from_point(curve, given)? != public
         {
@@ -177,8 +217,11 @@ impl EcPublic {
             Some(2 | 3) if point.len() == 1 + curve.bytes() => return Err(Error::Unsupported("a compressed EC point")),
             _ => return Err(Error::malformed(PUBLIC)),
         }
-        let on_curve = ParsedPublicKey::try_from(UnparsedPublicKey::new(library(curve), point)).is_ok();
-        if on_curve { Ok(Self { curve, point: point.to_vec() }) } else { Err(Error::malformed(PUBLIC)) }
+        if library(curve).holds(point) {
+            Ok(Self { curve, point: point.to_vec() })
+        } else {
+            Err(Error::malformed(PUBLIC))
+        }
     }
 
     pub(super) fn from_info(info: &SubjectPublicKeyInfoRef<'_>) -> Result<Self, Error> {
@@ -224,7 +267,7 @@ fn named(curve: ObjectIdentifier) -> Result<Curve, Error> {
     CURVES.iter().find(|row| row.1 == curve).map(|row| row.0).ok_or(Error::Unsupported("this elliptic curve"))
 }
 
-fn row(curve: Curve) -> &'static (Curve, ObjectIdentifier, &'static aws_lc_rs::agreement::Algorithm) {
+fn row(curve: Curve) -> &'static (Curve, ObjectIdentifier, Library) {
     CURVES.iter().find(|row| row.0 == curve).expect("CURVES has a row for every curve; a test walks them")
 }
 
@@ -232,7 +275,7 @@ fn oid(curve: Curve) -> ObjectIdentifier {
     row(curve).1
 }
 
-fn library(curve: Curve) -> &'static aws_lc_rs::agreement::Algorithm {
+fn library(curve: Curve) -> Library {
     row(curve).2
 }
 

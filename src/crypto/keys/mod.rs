@@ -29,7 +29,7 @@ const PUBLIC: &str = "public key";
 pub enum PrivateKey {
     /// RSA with two primes.
     Rsa(RsaPrivate),
-    /// A NIST curve.
+    /// A NIST curve or secp256k1.
     Ec(EcPrivate),
     /// Ed25519.
     Ed25519(Ed25519Private),
@@ -152,7 +152,7 @@ impl PrivateKey {
 pub enum PublicKey {
     /// RSA.
     Rsa(RsaPublic),
-    /// A NIST curve.
+    /// A NIST curve or secp256k1.
     Ec(EcPublic),
     /// Ed25519.
     Ed25519(Ed25519Public),

@@ -87,6 +87,16 @@ pub fn seal(
     rounds: NonZeroU32,
     random: &[u8; RANDOM_BYTES],
 ) -> Result<Vec<u8>, Error> {
+    encrypt(&key.to_pkcs8()?, passphrase, rounds, random)
+}
+
+/// Encrypts under a passphrase; the DER of `EncryptedPrivateKeyInfo`, which is that of PKCS#12's shrouded keys, too.
+fn encrypt(
+    plain: &SecretValue,
+    passphrase: &SecretValue,
+    rounds: NonZeroU32,
+    random: &[u8; RANDOM_BYTES],
+) -> Result<Vec<u8>, Error> {
     let failed = |Unspecified| Error::Failed("encrypting a private key");
     let (salt, iv) = random.split_at(RANDOM_BYTES / 2);
     let [(cipher_oid, cipher, key_bytes), ..] = CIPHERS else { return Err(Error::Failed("table of ciphers")) };
@@ -94,10 +104,9 @@ pub fn seal(
     let derived = derive(*prf, rounds, salt, passphrase, *key_bytes)?;
     let cipher =
         UnboundCipherKey::new(cipher, &derived).and_then(PaddedBlockEncryptingKey::cbc_pkcs7).map_err(failed)?;
-    let plain = key.to_pkcs8()?;
     // Room for the padding, so that the plain text is overwritten in place and never moved.
     let mut text = Zeroizing::new(Vec::with_capacity(plain.len() + 16));
-    text.extend_from_slice(bytes(&plain));
+    text.extend_from_slice(bytes(plain));
     let context = EncryptionContext::Iv128(FixedLength::try_from(iv).map_err(failed)?);
     cipher.less_safe_encrypt(&mut *text, context).map_err(failed)?;
 
@@ -146,10 +155,23 @@ pub fn open(sealed: &[u8], passphrase: &SecretValue) -> Result<PrivateKey, Error
         };
     }
     let info: EncryptedInfo<'_> = asn1::decode(WHAT, sealed)?;
-    if info.algorithm.oid != PBES2 {
+    match PrivateKey::from_pkcs8(&decrypt(&info.algorithm, info.encrypted.as_bytes(), passphrase)?) {
+        // Now and then a wrong key leaves padding that looks right.
+        Err(Error::Malformed { .. }) => Err(Error::WrongPassphrase),
+        opened => opened,
+    }
+}
+
+/// Decrypts what is encrypted by PBES2 with these parameters.
+pub(in crate::crypto) fn decrypt(
+    algorithm: &AlgorithmIdentifierRef<'_>,
+    encrypted: &[u8],
+    passphrase: &SecretValue,
+) -> Result<SecretValue, Error> {
+    if algorithm.oid != PBES2 {
         return Err(Error::Unsupported("this encryption of a private key"));
     }
-    let scheme: Pbes2Parameters<'_> = parameters(&info.algorithm)?;
+    let scheme: Pbes2Parameters<'_> = parameters(algorithm)?;
     if scheme.derivation.oid != PBKDF2 {
         return Err(Error::Unsupported("this derivation of a key from a passphrase"));
     }
@@ -180,13 +202,9 @@ pub fn open(sealed: &[u8], passphrase: &SecretValue) -> Result<PrivateKey, Error
         UnboundCipherKey::new(cipher, &derived).and_then(PaddedBlockDecryptingKey::cbc_pkcs7).map_err(failed)?;
     let context =
         DecryptionContext::Iv128(FixedLength::try_from(iv.as_bytes()).map_err(|Unspecified| Error::malformed(WHAT))?);
-    let mut text = Zeroizing::new(info.encrypted.as_bytes().to_vec());
+    let mut text = Zeroizing::new(encrypted.to_vec());
     let length = cipher.decrypt(&mut text, context).map_err(|Unspecified| Error::WrongPassphrase)?.len();
-    match PrivateKey::from_pkcs8(&cut_into_secret(text, length)) {
-        // Now and then a wrong key leaves padding that looks right.
-        Err(Error::Malformed { .. }) => Err(Error::WrongPassphrase),
-        opened => opened,
-    }
+    Ok(cut_into_secret(text, length))
 }
 
 fn derive(

@@ -27,6 +27,7 @@ const PAIRS: &[Pair] = &[
     (vector!("p256.pkcs8"), vector!("p256.sec1"), vector!("p256.spki"), 256),
     (vector!("p384.pkcs8"), vector!("p384.sec1"), vector!("p384.spki"), 384),
     (vector!("p521.pkcs8"), vector!("p521.sec1"), vector!("p521.spki"), 521),
+    (vector!("secp256k1.pkcs8"), vector!("secp256k1.sec1"), vector!("secp256k1.spki"), 256),
 ];
 
 #[test]
@@ -82,6 +83,7 @@ fn an_ec_key_is_its_scalar() {
         (Curve::P256, vector!("p256.pkcs8")),
         (Curve::P384, vector!("p384.pkcs8")),
         (Curve::P521, vector!("p521.pkcs8")),
+        (Curve::Secp256k1, vector!("secp256k1.pkcs8")),
     ] {
         let PrivateKey::Ec(key) = PrivateKey::parse(&secret(pkcs8)).unwrap() else { panic!() };
         assert_eq!((key.curve(), key.scalar().len()), (curve, curve.bytes()));
@@ -122,10 +124,10 @@ fn asn1_cause(input: &[u8]) -> Option<der::Error> {
 
 #[test]
 fn what_this_gateway_does_not_know_is_named_so() {
-    for text in [vector!("secp256k1.pkcs8"), vector!("p256.aes256")] {
+    for text in [vector!("brainpool256.pkcs8"), vector!("p256.aes256")] {
         assert!(matches!(PrivateKey::parse(&secret(text)), Err(Error::Unsupported(_))));
     }
-    for text in [vector!("secp256k1.spki"), vector!("p256.compressed")] {
+    for text in [vector!("brainpool256.spki"), vector!("p256.compressed")] {
         assert!(matches!(PublicKey::parse(text), Err(Error::Unsupported(_))));
     }
     // A public key is no private key, and the other way round; a certificate is neither.

@@ -76,8 +76,9 @@ pub(super) fn pair_kind(
                     return Err(Error::new(ErrorKind::Missing, "an EC key pair needs a curve or length"));
                 }
             };
-            let curve = curve
-                .ok_or_else(|| Error::new(ErrorKind::UnsupportedParameters, "curves are P-256, P-384 and P-521"))?;
+            let curve = curve.ok_or_else(|| {
+                Error::new(ErrorKind::UnsupportedParameters, "curves are P-256, P-384, P-521 and secp256k1")
+            })?;
             Ok((PairKind::Ec(curve), curve.bits(), KeyFormatType::EC_PRIVATE_KEY))
         }
         _ => Err(Error::new(ErrorKind::UnsupportedParameters, "key pairs are RSA, EC or Ed25519")),

@@ -351,6 +351,10 @@ pub(super) fn cipher_parameters(
     parameters.cryptographic_algorithm = parameters.cryptographic_algorithm.or(algorithm);
     if object.object_type == ObjectType::SymmetricKey {
         let block = matches!(algorithm, Some(CryptographicAlgorithm::AES | CryptographicAlgorithm::TRIPLE_DES));
+        if algorithm == Some(CryptographicAlgorithm::CHACHA20_POLY1305) {
+            // There is one mode only, and messages may leave it out.
+            parameters.block_cipher_mode = parameters.block_cipher_mode.or(Some(BlockCipherMode::AEAD));
+        }
         if block && parameters.block_cipher_mode.is_none() {
             return Err(Error::new(ErrorKind::BadParameters, "the block cipher mode is missing"));
         }
@@ -406,6 +410,8 @@ pub(super) fn iv_bytes(key: Option<KeyKind>, parameters: &CryptographicParameter
     let block = match key {
         Some(KeyKind::TripleDes) => 8,
         Some(KeyKind::Aes) => 16,
+        // RFC 8439 §2.3; the shorter nonce of the first publication is for clients that bring one.
+        Some(KeyKind::ChaCha20) => return Some(12),
         _ => return None,
     };
     match parameters.block_cipher_mode? {

@@ -188,8 +188,10 @@ impl Operation for RevealWrapped {
         let (mode, iv) = wrap_mode(tools, &wrapping.record, self.parameters)?;
         usage::charge(tools, wrapping, 0).await?;
         let request = match self.encode {
-            None if matches!(target.key, Some(KeyKind::Aes | KeyKind::TripleDes | KeyKind::Generic))
-                && target.bytes.is_none() =>
+            None if matches!(
+                target.key,
+                Some(KeyKind::Aes | KeyKind::TripleDes | KeyKind::ChaCha20 | KeyKind::Generic)
+            ) && target.bytes.is_none() =>
             {
                 HsmRequest::WrapKey { wrapping: wrapping_at, target, mode }
             }

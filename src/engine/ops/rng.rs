@@ -34,6 +34,21 @@ impl Operation for RngRetrieve {
 pub struct RngSeed {
     /// The bytes.
     pub data: SecretValue,
+    /// How much of them is taken.
+    pub share: SeedShare,
+}
+
+/// How much of a seed is mixed in. KMIP leaves it to the server, which says how many bytes it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeedShare {
+    /// All of it.
+    All,
+    /// The first half.
+    Half,
+    /// Nothing.
+    None,
+    /// Seeding is refused.
+    Refused,
 }
 
 impl Operation for RngSeed {
@@ -45,8 +60,14 @@ impl Operation for RngSeed {
     }
 
     async fn run(self, _on: Permitted<Targets>, tools: &Tools) -> Result<usize, Error> {
-        let accepted = self.data.len();
-        tools.hsm(HsmRequest::SeedRandom { data: self.data }).await?;
+        let data = match self.share {
+            SeedShare::All => self.data,
+            SeedShare::Half => self.data.first_half(),
+            SeedShare::None => return Ok(0),
+            SeedShare::Refused => return Err(Error::new(ErrorKind::Denied, "the generator takes no seed")),
+        };
+        let accepted = data.len();
+        tools.hsm(HsmRequest::SeedRandom { data }).await?;
         Ok(accepted)
     }
 }

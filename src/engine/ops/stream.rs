@@ -92,7 +92,7 @@ impl CipherStream {
             Some(BlockCipherMode::CTR) if secret => {
                 Chain::Counter(parameters.counter_length.and_then(|bits| u32::try_from(bits).ok()).unwrap_or(128))
             }
-            Some(BlockCipherMode::GCM | BlockCipherMode::CCM) if encrypting => Chain::Again,
+            Some(BlockCipherMode::GCM | BlockCipherMode::CCM | BlockCipherMode::AEAD) if encrypting => Chain::Again,
             _ => Chain::End,
         };
         Self { parameters, iv, aad, tag: None, chain, block, held: Zeroizing::default(), given: 0 }

@@ -49,6 +49,8 @@ impl KeyShape {
             (A::TRIPLE_DES, 112) => shape(KeyKind::TripleDes, 16, true),
             (A::TRIPLE_DES, 168) => shape(KeyKind::TripleDes, 24, true),
             (A::TRIPLE_DES, _) => None,
+            (A::CHACHA20 | A::CHACHA20_POLY1305, 256) => shape(KeyKind::ChaCha20, 32, true),
+            (A::CHACHA20 | A::CHACHA20_POLY1305, _) => None,
             (
                 A::HMAC_SHA1
                 | A::HMAC_SHA224

@@ -346,6 +346,6 @@ pub(in crate::kmip) async fn rng_seed(
     request: RngSeedRequest,
 ) -> Result<RngSeedResponse, Refusal> {
     let data = on.data(Some(request.data))?;
-    let accepted = on.run(RngSeed { data }).await?;
+    let accepted = on.run(RngSeed { data, share: on.service.settings.rng_seed }).await?;
     Ok(RngSeedResponse { data_length: i32::try_from(accepted).unwrap_or(i32::MAX) })
 }

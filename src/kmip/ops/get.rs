@@ -22,6 +22,9 @@ use crate::{
 pub(in crate::kmip) async fn get(on: &mut Exchange<'_>, request: GetRequest) -> Result<GetResponse, Refusal> {
     let object = on.object(request.unique_identifier.as_ref())?;
     fits(on, object).await?;
+    if request.key_format_type == Some(enums::KeyFormatType::PKCS_12) && request.key_wrapping_specification.is_none() {
+        return super::pkcs12::get(on, object).await;
+    }
     match form(on, object, &request).await? {
         As::Plain(wanted, prefer) => plain(on, object, wanted, prefer).await,
         form => {

@@ -12,6 +12,7 @@ pub(super) mod lease;
 pub(super) mod lifecycle;
 pub(super) mod locate;
 pub(super) mod pkcs11;
+pub(super) mod pkcs12;
 pub(super) mod query;
 pub(super) mod register;
 pub(super) mod rekey;

@@ -6,7 +6,7 @@ use kmip_codec::{
     spec::enums::{Operation, ResultReason},
 };
 
-use super::{create::algorithm_and_length, wire, wrap};
+use super::{create::algorithm_and_length, pkcs12, wire, wrap};
 use crate::{
     domain::{Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, ObjectType, Origin},
     engine::{ErrorKind, ops::register::Register},
@@ -21,7 +21,33 @@ pub(in crate::kmip) async fn register(
     let mut attributes = on.attributes(request.attributes).await?;
     on.stand(object_type, &mut attributes)?;
     let (algorithm, bits) = algorithm_and_length(&mut attributes)?;
-    let mut incoming = match request.object {
+    let mut certificates = Vec::new();
+    let object = match request.object {
+        Some(object) if pkcs12::is_container(&object) => {
+            let opened = pkcs12::open(on, object, &mut attributes).await?;
+            certificates = opened.certificates;
+            Some(opened.object)
+        }
+        other => other,
+    };
+    match take(on, object_type, object, attributes, algorithm, bits).await {
+        Ok(answer) => Ok(answer),
+        Err(refusal) => {
+            pkcs12::discard(on, &certificates).await;
+            Err(refusal)
+        }
+    }
+}
+
+async fn take(
+    on: &mut Exchange<'_>,
+    object_type: ObjectType,
+    object: Option<WireObject>,
+    mut attributes: Vec<Attribute>,
+    algorithm: Option<CryptographicAlgorithm>,
+    bits: Option<u32>,
+) -> Result<RegisterResponse, Refusal> {
+    let mut incoming = match object {
         Some(kmip_codec::object::ManagedObject::Template(template)) => {
             // A template's attributes stand in the object; the request's own are the template's, its name above all.
             let mut inside = attributes::all(template.attributes.0, on.version)?;

@@ -204,6 +204,107 @@ pub(super) async fn padding_and_tags_are_checked(context: Context) {
     destroy(&pool, &key).await;
 }
 
+const SUNSCREEN: &[u8] =
+    b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, \
+sunscreen would be it.";
+
+/// A ChaCha20 key, or `None` where the token has no such keys.
+async fn chacha20_key(pool: &Pool, context: &Context, value: &[u8]) -> Option<TokenReference> {
+    let (kind, value) = (KeyKind::ChaCha20, secret(value));
+    match call(pool, HsmRequest::ImportKey { at: place(), kind, value, usage: BOTH, extractable: true }).await {
+        Ok(HsmAnswer::Made { reference, .. }) => Some(reference),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => {
+            assert_eq!(error.kind, HsmErrorKind::Unsupported);
+            println!("skipped, because {} has no ChaCha20", context.name);
+            None
+        }
+    }
+}
+
+/// RFC 8439 §2.4.2 and §2.8.2, and the first vector of draft-agl-tls-chacha20poly1305 with its shorter nonce.
+pub(super) async fn chacha20_matches_published_vectors(context: Context) {
+    let pool = pool(&context);
+    let value: Vec<u8> = (0..32).collect();
+    let Some(key) = chacha20_key(&pool, &context, &value).await else { return };
+    assert_eq!(reveal(&pool, &key).await, value);
+    let from = |counter| CryptographicParameters {
+        cryptographic_algorithm: Some(CryptographicAlgorithm::CHACHA20),
+        initial_counter_value: Some(counter),
+        ..CryptographicParameters::default()
+    };
+    let nonce = hex("000000000000004a00000000");
+    let (data, tag) = encrypt(&pool, &key, &from(1), Some(&nonce), &[], SUNSCREEN).await.unwrap();
+    assert_eq!((&data[..16], tag), (hex("6e2e359a2568f98041ba0728dd0d6981").as_slice(), None));
+    assert_eq!(decrypt(&pool, &key, &from(1), Some(&nonce), &[], (&data, None)).await.unwrap(), SUNSCREEN);
+    for (nonce, counter) in [(&nonce[..11], 1), (&[][..], 1), (&nonce[..], -1)] {
+        let refused = encrypt(&pool, &key, &from(counter), Some(nonce), &[], SUNSCREEN).await;
+        assert_eq!(refused.unwrap_err().kind, HsmErrorKind::BadParameters);
+    }
+    destroy(&pool, &key).await;
+
+    let key = chacha20_key(&pool, &context, &[0; 32]).await.unwrap();
+    let (stream, _) = encrypt(&pool, &key, &from(0), Some(&[0; 8]), &[], &[0; 64]).await.unwrap();
+    assert_eq!(stream[..16], hex("76b8e0ada0f13d90405d6ae55386bd28"));
+    destroy(&pool, &key).await;
+
+    let key: Vec<u8> = (0x80..0xA0).collect();
+    let key = chacha20_key(&pool, &context, &key).await.unwrap();
+    let (nonce, aad) = (hex("070000004041424344454647"), hex("50515253c0c1c2c3c4c5c6c7"));
+    let sealed = |tag_length| CryptographicParameters {
+        cryptographic_algorithm: Some(CryptographicAlgorithm::CHACHA20_POLY1305),
+        tag_length: Some(tag_length),
+        ..mode(BlockCipherMode::AEAD, None)
+    };
+    let full = hex("1ae10b594f09e26a7e902ecbd0600691");
+    for length in [16, 12, 8] {
+        let short = i32::try_from(length).unwrap();
+        let (data, tag) = encrypt(&pool, &key, &sealed(short), Some(&nonce), &aad, SUNSCREEN).await.unwrap();
+        assert_eq!(data[..16], hex("d31a8d34648e60db7b86afbc53ef7ec2"));
+        let tag = tag.unwrap();
+        assert_eq!(tag, full[..length]);
+        let open = async |data: &[u8], tag: &[u8], aad: &[u8]| {
+            decrypt(&pool, &key, &sealed(short), Some(&nonce), aad, (data, Some(tag))).await
+        };
+        assert_eq!(open(&data, &tag, &aad).await.unwrap(), SUNSCREEN);
+        for place in [0, length - 1] {
+            let mut wrong = tag.clone();
+            wrong[place] ^= 1;
+            assert_eq!(open(&data, &wrong, &aad).await.unwrap_err().kind, HsmErrorKind::DecryptionFailed);
+        }
+        let mut wrong = data.clone();
+        wrong[3] ^= 1;
+        assert_eq!(open(&wrong, &tag, &aad).await.unwrap_err().kind, HsmErrorKind::DecryptionFailed);
+        assert_eq!(open(&data, &tag, b"").await.unwrap_err().kind, HsmErrorKind::DecryptionFailed);
+    }
+    destroy(&pool, &key).await;
+}
+
+/// A key of such a cipher is made all the same, and its value can be had; using it is what is refused.
+pub(super) async fn a_cipher_that_the_token_lacks_is_held_and_refused(context: Context) {
+    let pool = pool(&context);
+    for (kind, bytes) in [(KeyKind::ChaCha20, 32), (KeyKind::TripleDes, 24)] {
+        let at = place();
+        let request = HsmRequest::GenerateKey { at, kind, bytes, usage: BOTH, extractable: true, digest: false };
+        let key = match call(&pool, request).await.unwrap() {
+            HsmAnswer::Made { reference, .. } => reference,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(reveal(&pool, &key).await.len(), usize::try_from(bytes).unwrap());
+        let (parameters, nonce) = match kind {
+            KeyKind::ChaCha20 => (CryptographicParameters::default(), &[0; 12][..]),
+            _ => (mode(BlockCipherMode::CBC, None), &[0; 8][..]),
+        };
+        let used = encrypt(&pool, &key, &parameters, Some(nonce), &[], &[0; 8]).await;
+        // A token in an approved mode makes triple DES keys, too, and encrypts nothing with them.
+        match used {
+            Ok(_) => assert_eq!(key.key, Some(kind)),
+            Err(error) => assert_eq!(error.kind, HsmErrorKind::Unsupported, "{}: {kind:?}", context.name),
+        }
+        destroy(&pool, &key).await;
+    }
+}
+
 pub(super) async fn macs_match_published_vectors(context: Context) {
     let pool = pool(&context);
     // RFC 4231 §4.7.
@@ -399,6 +500,46 @@ pub(super) async fn curve_signatures_hold(context: Context) {
             println!("{}: no Ed25519", context.name);
         }
     }
+}
+
+pub(super) async fn secp256k1_signs(context: Context) {
+    let pool = pool(&context);
+    let parameters = CryptographicParameters {
+        hashing_algorithm: Some(HashingAlgorithm::SHA_256),
+        ..CryptographicParameters::default()
+    };
+    let request = HsmRequest::GenerateKeyPair {
+        private: place(),
+        public: place(),
+        kind: PairKind::Ec(Curve::Secp256k1),
+        private_usage: UsageMask::SIGN,
+        public_usage: UsageMask::VERIFY,
+        extractable: true,
+    };
+    let keys = match call(&pool, request).await {
+        Ok(HsmAnswer::MadePair { private, public, .. }) => (private, public),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => {
+            assert_eq!(error.kind, HsmErrorKind::Unsupported);
+            println!("skipped, because {} has no secp256k1", context.name);
+            return;
+        }
+    };
+    assert_signs(&pool, &keys, &parameters, &signature::ECDSA_P256K1_SHA256_ASN1, Some(HashingAlgorithm::SHA_256))
+        .await;
+    // A digest of a hash that nobody names is signed as it is, here one of half the width.
+    let bare = CryptographicParameters::default();
+    let signature = sign(&pool, &keys.0, &bare, SignInput::Digest(vec![7; 16])).await;
+    let check = |digest: u8| HsmRequest::Verify {
+        key: keys.1.clone(),
+        parameters: bare.clone(),
+        input: SignInput::Digest(vec![digest; 16]),
+        signature: signature.clone(),
+    };
+    assert!(matches!(call(&pool, check(7)).await, Ok(HsmAnswer::Verified(true))));
+    assert!(matches!(call(&pool, check(8)).await, Ok(HsmAnswer::Verified(false))));
+    destroy(&pool, &keys.0).await;
+    destroy(&pool, &keys.1).await;
 }
 
 pub(super) async fn rsa_encryption_round_trips(context: Context) {
