@@ -467,7 +467,9 @@ impl Turn<'_> {
                 // Only what the token wraps by: a key that may wrap is not allowed to encrypt on the token.
                 return match self.cipher(kind, parameters, iv.as_deref(), &[])? {
                     Cipher::Native(mechanism) | Cipher::Gcm(mechanism, _) => Ok((mechanism, handle)),
-                    Cipher::Padded(..) | Cipher::Blocks(..) => Err(refused(HsmErrorKind::Unsupported, "C_WrapKey")),
+                    Cipher::Padded(..) | Cipher::Blocks(..) | Cipher::Poly1305(..) => {
+                        Err(refused(HsmErrorKind::Unsupported, "C_WrapKey"))
+                    }
                 };
             }
             WrapMode::AesKeyWrap => CKM_AES_KEY_WRAP,
