@@ -1,7 +1,5 @@
 //! The list of what pkcs11-check finds wanting: it is sound, and the script that compares it with a run can fail.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic too")]
-
 use std::{path::Path, process::Command};
 
 #[test]
