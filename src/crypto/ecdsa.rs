@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn both_forms_name_the_same_numbers() {
-        for curve in [Curve::P256, Curve::P384, Curve::P521, Curve::Secp256k1] {
+        for curve in Curve::ALL {
             let width = curve.bytes();
             for (first, second) in [(0x01, 0xFF), (0x80, 0x00), (0x00, 0x7F)] {
                 let mut fixed = vec![first; width];

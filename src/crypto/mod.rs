@@ -11,6 +11,7 @@ pub mod issue;
 pub mod kdf;
 pub mod keys;
 pub mod kwp;
+pub mod oaep;
 pub mod pem;
 pub mod pkcs12;
 pub mod share;

@@ -210,6 +210,9 @@ pub enum Curve {
 }
 
 impl Curve {
+    /// Every curve.
+    pub const ALL: [Self; 4] = [Self::P256, Self::P384, Self::P521, Self::Secp256k1];
+
     /// The size of the field in bits.
     #[must_use]
     pub const fn bits(self) -> u32 {

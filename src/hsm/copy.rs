@@ -130,13 +130,14 @@ impl Turn<'_> {
         match (class, key_type) {
             (Class::Secret, CKK_AES) => Ok(KeyKind::Aes),
             (Class::Secret, CKK_DES2 | CKK_DES3) => Ok(KeyKind::TripleDes),
+            (Class::Secret, CKK_CHACHA20) => Ok(KeyKind::ChaCha20),
             (Class::Secret, _) => Ok(KeyKind::Generic),
             (_, CKK_RSA) => Ok(if private { KeyKind::RsaPrivate } else { KeyKind::RsaPublic }),
             (_, CKK_EC_EDWARDS) => Ok(if private { KeyKind::Ed25519Private } else { KeyKind::Ed25519Public }),
             (_, CKK_EC) => {
                 let parameters = self.seat.session.attribute(handle, CKA_EC_PARAMS, LABEL_GUESS)?;
                 let is_it = |curve: &Curve| curve_parameters(*curve).is_ok_and(|known| known == *parameters);
-                let curve = [Curve::P256, Curve::P384, Curve::P521].into_iter().find(is_it).ok_or_else(unknown)?;
+                let curve = Curve::ALL.into_iter().find(is_it).ok_or_else(unknown)?;
                 Ok(if private { KeyKind::EcPrivate(curve) } else { KeyKind::EcPublic(curve) })
             }
             _ => Err(unknown()),

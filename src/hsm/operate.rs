@@ -4,8 +4,8 @@
 //! elliptic curves are DER outside and r‖s on the token.
 
 use cryptoki_sys::{
-    CKA_KEY_TYPE, CKA_VALUE_LEN, CKK_GENERIC_SECRET, CKM_AES_CBC, CKM_AES_ECB, CKM_AES_KEY_WRAP, CKM_DES3_CBC,
-    CKM_DES3_ECB, CKR_ARGUMENTS_BAD,
+    CKA_KEY_TYPE, CKA_MODULUS, CKA_VALUE_LEN, CKK_GENERIC_SECRET, CKM_AES_CBC, CKM_AES_ECB, CKM_AES_KEY_WRAP,
+    CKM_DES3_CBC, CKM_DES3_ECB, CKM_RSA_X_509, CKR_ARGUMENTS_BAD,
 };
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
@@ -21,7 +21,7 @@ use super::{
     transfer,
 };
 use crate::{
-    crypto::{ecdsa, hash},
+    crypto::{self, ecdsa, hash, oaep::Oaep},
     domain::{
         CryptographicParameters, SecretValue, TokenReference, UsageMask,
         algorithm::{BlockCipherMode, PaddingMethod},
@@ -55,6 +55,25 @@ const fn whole_blocks(mechanism: &Mechanism) -> Option<usize> {
 /// Tokens fill the last block of a wrapped key with zeros (PKCS#11 3.1 §6.10.8), and nobody could take them off again.
 fn fills_blocks(length: usize, block: usize) -> Result<(), HsmError> {
     if length.is_multiple_of(block) { Ok(()) } else { Err(refused(HsmErrorKind::BadData, "length of the key")) }
+}
+
+/// The padding that parameters ask for.
+fn oaep(parameters: &CryptographicParameters) -> Result<Oaep, HsmError> {
+    let hash = parameters.hashing_algorithm.ok_or_else(|| refused(HsmErrorKind::BadParameters, "OAEP"))?;
+    Ok(Oaep {
+        hash,
+        mask: parameters.mask_generator_hashing_algorithm.unwrap_or(hash),
+        label: parameters.p_source.clone().unwrap_or_default(),
+    })
+}
+
+fn unpadded(error: crypto::Error) -> HsmError {
+    let kind = match error {
+        crypto::Error::Unsupported(_) => HsmErrorKind::Unsupported,
+        crypto::Error::Unopened => HsmErrorKind::DecryptionFailed,
+        _ => HsmErrorKind::BadData,
+    };
+    refused(kind, "OAEP")
 }
 
 /// SoftHSM2 answers `CKR_ARGUMENTS_BAD` to OAEP parameters that it does not know.
@@ -92,7 +111,15 @@ impl Turn<'_> {
         #[expect(clippy::disallowed_methods, reason = "the token encrypts the data")]
         let data = data.expose_secret();
         let (data, auth_tag) = match cipher {
-            Cipher::Native(mechanism) => (self.run_encrypt(&mechanism, handle, data)?, None),
+            Cipher::Native(mechanism) => {
+                let output = self.run_encrypt(&mechanism, handle, data);
+                match output {
+                    Err(error) if self.wants_bare_oaep(&mechanism, &error) => {
+                        (self.seal_oaep(parameters, handle, data)?, None)
+                    }
+                    output => (output?, None),
+                }
+            }
             Cipher::Padded(mechanism, block, method) => {
                 // Room for the padding, so that growing leaves no copy behind.
                 let mut padded = Zeroizing::new(Vec::with_capacity(data.len() + block));
@@ -140,7 +167,15 @@ impl Turn<'_> {
     ) -> Result<HsmAnswer, HsmError> {
         let (kind, handle) = self.key(key)?;
         let mut output = match self.cipher(kind, parameters, iv, aad)? {
-            Cipher::Native(mechanism) => self.run_decrypt(&mechanism, handle, data)?,
+            Cipher::Native(mechanism) => {
+                let output = self.run_decrypt(&mechanism, handle, data);
+                match output {
+                    Err(error) if self.wants_bare_oaep(&mechanism, &error) => {
+                        self.open_oaep(parameters, handle, data)?
+                    }
+                    output => output?,
+                }
+            }
             Cipher::Padded(mechanism, block, method) => {
                 let mut output = self.run_decrypt(&mechanism, handle, data)?;
                 let length = mechanism::unpadded(&output, block, method)
@@ -166,6 +201,41 @@ impl Turn<'_> {
             Cipher::Blocks(feedback, start) => self.feedback(feedback, start, handle, data, false)?,
         };
         Ok(HsmAnswer::Value(SecretValue::new(std::mem::take(&mut *output))))
+    }
+
+    /// Whether it is these hashes of OAEP that the token refuses, and the bare operation is there to do without them.
+    fn wants_bare_oaep(&self, mechanism: &Mechanism, error: &HsmError) -> bool {
+        matches!(mechanism.parameter, Parameter::Oaep { .. })
+            && error.kind == HsmErrorKind::Unsupported
+            && self.link.capability.offers(CKM_RSA_X_509)
+    }
+
+    fn seal_oaep(
+        &mut self,
+        parameters: &CryptographicParameters,
+        handle: Handle,
+        data: &[u8],
+    ) -> Result<Vec<u8>, HsmError> {
+        let padding = oaep(parameters)?;
+        let modulus = self.seat.session.attribute(handle, CKA_MODULUS, 1024)?.len();
+        let seed = self.seat.session.random(padding.seed_bytes().map_err(unpadded)?)?;
+        let encoded = padding.pad(data, &seed, modulus).map_err(unpadded)?;
+        self.run_encrypt(&Mechanism::plain(CKM_RSA_X_509), handle, &encoded)
+    }
+
+    fn open_oaep(
+        &mut self,
+        parameters: &CryptographicParameters,
+        handle: Handle,
+        data: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+        let padding = oaep(parameters)?;
+        let modulus = self.seat.session.attribute(handle, CKA_MODULUS, 1024)?.len();
+        let bare = self.run_decrypt(&Mechanism::plain(CKM_RSA_X_509), handle, data)?;
+        // A number: some modules leave its first zeros out.
+        let mut encoded = Zeroizing::new(vec![0; modulus.saturating_sub(bare.len())]);
+        encoded.extend_from_slice(&bare);
+        padding.unpad(&encoded).map_err(unpadded)
     }
 
     /// Encrypted data and the whole tag behind it.
@@ -253,7 +323,7 @@ impl Turn<'_> {
 
     /// The mechanism and what it is given: a digest in the scheme's form, or the data where only a hashing mechanism is offered.
     fn signed_form(&self, scheme: &Scheme, input: &SignInput) -> Result<(Mechanism, Zeroizing<Vec<u8>>), HsmError> {
-        let bad = |error: crate::crypto::Error| {
+        let bad = |error: crypto::Error| {
             tracing::debug!(%error, "a digest was not taken");
             refused(HsmErrorKind::BadData, "digest")
         };
