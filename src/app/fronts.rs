@@ -11,6 +11,9 @@ use kmip_codec::{
     payload::ValidationInformation,
     spec::enums::{ValidationAuthorityType, ValidationType},
 };
+use rustls_pki_types::ServerName;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutLayer;
 
 use super::{
@@ -38,6 +41,7 @@ use crate::{
     kmip,
     net::{Connection, HttpLimits, serve_http},
     telemetry::Metrics,
+    tls::{Identity, client_config},
 };
 
 /// KMIP: the enrolled clients and the service that answers them.
@@ -59,6 +63,33 @@ impl KmipFront {
             service: Arc::new(kmip::Service::with(Arc::clone(&core.engine), settings, credentials, memory)),
             metrics: Arc::clone(&core.metrics),
         })
+    }
+
+    /// Tells the clients' own listeners of changes until the gateway drains.
+    pub(super) fn announce(&self, config: &Config, drain: &CancellationToken) -> Result<Vec<JoinHandle<()>>, Problem> {
+        let mut tasks = Vec::new();
+        for listener in &config.kmip.listeners {
+            let refused = || Problem::new("PC-KMIP-LISTENER", listener.address.clone(), "correct [[kmip.listeners]]");
+            let host = listener.address.rsplit_once(':').map_or(listener.address.as_str(), |(host, _port)| host);
+            let name = listener.server_name.as_deref().unwrap_or_else(|| host.trim_matches(['[', ']']));
+            let name = ServerName::try_from(name.to_owned()).ok().ok_or_else(refused)?;
+            let principal = self.clients.called(&listener.client).ok_or_else(refused)?.clone();
+            let certificate = listener.certificate.as_ref().unwrap_or(&config.kmip.certificate);
+            let identity = Identity::read(certificate, listener.key.as_ref().unwrap_or(&config.kmip.key));
+            let tls = identity.and_then(|identity| client_config(&listener.ca, identity));
+            let tls = tls.explain("PC-KMIP-LISTENER", listener.ca.display(), "correct [[kmip.listeners]]")?;
+            let (major, minor) = listener.version.numbers();
+            let listener = kmip::Listener {
+                peer: kmip::Peer { principal, address: listener.address.clone() },
+                address: listener.address.clone(),
+                name,
+                tls,
+                version: ProtocolVersion::new(major, minor),
+                put: listener.put,
+            };
+            tasks.push(tokio::spawn(kmip::announce(listener, Arc::clone(&self.service), drain.clone())));
+        }
+        Ok(tasks)
     }
 
     /// Serves one connection as the client that its certificate proves.
@@ -267,6 +298,7 @@ fn kmip_settings(config: &Config) -> kmip::Settings {
         validations: config.kmip.validations.iter().map(validation).collect(),
         idle: config.kmip.idle_seconds.seconds(),
         message_timeout: config.kmip.message_seconds.seconds(),
+        put: config.kmip.put,
         skew_max: config.kmip.time_stamp_skew_seconds.map(|skew| skew.seconds()),
     }
 }

@@ -41,7 +41,7 @@ use crate::{
     crypto::hash,
     domain::{Timestamp, TokenId, UniqueIdentifier, project::Quotas},
     engine::{
-        Engine, ISSUER, Ports, SecretStore, Settings,
+        Engine, ISSUER, Ports, SecretStore, Settings, Uses,
         jobs::Runner,
         ports::{Answer, Clock, Hsm, HsmError, Memory, MetadataStore, StoreError},
         reconcile::reconcile,
@@ -274,6 +274,7 @@ impl Doors {
         };
         let grace = self.config.limits.drain_seconds.seconds();
         let https_front = kmip_front.clone();
+        let listeners = kmip_front.announce(&self.config, &self.drain)?;
         let kmip = kmip.serve(move |connection| kmip_front.clone().serve(connection), self.drain.clone(), grace);
         let kmip_https = kmip_https.map(|listener| {
             let handler = move |connection| https_front.clone().serve_https(connection);
@@ -297,6 +298,7 @@ impl Doors {
             }
         };
         let mut tasks = vec![tokio::spawn(kmip), tokio::spawn(rest), tokio::spawn(orders)];
+        tasks.extend(listeners);
         tasks.extend(kmip_https);
         Ok((tasks, addresses))
     }
@@ -466,6 +468,7 @@ impl Core {
             clock: Arc::new(SystemClock),
             chance: Arc::new(SystemChance::new()),
             settings: settings(config, &pool, secret_stores(config, &memory)?),
+            uses: Arc::default(),
         });
         let counted = Arc::new(CountedTrail::new(Arc::clone(&trail), Arc::clone(&lag)));
         let strict = config.audit.durability == Durability::Strict;
@@ -498,6 +501,9 @@ impl Core {
 
     /// The last acts, within what is left of the time.
     pub(super) async fn finish(&self) {
+        if let Err(error) = Uses::settle(self.engine.ports()).await {
+            tracing::warn!(%error, "the latest uses of keys are not counted");
+        }
         match timeout(LAST_CHECKPOINT, self.trail.checkpoint(&self.signer)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the audit trail's head is not signed"),

@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     domain::lifecycle::State,
     engine::{
-        Engine,
+        Engine, Uses,
         ops::purge::{Purged, purge_due},
         ports::{Clock, MetadataStore, Order, Scope, StoreError},
         reconcile::reconcile,
@@ -28,6 +28,8 @@ const COUNT_SHARE: u32 = 20;
 const COUNT_PAGE: usize = 256;
 /// Between two looks for what is past its time.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
+/// Between two times that uses of keys are added to the records.
+const USES_EVERY: Duration = Duration::from_secs(30);
 /// Between two looks for intents that a failing token left behind.
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
 
@@ -49,6 +51,16 @@ pub(super) fn start(core: &Core) -> JoinSet<()> {
                 Ok(repaired) if repaired == Default::default() => {}
                 Ok(repaired) => tracing::info!(?repaired, "what failed requests had left was settled"),
                 Err(error) => tracing::warn!(%error, "what failed requests left is not settled"),
+            }
+        }
+    });
+
+    let engine = Arc::clone(&core.engine);
+    tasks.spawn(async move {
+        loop {
+            sleep(USES_EVERY).await;
+            if let Err(error) = Uses::settle(engine.ports()).await {
+                tracing::warn!(%error, "uses of keys are counted later");
             }
         }
     });

@@ -70,6 +70,12 @@ impl Clients {
         if mistakes.is_empty() { Ok(Self { by_key }) } else { Err(mistakes) }
     }
 
+    /// The enrolled client of that name.
+    #[must_use]
+    pub fn called(&self, name: &str) -> Option<&Principal> {
+        self.by_key.values().find(|client| client.name.as_deref() == Some(name))
+    }
+
     /// The principal behind a verified client certificate, in DER.
     ///
     /// # Errors

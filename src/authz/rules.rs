@@ -134,6 +134,9 @@ pub const OPERATIONS: &[Row] = {
         row(K::PurgeProject, Nothing, &[], None),
         row(K::PurgeExpired, Nothing, &[], None),
         row(K::Refuse, Nothing, &[], None),
+        row(K::Obliterate, Secret, &[], Some("kmip:destroy")),
+        row(K::Deactivate, Secret, &[], Some("kmip:revoke")),
+        row(K::CreateAccount, Nothing, &[], Some("kmip:create")),
     ]
 };
 

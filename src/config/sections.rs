@@ -308,6 +308,10 @@ section! {
         users: Vec<KmipUser> = None;
         /// Devices behind the clients, by the credential of their messages.
         devices: Vec<KmipDevice> = None;
+        /// Clients that are told of changes on a listener of their own.
+        listeners: Vec<KmipListener> = None;
+        /// Whether a client that has turned its connection is given new objects with their values.
+        put: bool = Some(false);
     }
 
     /// The generator of the HSM, of which PKCS#11 says nothing.
@@ -380,6 +384,26 @@ section! {
         machine_identifier: Option<String> = None;
         /// Media Identifier.
         media_identifier: Option<String> = None;
+    }
+
+    /// A client's own listener, which is told of changes by Notify and Put.
+    KmipListener {
+        /// The name of the enrolled client.
+        client: String = None;
+        /// Host and port.
+        address: String = None;
+        /// What its certificate must be for; absent: the host of the address.
+        server_name: Option<String> = None;
+        /// PEM of the CAs that its certificate is verified by.
+        ca: PathBuf = None;
+        /// PEM chain that the gateway shows, leaf first; absent: that of its own listener.
+        certificate: Option<PathBuf> = None;
+        /// PEM private key of that.
+        key: Option<PathBuf> = None;
+        /// Protocol version that is spoken.
+        version: KmipVersion = Some(KmipVersion::V1_4);
+        /// Whether it is given new objects with their values.
+        put: bool = Some(false);
     }
 
     /// An enrolled KMIP client (design decision 13).

@@ -237,6 +237,11 @@ kinds! {
     JoinedSplitKeyPartsLink: Many Client Anytime Yes;
     PasswordLink: Many Client Anytime Yes;
     SplitKeyBaseLink: Many Client Anytime Yes;
+    CertifyCounter: One Server Never No;
+    DecryptCounter: One Server Never No;
+    EncryptCounter: One Server Never No;
+    SignCounter: One Server Never No;
+    SignatureVerifyCounter: One Server Never No;
 }
 
 impl AttributeKind {

@@ -172,4 +172,10 @@ operations! {
     PurgeExpired = "purge-expired", Change;
     /// A request of the Barbican API that ended before any use case.
     Refuse = "refuse", Read;
+    /// Removes an object with its value and every attribute.
+    Obliterate = "obliterate", Change;
+    /// Ends an object's active life, without a reason to distrust it.
+    Deactivate = "deactivate", Change;
+    /// Makes a user, group or credential.
+    CreateAccount = "create-account", Change;
 }

@@ -3,6 +3,7 @@
 //! It knows neither KMIP nor JSON, neither `cryptoki` nor `sled`. A front end turns bytes into a typed use case and calls
 //! [`Engine::execute`]; everything that must happen around a use case happens there, once.
 
+mod changes;
 pub mod error;
 pub mod jobs;
 mod late;
@@ -14,7 +15,9 @@ pub mod reconcile;
 pub mod testing;
 mod tools;
 mod transaction;
+mod uses;
 
+pub use changes::{Change, Listening};
 pub use error::{Error, ErrorKind};
 pub use late::{Judged, Late};
 pub use operation::{Operation, Target, Targets};
@@ -23,3 +26,4 @@ use tools::unexpected;
 
 pub use tools::{Announced, ISSUER, Ports, SecretStore, Settings, Tools};
 pub use transaction::Transaction;
+pub use uses::Uses;

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
+    changes::{Change, Changes, Listening},
     error::{Error, ErrorKind},
     operation::{Operation, Target, Targets},
     ports::{AuditSink, Durability, StoreError, Versioned},
@@ -85,6 +86,7 @@ pub struct Engine {
     authorizer: arc_swap::ArcSwap<Authorizer>,
     observer: Arc<dyn Observer>,
     strict_audit: bool,
+    changes: Changes,
 }
 
 impl Engine {
@@ -97,7 +99,14 @@ impl Engine {
         observer: Arc<dyn Observer>,
         strict_audit: bool,
     ) -> Self {
-        Self { ports, audit, authorizer: arc_swap::ArcSwap::from_pointee(authorizer), observer, strict_audit }
+        Self {
+            ports,
+            audit,
+            authorizer: arc_swap::ArcSwap::from_pointee(authorizer),
+            observer,
+            strict_audit,
+            changes: Changes::default(),
+        }
     }
 
     /// Puts other rules in force, from the next request on.
@@ -117,6 +126,18 @@ impl Engine {
         &*self.audit
     }
 
+    /// Hears of every change from now on, after it was committed and recorded.
+    #[must_use]
+    pub fn listen(&self) -> Listening {
+        self.changes.listen()
+    }
+
+    /// Whether anybody hears of changes.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        self.changes.is_heard()
+    }
+
     /// Begins a transaction: use cases whose caller carries it become true together.
     #[must_use]
     pub fn begin(&self) -> Arc<Transaction> {
@@ -133,6 +154,7 @@ impl Engine {
             self.roll_back(transaction).await?;
             return Err(error);
         }
+        self.changes.tell(transaction.take_changes());
         Ok(())
     }
 
@@ -267,16 +289,43 @@ impl Engine {
         let mut event = self.event(caller, O::KIND);
         let result = match self.load(caller, (O::KIND, operation.rule()), operation.target(), &mut event).await {
             Ok(permitted) => {
+                let before = self.changes.is_heard().then(|| records(permitted.get()));
                 let tools = Tools::new(Arc::clone(self.ports_of(caller)), caller.principal.clone(), event);
                 let result = operation.run(permitted, &tools).await;
                 let outcome = outcome_of(&result);
-                return self.close(caller, O::KIND, result, tools.finished(outcome)).await;
+                let (event, committed) = tools.finished(outcome);
+                let touched = before.filter(|_| committed).map(|before| (before, event.targets.clone()));
+                let result = self.close(caller, O::KIND, result, (event, committed)).await;
+                if let Some((before, touched)) = touched.filter(|_| result.is_ok()) {
+                    self.tell(caller, before, touched).await;
+                }
+                return result;
             }
             Err(error) => Err(error),
         };
         event.time = self.ports.clock.now();
         event.outcome = outcome_of(&result);
         self.close(caller, O::KIND, result, (event, false)).await
+    }
+
+    /// Tells listeners what became of the objects that a request has touched; in a transaction, when it is committed.
+    async fn tell(&self, caller: &Caller, mut before: Vec<ManagedObject>, touched: Vec<UniqueIdentifier>) {
+        let mut changes = Vec::new();
+        for id in touched {
+            let was = before.iter().position(|it| it.identifier == id).map(|at| before.swap_remove(at));
+            match self.ports_of(caller).store.object(id).await {
+                Ok(Some(found)) if was.as_ref() != Some(&found.record) => {
+                    changes.push(Change { object: id, before: was, after: found.record });
+                }
+                // Unchanged, or gone without trace.
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "nobody is told of a change"),
+            }
+        }
+        match &caller.transaction {
+            Some(transaction) => transaction.put_changes(changes),
+            None => self.changes.tell(changes),
+        }
     }
 
     /// Writes the outcome record; what was owed for it is forgotten once it is there.
@@ -450,6 +499,10 @@ impl Engine {
         }
         if gone { Err(Error::not_found()) } else { Ok(object) }
     }
+}
+
+fn records(targets: &Targets) -> Vec<ManagedObject> {
+    targets.objects.iter().map(|found| found.record.clone()).collect()
 }
 
 fn outcome_of<T>(result: &Result<T, Error>) -> Outcome {

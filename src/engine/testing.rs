@@ -87,6 +87,7 @@ impl Bench {
             clock: Arc::<FixedClock>::clone(&clock),
             chance: Arc::new(SystemChance),
             settings,
+            uses: Arc::default(),
         });
         let sink = Arc::<MemoryAudit>::clone(&audit);
         let engine = Arc::new(Engine::new(ports, sink, authorizer, Arc::new(Unobserved), false));

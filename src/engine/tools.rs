@@ -15,9 +15,10 @@ use super::{
         Batch, Chance, Clock, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Intent, IntentKind, MetadataStore,
         Placement, Write,
     },
+    uses::{Use, Uses},
 };
 use crate::domain::{
-    ManagedObject, ObjectType, Principal, SecretValue, Timestamp, TokenId, TokenReference, UniqueIdentifier,
+    Attribute, ManagedObject, ObjectType, Principal, SecretValue, Timestamp, TokenId, TokenReference, UniqueIdentifier,
     attributes::RngParameters,
     audit::{AuditEvent, Outcome},
     project::{Quotas, Resource},
@@ -104,6 +105,8 @@ pub struct Ports {
     pub chance: Arc<dyn Chance>,
     /// Limits and switches.
     pub settings: Settings,
+    /// Uses of keys that no record tells of yet.
+    pub uses: Arc<Uses>,
 }
 
 /// What one request's use case is given.
@@ -149,6 +152,16 @@ impl Tools {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.ports.settings
+    }
+
+    /// The counters of a key as they are now.
+    pub(super) fn counters(&self, object: &ManagedObject) -> Vec<Attribute> {
+        self.ports.uses.told(object)
+    }
+
+    /// Counts a use of a key.
+    pub(super) fn used(&self, object: UniqueIdentifier, of: Use) {
+        self.ports.uses.count(object, of);
     }
 
     /// The store.

@@ -14,6 +14,7 @@ use std::{
 };
 
 use super::{
+    changes::Change,
     error::Error,
     ports::{
         Answer, Batch, Cursor, Due, Guard, Hsm, HsmAnswer, HsmError, HsmRequest, Intent, IntentKind, MetadataStore,
@@ -34,6 +35,7 @@ pub struct Transaction {
     base: Arc<Ports>,
     staged: Arc<Mutex<Staged>>,
     ports: Arc<Ports>,
+    changes: Mutex<Vec<Change>>,
 }
 
 impl std::fmt::Debug for Transaction {
@@ -81,8 +83,19 @@ impl Transaction {
             clock: Arc::clone(&base.clock),
             chance: Arc::clone(&base.chance),
             settings: base.settings.clone(),
+            uses: Arc::clone(&base.uses),
         });
-        Self { base: Arc::clone(base), staged, ports }
+        Self { base: Arc::clone(base), staged, ports, changes: Mutex::default() }
+    }
+
+    /// Keeps what is told of after the commit.
+    pub(super) fn put_changes(&self, mut changes: Vec<Change>) {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).append(&mut changes);
+    }
+
+    /// What is told of now that it is committed.
+    pub(super) fn take_changes(&self) -> Vec<Change> {
+        std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What the use cases inside work on.

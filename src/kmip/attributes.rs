@@ -125,6 +125,11 @@ const KINDS: &[(K, Tag)] = &[
     (K::JoinedSplitKeyPartsLink, Tag::JOINED_SPLIT_KEY_PARTS_LINK),
     (K::PasswordLink, Tag::PASSWORD_LINK),
     (K::SplitKeyBaseLink, Tag::SPLIT_KEY_BASE_LINK),
+    (K::CertifyCounter, Tag::CERTIFY_COUNTER),
+    (K::DecryptCounter, Tag::DECRYPT_COUNTER),
+    (K::EncryptCounter, Tag::ENCRYPT_COUNTER),
+    (K::SignCounter, Tag::SIGN_COUNTER),
+    (K::SignatureVerifyCounter, Tag::SIGNATURE_VERIFY_COUNTER),
 ];
 
 /// The domain's word for an attribute.

@@ -1,6 +1,6 @@
 //! What the items of one message share: who asks, the version, the ID placeholder and earlier results (contract §4).
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use kmip_codec::{
     ProtocolVersion, Tag, UniqueIdentifier as WireId,
@@ -39,6 +39,8 @@ pub(super) struct Who {
     pub rights: Option<Arc<Rights>>,
     /// The client by its certificate; another account than the principal where a credential proved a user behind it.
     pub client: Principal,
+    /// Set when the client asks to be the server of its connection; `None` where no connection can be turned.
+    pub turn: Option<Arc<AtomicBool>>,
 }
 
 /// Application namespaces for which the server makes data that a client leaves out (KMIP 1.0 §3.30).
@@ -48,6 +50,8 @@ pub(super) const NAMESPACES: &[&str] = &["portcullis"];
 pub(super) struct Exchange<'a> {
     pub(super) service: &'a Service,
     pub(super) version: ProtocolVersion,
+    /// The version that the client names, which may be a higher minor one: then fields that we do not know are ignored.
+    pub(super) asked: ProtocolVersion,
     caller: Caller,
     rights: Option<Arc<Rights>>,
     client: Principal,
@@ -58,6 +62,8 @@ pub(super) struct Exchange<'a> {
     polled: Option<ResponseItem<Response>>,
     /// What is left of the answer's length, where the client limits it.
     pub(super) room: Option<Room>,
+    /// Where a wish to turn the connection goes.
+    pub(super) turn: Option<Arc<AtomicBool>>,
     /// Which of an earlier item's results the item at hand is for.
     nth: usize,
 }
@@ -81,6 +87,7 @@ impl<'a> Exchange<'a> {
         Self {
             service,
             version,
+            asked: version,
             caller,
             rights: who.rights,
             client: who.client,
@@ -90,6 +97,7 @@ impl<'a> Exchange<'a> {
             outputs: Vec::new(),
             polled: None,
             room: None,
+            turn: who.turn,
             nth: 0,
         }
     }
@@ -128,6 +136,19 @@ impl<'a> Exchange<'a> {
     /// *Constraint Violation*, or what the store says.
     pub(super) fn stand(&self, object_type: ObjectType, attributes: &mut Vec<Attribute>) -> Result<(), Refusal> {
         self.service.standing.apply(&self.caller.principal.project, object_type, attributes)
+    }
+
+    /// Holds what takes an object's place against the project's constraints: the object's attributes, and over them those that
+    /// are given. Defaults it has already, or was meant not to have.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::stand`], and those of reading the object.
+    pub(super) async fn stand_again(&self, object: UniqueIdentifier, given: &[Attribute]) -> Result<(), Refusal> {
+        let old = self.run(ops::attributes::ReadAttributes { object, digest: false }).await?.object;
+        let mut all: Vec<Attribute> = given.to_vec();
+        all.extend(old.attributes.iter().filter(|old| !given.iter().any(|new| new.kind == old.kind)).cloned());
+        self.stand(old.object_type, &mut all)
     }
 
     /// Completes an attribute that a client gives: application data that it leaves to the server.

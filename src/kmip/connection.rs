@@ -6,14 +6,16 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use kmip_codec::{
-    Limits,
+    Limits, ProtocolVersion,
+    message::peek_version,
     ttlv::{HEADER_BYTES, MessageKind, message_length},
+    version::V2_1,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -23,7 +25,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::message::Service;
+use super::{announce, message::Service};
 use crate::domain::Principal;
 
 /// Who is at the other end.
@@ -69,6 +71,7 @@ where
 {
     let limits = peer.map_or(&Limits::BEFORE_AUTHENTICATION, |_| &service.settings.limits);
     let connection = next_number();
+    let turn = Arc::new(AtomicBool::new(false));
     let mut count = 0_u64;
     loop {
         let message = tokio::select! {
@@ -79,15 +82,22 @@ where
         count += 1;
         let request = format!("kmip-{connection}-{count}");
         let answer = match peer {
-            Some(peer) => service.answer(peer, &request, &message).await,
+            Some(peer) => service.answer_on(peer, &request, &message, Some(&turn)).await,
             None => service.refuse(&message),
         };
         if answer.is_empty() {
             break;
         }
+        // From the answer on nothing is missed.
+        let turned = turn.load(Ordering::Relaxed).then(|| service.engine.listen());
         match timeout(WRITE_TIMEOUT, write(&mut stream, &answer)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => break,
+        }
+        if let (Some(changes), Some(peer)) = (turned, peer) {
+            let version = peek_version(&message).and_then(ProtocolVersion::nearest).unwrap_or(V2_1);
+            announce::speak(&mut stream, peer, service, version, changes, drain).await;
+            break;
         }
     }
     let _ = timeout(Duration::from_secs(1), stream.shutdown()).await;

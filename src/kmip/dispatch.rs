@@ -93,6 +93,7 @@ routes! {
     DelegatedLogin DELEGATED_LOGIN => ops::session::delegated_login;
     AdjustAttribute ADJUST_ATTRIBUTE => ops::attributes::adjust_attribute;
     SetAttribute SET_ATTRIBUTE => ops::attributes::set_attribute;
+    SetEndpointRole SET_ENDPOINT_ROLE => ops::session::set_endpoint_role;
     Pkcs11 PKCS_11 => ops::pkcs11::pkcs11;
     Interop INTEROP => ops::query::interop, if |settings| settings.interop;
     SetDefaults SET_DEFAULTS => ops::standing::set_defaults;
@@ -208,7 +209,7 @@ pub(super) async fn run(
     if exchange.may_be_undone() && FOR_GOOD.contains(&operation) {
         return Err(Refusal::new(ResultReason::FEATURE_NOT_SUPPORTED, "what the operation does cannot be undone"));
     }
-    let request = Request::decode(operation, exchange.version, payload)
+    let request = Request::decode(operation, exchange.asked, payload)
         .map_err(|error| Refusal::malformed(&error, exchange.version))?;
     exchange.fits(least(&request))?;
     (route.run)(exchange, request).await

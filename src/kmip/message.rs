@@ -1,6 +1,6 @@
 //! A whole message: header rules, batch order and continuation, response size (contract §1 and §4).
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use kmip_codec::{
     DecodeError, DecodeErrorKind, Limits, ProtocolVersion,
@@ -51,6 +51,8 @@ pub struct Settings {
     pub message_timeout: std::time::Duration,
     /// How far the time stamp of a message may be from our clock; any, where nothing is said.
     pub skew_max: Option<std::time::Duration>,
+    /// Whether a client that has turned its connection is given new objects, values included, rather than told of them.
+    pub put: bool,
 }
 
 impl Default for Settings {
@@ -64,6 +66,7 @@ impl Default for Settings {
             idle: std::time::Duration::from_secs(1800),
             message_timeout: std::time::Duration::from_secs(30),
             skew_max: None,
+            put: false,
         }
     }
 }
@@ -125,6 +128,17 @@ impl Service {
 
     /// Answers one message. The answer is always a whole, well-formed message.
     pub async fn answer(self: &Arc<Self>, peer: &Peer, request: &str, bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+        self.answer_on(peer, request, bytes, None).await
+    }
+
+    /// The same on a connection that may be turned: `turn` is set when the client is its server from the answer on.
+    pub(super) async fn answer_on(
+        self: &Arc<Self>,
+        peer: &Peer,
+        request: &str,
+        bytes: &[u8],
+        turn: Option<&Arc<AtomicBool>>,
+    ) -> Zeroizing<Vec<u8>> {
         let newest = self.newest();
         let message = match RequestMessage::decode(bytes, &self.settings.limits) {
             Ok(message) => message,
@@ -148,11 +162,12 @@ impl Service {
         let answered = async {
             check_items(&message.items, version)?;
             self.check_time(&message.header)?;
-            let who = self.who(peer, &message.header, version, &mut header)?;
+            let mut who = self.who(peer, &message.header, version, &mut header)?;
             if is_asynchronous(&message.header, version, &operations) {
                 let now = self.engine.ports().clock.now();
                 Ok(self.pending.submit(self, who, request, version, bytes, &operations, now)?)
             } else {
+                who.turn = turn.cloned();
                 let room = size_max.map(|max| Room::after(max, &header));
                 let answers = self.run_batch(who, request, version, message, room, |_| true).await;
                 Ok(answers.into_iter().flatten().collect())
@@ -224,6 +239,7 @@ impl Service {
             address: peer.address.clone(),
             rights: None,
             client: peer.principal.clone(),
+            turn: None,
         };
         for credential in header.authentication.iter().flat_map(|it| &it.credentials) {
             if let Credential::Ticket(TicketCredential { ticket }) = credential {
@@ -276,6 +292,7 @@ impl Service {
         let transaction = undo.then(|| self.engine.begin());
         let mut exchange = Exchange::new(self, who, request, version, transaction.clone());
         exchange.room = room;
+        exchange.asked = message.header.protocol_version;
         let mut answers: Vec<Option<Answer>> = Vec::with_capacity(message.items.len());
         let (mut failed, mut too_large) = (false, false);
         for (at, item) in message.items.into_iter().enumerate() {

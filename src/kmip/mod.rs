@@ -3,6 +3,7 @@
 //! It knows nothing of the HSM or the store. `dispatch::ROUTES` is the one list of operations: Query answers from it, so
 //! what is announced is what works. Attribute values and reasons are translated to the version of each request.
 
+mod announce;
 mod asynchronous;
 mod attributes;
 mod batch;
@@ -17,6 +18,7 @@ mod streams;
 mod tickets;
 mod values;
 
+pub use announce::{Listener, announce};
 pub use connection::{Peer, refuse, serve};
 pub use https::{PATH, https};
 pub use message::{Service, Settings};

@@ -739,6 +739,7 @@ impl Case for DeriveAKey {
             algorithm: Some(CryptographicAlgorithm::AES),
             length_bits: Some(128),
             attributes: vec![usage(UsageMask::ENCRYPT)],
+            secret: SecretFacet::default(),
         };
         life.act(derive).await
     }
@@ -784,7 +785,8 @@ impl Case for AllocateAUse {
 
 fn split(object: UniqueIdentifier) -> Split {
     let scheme = Scheme { parts: 3, threshold: 2, method: 4, polynomial: None, prime: None };
-    Split { object: Some(object), scheme, algorithm: None, length_bits: None, attributes: Vec::new() }
+    let secret = SecretFacet::default();
+    Split { object: Some(object), scheme, algorithm: None, length_bits: None, attributes: Vec::new(), secret }
 }
 
 /// A key is split into three parts.
@@ -822,6 +824,7 @@ impl Case for JoinTheParts {
             algorithm: None,
             length_bits: None,
             attributes: vec![named("joined"), usage(UsageMask::ENCRYPT)],
+            secret: SecretFacet::default(),
         };
         life.act(join).await
     }
@@ -848,6 +851,7 @@ fn import(id: UniqueIdentifier, replace: bool) -> Import {
             usage(UsageMask::ENCRYPT),
             Attribute::new(AttributeKind::Comment, AttributeValue::Text("imported".to_owned())),
         ],
+        secret: SecretFacet::default(),
     }
 }
 

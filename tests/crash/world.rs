@@ -113,6 +113,7 @@ impl World {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             chance: Arc::new(SystemChance),
             settings: Settings::default(),
+            uses: Arc::default(),
         });
         let audit = Arc::new(FaultyAudit { inner: Arc::clone(&self.audit), faults: Arc::clone(&faults) });
         let sink = Arc::clone(&audit) as Arc<dyn AuditSink>;

@@ -263,3 +263,47 @@ async fn earlier_versions_have_none_of_it() {
         assert_eq!(reason(&answer), ResultReason::OPERATION_NOT_SUPPORTED, "{operation}");
     }
 }
+
+/// A use is counted at once, and stands in the record after the next settling.
+#[tokio::test]
+async fn uses_are_counted_and_survive() {
+    let gateway = Gateway::of_all_versions();
+    let active =
+        Attributes::default().with(Tag::ACTIVATION_DATE, AttributeValue::DateTime(kmip_codec::codec::DateTime(1)));
+    let id = gateway.aes(V3_0, "", active).await;
+    let counters = || async {
+        let ask = GetAttributesRequest {
+            unique_identifier: Some(id.clone()),
+            attribute_references: vec![Tag::ENCRYPT_COUNTER.into(), Tag::DECRYPT_COUNTER.into()],
+        };
+        let answer = gateway.one(V3_0, Operation::GET_ATTRIBUTES, Request::from(ask)).await;
+        let Some(Response::GetAttributes(got)) = answer.payload else { panic!("{answer:?}") };
+        let mut counts: Vec<_> = got.attributes.0.items.into_iter().map(|it| (it.kind, it.value)).collect();
+        counts.sort_by_key(|(kind, _)| *kind == Tag::DECRYPT_COUNTER.into());
+        counts.into_iter().map(|(_, value)| value.unwrap()).collect::<Vec<_>>()
+    };
+    let long = AttributeValue::LongInteger;
+    assert_eq!(counters().await, [long(0), long(0)]);
+    let ports = gateway.bench.engine.ports();
+    for round in 1..=3 {
+        let encrypt = kmip_codec::payload::EncryptRequest {
+            unique_identifier: Some(id.clone()),
+            cryptographic_parameters: Some(kmip_codec::attribute::CryptographicParameters {
+                block_cipher_mode: Some(kmip_codec::spec::enums::BlockCipherMode::CBC),
+                ..Default::default()
+            }),
+            data: Some(kmip_codec::payload::Data::from(vec![0; 16])),
+            ..Default::default()
+        };
+        assert_eq!(gateway.one(V3_0, Operation::ENCRYPT, Request::from(encrypt)).await.reason, None);
+        assert_eq!(counters().await, [long(round), long(0)]);
+        if round == 2 {
+            portcullis::engine::Uses::settle(ports).await.unwrap();
+        }
+        assert_eq!(counters().await, [long(round), long(0)]);
+    }
+    let text = id.as_text().unwrap().parse().unwrap();
+    let stored = ports.store.object(text).await.unwrap().unwrap().record;
+    let kind = portcullis::domain::AttributeKind::EncryptCounter;
+    assert_eq!(stored.attributes.value(&kind), Some(&portcullis::domain::AttributeValue::Long(2)));
+}

@@ -51,6 +51,11 @@ impl Operation for ReadAttributes {
 /// Stored and computed attributes, with *Digest* where it is wanted and may be had.
 pub(super) async fn all(tools: &Tools, object: &ManagedObject, digest: bool) -> Result<Vec<Attribute>, Error> {
     let mut attributes = object.all_attributes(tools.now());
+    if object.object_type.is_key() {
+        let counters = tools.counters(object);
+        attributes.retain(|known| !counters.iter().any(|counter| counter.kind == known.kind));
+        attributes.extend(counters);
+    }
     if digest
         && object.attributes.value(&AttributeKind::Digest).is_none()
         && let Some(reference) = object.value.clone()

@@ -18,6 +18,7 @@ use crate::{
     engine::{
         Error, ErrorKind, Operation, Target, Targets, Tools,
         ports::{Guard, HsmRequest, Versioned, Write},
+        uses::Use,
     },
 };
 
@@ -35,6 +36,8 @@ pub struct Certify {
     pub subject: Option<String>,
     /// Attributes of the certificate.
     pub attributes: Vec<Attribute>,
+    /// What only Barbican's side keeps; whose it is.
+    pub secret: SecretFacet,
     /// How the certificate describes itself.
     pub describe: Describe,
 }
@@ -49,6 +52,7 @@ impl Operation for Certify {
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
         let Versioned { record: mut on, revision } = on.into_object()?;
+        let certified = on.identifier;
         let value = public_value(tools, &on).await?;
         let request = match (on.object_type, self.request) {
             (ObjectType::CertificateRequest, None) => Some(parsed(&value)?),
@@ -81,7 +85,7 @@ impl Operation for Certify {
             subtype: Some(crate::crypto::certificate::TYPE_X_509),
             lifecycle: Lifecycle::new(now),
             attributes: Default::default(),
-            secret: SecretFacet::default(),
+            secret: self.secret,
         };
         template::apply(&mut object, self.attributes)?;
         let wanted = Wanted { subject, spki, alternative_names: request.and_then(|request| request.alternative_names) };
@@ -94,7 +98,9 @@ impl Operation for Certify {
             on.lifecycle.last_change = now;
             also.push(Write::PutObject(Box::new(on), Guard::At(revision)));
         }
-        keep(tools, object, Some(held(der)), also).await
+        let made = keep(tools, object, Some(held(der)), also).await?;
+        tools.used(certified, Use::Certify);
+        Ok(made)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     engine::{
         Error, ErrorKind, Operation, Target, Targets, Tools,
         ports::{HsmAnswer, HsmRequest, SignInput},
+        uses::Use,
     },
 };
 
@@ -67,7 +68,10 @@ impl Operation for Encrypt {
         usage::charge(tools, found, size).await?;
         let request = HsmRequest::Encrypt { key, parameters, iv, aad: self.aad, data: self.data };
         match tools.hsm(request).await? {
-            HsmAnswer::Encrypted { data, iv, auth_tag } => Ok(Encrypted { data, iv: iv.or(made), auth_tag }),
+            HsmAnswer::Encrypted { data, iv, auth_tag } => {
+                tools.used(self.object, Use::Encrypt);
+                Ok(Encrypted { data, iv: iv.or(made), auth_tag })
+            }
             other => Err(crate::engine::unexpected(&other)),
         }
     }
@@ -108,8 +112,10 @@ impl Operation for Decrypt {
         if is_authenticated(&parameters) && self.auth_tag.is_none() {
             return Err(Error::new(ErrorKind::Cryptographic, "decryption failed"));
         }
-        let Self { iv, aad, auth_tag, data, .. } = self;
-        tools.hsm_value(HsmRequest::Decrypt { key, parameters, iv, aad, auth_tag, data }).await
+        let Self { object, iv, aad, auth_tag, data, .. } = self;
+        let plain = tools.hsm_value(HsmRequest::Decrypt { key, parameters, iv, aad, auth_tag, data }).await?;
+        tools.used(object, Use::Decrypt);
+        Ok(plain)
     }
 }
 
@@ -172,7 +178,9 @@ impl Operation for Sign {
             usage::usable(tools, &found.record, &[ObjectType::PrivateKey], Side::Protect, UsageMask::SIGN)?.clone();
         let parameters = signature_parameters(&found.record, self.parameters, matches!(self.input, Signed::Digest(_)))?;
         usage::charge(tools, found, self.input.len()).await?;
-        tools.hsm_bytes(HsmRequest::Sign { key, parameters, input: self.input.into() }).await
+        let signature = tools.hsm_bytes(HsmRequest::Sign { key, parameters, input: self.input.into() }).await?;
+        tools.used(self.object, Use::Sign);
+        Ok(signature)
     }
 }
 
@@ -202,7 +210,9 @@ impl Operation for SignatureVerify {
         let key =
             usage::usable(tools, &found.record, &[ObjectType::PublicKey], Side::Process, UsageMask::VERIFY)?.clone();
         let parameters = signature_parameters(&found.record, self.parameters, matches!(self.input, Signed::Digest(_)))?;
-        verify(tools, &found.record, &key, parameters, self.input, self.signature).await
+        let holds = verify(tools, &found.record, &key, parameters, self.input, self.signature).await?;
+        tools.used(self.object, Use::SignatureVerify);
+        Ok(holds)
     }
 }
 

@@ -75,6 +75,8 @@ pub struct Derive {
     pub length_bits: Option<u32>,
     /// Its other attributes.
     pub attributes: Vec<Attribute>,
+    /// What only Barbican's side keeps; whose it is.
+    pub secret: SecretFacet,
 }
 
 const SOURCES: &[ObjectType] =
@@ -146,7 +148,7 @@ impl Derive {
             subtype: (self.object_type == ObjectType::SecretData).then_some(SECRET_DATA_SEED),
             lifecycle,
             attributes: Default::default(),
-            secret: SecretFacet::default(),
+            secret: self.secret.clone(),
         };
         if let Some(algorithm) = self.algorithm {
             object.attributes.set(AttributeKind::CryptographicAlgorithm, AttributeValue::Enumeration(algorithm.0));

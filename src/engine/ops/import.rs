@@ -39,6 +39,8 @@ pub struct Import {
     pub derived: Vec<Attribute>,
     /// Every attribute.
     pub attributes: Vec<Attribute>,
+    /// What only Barbican's side keeps; whose it is.
+    pub secret: SecretFacet,
 }
 
 impl Operation for Import {
@@ -112,7 +114,7 @@ impl Import {
             subtype: self.subtype,
             lifecycle: Lifecycle::new(now),
             attributes: Default::default(),
-            secret: SecretFacet::default(),
+            secret: self.secret,
         };
         for attribute in self.derived {
             match attribute.kind {

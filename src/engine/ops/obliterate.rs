@@ -26,7 +26,7 @@ pub struct Obliterate {
 }
 
 impl Operation for Obliterate {
-    const KIND: OperationKind = OperationKind::Destroy;
+    const KIND: OperationKind = OperationKind::Obliterate;
     type Output = ();
 
     fn target(&self) -> Target {
@@ -104,7 +104,7 @@ pub struct Deactivate {
 }
 
 impl Operation for Deactivate {
-    const KIND: OperationKind = OperationKind::Revoke;
+    const KIND: OperationKind = OperationKind::Deactivate;
     type Output = ManagedObject;
 
     fn target(&self) -> Target {

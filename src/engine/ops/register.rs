@@ -58,6 +58,23 @@ pub struct Register {
     pub secret: SecretFacet,
 }
 
+/// Makes a user, group or credential: registered as anything else, and told apart on the audit trail.
+#[derive(Debug)]
+pub struct CreateAccount(pub Register);
+
+impl Operation for CreateAccount {
+    const KIND: OperationKind = OperationKind::CreateAccount;
+    type Output = ManagedObject;
+
+    fn target(&self) -> Target {
+        self.0.target()
+    }
+
+    async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
+        self.0.run(on, tools).await
+    }
+}
+
 impl Operation for Register {
     const KIND: OperationKind = OperationKind::Register;
     type Output = ManagedObject;

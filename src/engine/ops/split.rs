@@ -103,6 +103,8 @@ pub struct Split {
     pub length_bits: Option<u32>,
     /// Attributes of the parts.
     pub attributes: Vec<Attribute>,
+    /// What only Barbican's side keeps; whose it is.
+    pub secret: SecretFacet,
 }
 
 impl Operation for Split {
@@ -194,7 +196,7 @@ impl Split {
                 subtype: None,
                 lifecycle: Lifecycle::new(tools.now()),
                 attributes: Default::default(),
-                secret: SecretFacet::default(),
+                secret: self.secret.clone(),
             };
             if let Some(algorithm) = algorithm {
                 record.attributes.set(AttributeKind::CryptographicAlgorithm, AttributeValue::Enumeration(algorithm.0));
@@ -273,6 +275,8 @@ pub struct Join {
     pub length_bits: Option<u32>,
     /// Its other attributes.
     pub attributes: Vec<Attribute>,
+    /// What only Barbican's side keeps; whose it is.
+    pub secret: SecretFacet,
 }
 
 impl Operation for Join {
@@ -333,7 +337,7 @@ impl Operation for Join {
             subtype: (self.object_type == ObjectType::SecretData).then(|| self.subtype.unwrap_or(1)),
             lifecycle: Lifecycle::new(tools.now()),
             attributes: Default::default(),
-            secret: SecretFacet::default(),
+            secret: self.secret,
         };
         if let Some(algorithm) = algorithm {
             record.attributes.set(AttributeKind::CryptographicAlgorithm, AttributeValue::Enumeration(algorithm.0));

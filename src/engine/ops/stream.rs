@@ -24,6 +24,7 @@ use crate::{
     engine::{
         Error, ErrorKind, Operation, Target, Targets, Tools,
         ports::{HsmAnswer, HsmRequest, Versioned},
+        uses::Use,
     },
 };
 
@@ -202,6 +203,9 @@ impl Operation for EncryptPart {
             }
         };
         usage::charge(tools, found, self.data.len()).await?;
+        if self.last {
+            tools.used(self.object, Use::Encrypt);
+        }
         let part = stream.ready(&self.data, self.last, true)?;
         let authenticated = crypt::is_authenticated(&stream.parameters);
         if part.is_empty() && !(self.last && (stream.is_padded() || authenticated || stream.chain == Chain::End)) {
@@ -270,6 +274,9 @@ impl Operation for DecryptPart {
                 CipherStream::new(&key, parameters, self.iv, self.aad, false)
             }
         };
+        if self.last {
+            tools.used(self.object, Use::Decrypt);
+        }
         stream.tag = self.auth_tag.or(stream.tag);
         let part = stream.ready(&self.data, self.last, false)?;
         let authenticated = crypt::is_authenticated(&stream.parameters);
@@ -370,6 +377,7 @@ impl Operation for SignPart {
         }
         let (parameters, input) = (stream.parameters.clone(), stream.input().into());
         let signature = tools.hsm_bytes(HsmRequest::Sign { key, parameters, input }).await?;
+        tools.used(self.object, Use::Sign);
         Ok((stream, Some(signature)))
     }
 }
@@ -411,6 +419,7 @@ impl Operation for SignatureVerifyPart {
         let signature = self.signature.ok_or_else(|| Error::new(ErrorKind::Missing, "the signature is missing"))?;
         let (parameters, input) = (stream.parameters.clone(), stream.input());
         let holds = crypt::verify(tools, &record, &key, parameters, input, signature).await?;
+        tools.used(self.object, Use::SignatureVerify);
         Ok((stream, Some(holds)))
     }
 }

@@ -34,6 +34,11 @@ const OWN: &[AttributeKind] = &[
     AttributeKind::KeyValuePresent,
     AttributeKind::KeyValueLocation,
     AttributeKind::KeyWrappingData,
+    AttributeKind::CertifyCounter,
+    AttributeKind::DecryptCounter,
+    AttributeKind::EncryptCounter,
+    AttributeKind::SignCounter,
+    AttributeKind::SignatureVerifyCounter,
     AttributeKind::CertificateIdentifier,
     AttributeKind::CertificateIssuer,
     AttributeKind::CertificateLength,
@@ -86,7 +91,8 @@ pub(super) fn successor(
         subtype: old.subtype,
         lifecycle: dates(&old.lifecycle, &given, offset, now)?,
         attributes: Default::default(),
-        secret: SecretFacet::default(),
+        // Whoever the old one was for, the new one is for.
+        secret: SecretFacet { grants: old.secret.grants.clone(), ..SecretFacet::default() },
     };
     let (given_names, mut given): (Vec<_>, Vec<_>) =
         given.into_iter().partition(|attribute| attribute.kind == AttributeKind::Name);

@@ -22,7 +22,7 @@ use crate::{
     engine::ops::{
         attributes::ReadAttributes,
         obliterate::{Deactivate, Obliterate},
-        register::Register,
+        register::{CreateAccount, Register},
     },
     kmip::{batch::Exchange, error::Refusal, values},
 };
@@ -115,7 +115,7 @@ async fn keep(
         attributes.retain(|it| it.kind != AttributeKind::Extractable);
         attributes.push(Attribute::new(AttributeKind::Extractable, AttributeValue::Boolean(false)));
     }
-    on.run(Register {
+    on.run(CreateAccount(Register {
         identifier: None,
         object_type: incoming.object_type,
         subtype: incoming.subtype,
@@ -125,7 +125,7 @@ async fn keep(
         derived: incoming.derived,
         attributes,
         secret: on.facet(),
-    })
+    }))
     .await
 }
 

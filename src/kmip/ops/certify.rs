@@ -9,7 +9,7 @@ use kmip_codec::{
 
 use super::wire;
 use crate::{
-    domain::{Attribute, AttributeKind},
+    domain::{Attribute, AttributeKind, ObjectType},
     engine::{
         Error, ErrorKind,
         ops::certify::{Certify, Recertify, Validate, Validity},
@@ -44,12 +44,14 @@ pub(in crate::kmip) async fn certify(
     accepted(on, request.certificate_request_type)?;
     let object = on.object(request.unique_identifier.as_ref())?;
     let mut attributes = on.attributes(request.attributes.unwrap_or_default()).await?;
+    on.stand(ObjectType::Certificate, &mut attributes)?;
     let subject = subject(&mut attributes);
     let certify = Certify {
         object,
         request: request.certificate_request,
         subject,
         attributes,
+        secret: on.facet(),
         describe: values::certificate_attributes,
     };
     let made = on.run(certify).await?;
@@ -69,6 +71,7 @@ pub(in crate::kmip) async fn re_certify(
     let object = on.object(request.unique_identifier.as_ref())?;
     let mut attributes = on.attributes(request.attributes.unwrap_or_default()).await?;
     subject(&mut attributes);
+    on.stand_again(object, &attributes).await?;
     let recertify = Recertify {
         object,
         request: request.certificate_request,

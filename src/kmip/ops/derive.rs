@@ -27,6 +27,7 @@ pub(in crate::kmip) async fn derive_key(
     })?;
     let with = request.derivation_parameters;
     let mut attributes = on.attributes(request.attributes).await?;
+    on.stand(object_type, &mut attributes)?;
     let (algorithm, length_bits) = algorithm_and_length(&mut attributes)?;
     let iterations = with
         .iteration_count
@@ -48,6 +49,7 @@ pub(in crate::kmip) async fn derive_key(
             algorithm,
             length_bits,
             attributes,
+            secret: on.facet(),
         })
         .await?;
     on.made(Operation::DERIVE_KEY, &[made.identifier]);

@@ -26,6 +26,6 @@ use kmip_codec::UniqueIdentifier as WireId;
 
 use crate::domain::UniqueIdentifier;
 
-fn wire(id: UniqueIdentifier) -> WireId {
+pub(super) fn wire(id: UniqueIdentifier) -> WireId {
     WireId::Text(id.to_string())
 }

@@ -16,6 +16,7 @@ pub(in crate::kmip) async fn re_key(on: &mut Exchange<'_>, request: ReKeyRequest
     let object = on.object(request.unique_identifier.as_ref())?;
     let attributes = on.attributes(request.attributes.unwrap_or_default()).await?;
     let offset = request.offset.map(|seconds| seconds.0);
+    on.stand_again(object, &attributes).await?;
     let new = on.run(Rekey { object, offset, attributes }).await?;
     on.made(Operation::RE_KEY, &[new.identifier]);
     Ok(ReKeyResponse { unique_identifier: wire(new.identifier), template_attribute: None })
@@ -31,6 +32,7 @@ pub(in crate::kmip) async fn re_key_key_pair(
     let private_attributes = joined(&common, on.attributes(list(request.private_key_attributes)).await?);
     let public_attributes = joined(&common, on.attributes(list(request.public_key_attributes)).await?);
     let offset = request.offset.map(|seconds| seconds.0);
+    on.stand_again(private, &private_attributes).await?;
     let pair = on.run(RekeyKeyPair { private, offset, private_attributes, public_attributes }).await?;
     on.made(Operation::RE_KEY_KEY_PAIR, &[pair.private.identifier, pair.public.identifier]);
     Ok(ReKeyKeyPairResponse {

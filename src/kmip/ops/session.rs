@@ -1,14 +1,17 @@
 //! Login, Delegated Login, Logout: tickets that stand for the account in later messages (KMIP 2.0 §6.1.10, .29, .30).
 
+use std::sync::atomic::Ordering;
+
 use kmip_codec::{
     attribute::UsageLimits,
     codec::Interval,
     message::Ticket,
     payload::{
         DelegatedLoginRequest, DelegatedLoginResponse, LoginRequest, LoginResponse, LogoutRequest, LogoutResponse,
+        SetEndpointRoleRequest, SetEndpointRoleResponse,
     },
     secret::SecretBytes,
-    spec::enums::{ResultReason, TicketType, UsageLimitsUnit},
+    spec::enums::{EndpointRole, ResultReason, TicketType, UsageLimitsUnit},
 };
 
 use crate::{
@@ -82,4 +85,24 @@ pub(in crate::kmip) async fn delegated_login(
 pub(in crate::kmip) async fn logout(on: &mut Exchange<'_>, request: LogoutRequest) -> Result<LogoutResponse, Refusal> {
     on.service.tickets.close(request.ticket.ticket_value.expose_secret(), on.principal())?;
     Ok(LogoutResponse::default())
+}
+
+/// Says which role the server is to have. As a client it tells of changes on this connection, from the answer on; as a server
+/// it is what it is already.
+pub(in crate::kmip) async fn set_endpoint_role(
+    on: &mut Exchange<'_>,
+    request: SetEndpointRoleRequest,
+) -> Result<SetEndpointRoleResponse, Refusal> {
+    match request.endpoint_role {
+        EndpointRole::SERVER => {}
+        EndpointRole::CLIENT => match &on.turn {
+            Some(turn) => turn.store(true, Ordering::Relaxed),
+            None => {
+                let text = "the roles are turned on a connection of their own: neither over HTTPS nor later";
+                return Err(Refusal::new(ResultReason::OPERATION_NOT_SUPPORTED, text));
+            }
+        },
+        _ => return Err(Refusal::new(ResultReason::INVALID_FIELD, "the role is that of a client or a server")),
+    }
+    Ok(SetEndpointRoleResponse { endpoint_role: request.endpoint_role })
 }

@@ -7,7 +7,7 @@ use kmip_codec::{
 
 use super::{create::algorithm_and_length, wire};
 use crate::{
-    domain::UniqueIdentifier,
+    domain::{ObjectType, UniqueIdentifier},
     engine::ops::split::{Join, Scheme, Split},
     kmip::{batch::Exchange, error::Refusal, values},
 };
@@ -27,6 +27,7 @@ pub(in crate::kmip) async fn create_split_key(
     // Without an identifier a key is made: the placeholder is not asked (KMIP 1.2 §4.38).
     let object = request.unique_identifier.as_ref().map(|id| on.object(Some(id))).transpose()?;
     let mut attributes = on.attributes(request.attributes).await?;
+    on.stand(ObjectType::SplitKey, &mut attributes)?;
     let (algorithm, length_bits) = algorithm_and_length(&mut attributes)?;
     let scheme = Scheme {
         parts: count(request.split_key_parts)?,
@@ -35,7 +36,7 @@ pub(in crate::kmip) async fn create_split_key(
         polynomial: request.split_key_polynomial.map(|it| it.number()),
         prime: request.prime_field_size.as_ref().and_then(values::big_integer),
     };
-    let parts = on.run(Split { object, scheme, algorithm, length_bits, attributes }).await?;
+    let parts = on.run(Split { object, scheme, algorithm, length_bits, attributes, secret: on.facet() }).await?;
     let ids: Vec<UniqueIdentifier> = parts.iter().map(|part| part.identifier).collect();
     on.made(Operation::CREATE_SPLIT_KEY, &ids);
     Ok(CreateSplitKeyResponse { unique_identifiers: ids.into_iter().map(wire).collect(), template_attribute: None })
@@ -49,9 +50,12 @@ pub(in crate::kmip) async fn join_split_key(
     let objects =
         request.unique_identifiers.iter().map(|id| on.object(Some(id))).collect::<Result<Vec<_>, Refusal>>()?;
     let mut attributes = on.attributes(request.attributes.unwrap_or_default()).await?;
+    on.stand(object_type, &mut attributes)?;
     let (algorithm, length_bits) = algorithm_and_length(&mut attributes)?;
     let subtype = request.secret_data_type.map(|it| it.number());
-    let joined = on.run(Join { object_type, objects, subtype, algorithm, length_bits, attributes }).await?;
+    let secret = on.facet();
+    let join = Join { object_type, objects, subtype, algorithm, length_bits, attributes, secret };
+    let joined = on.run(join).await?;
     on.made(Operation::JOIN_SPLIT_KEY, &[joined.identifier]);
     Ok(JoinSplitKeyResponse { unique_identifier: wire(joined.identifier), template_attribute: None })
 }

@@ -73,6 +73,7 @@ pub(in crate::kmip) async fn import(on: &mut Exchange<'_>, request: ImportReques
     if request.key_wrap_type == Some(KeyWrapType::NOT_WRAPPED) {
         values::forget_wrapping(&mut incoming).map_err(|error| on.refusal(&error))?;
     }
+    on.stand(incoming.object_type, &mut given)?;
     let import = Import {
         identifier,
         replace: request.replace_existing.unwrap_or(false),
@@ -82,6 +83,7 @@ pub(in crate::kmip) async fn import(on: &mut Exchange<'_>, request: ImportReques
         value: incoming.value,
         derived: incoming.derived,
         attributes: given,
+        secret: on.facet(),
     };
     match on.execute(import).await {
         Ok(object) => {
