@@ -11,6 +11,6 @@ mod kmip;
 mod rest;
 pub mod token;
 
-pub use gateway::{Gateway, PATIENCE, killed_while_starting, refused};
+pub use gateway::{Gateway, PATIENCE, killed_while_starting, profile, refused};
 pub use kmip::{Failure, Kmip, aes, create, key_of, material, text_of};
 pub use rest::{Answer, Rest};
