@@ -60,7 +60,7 @@ def missing(kind: str) -> str | None:
 def make_token(kind: str, folder: Path) -> Token:
     """Initialises a token in a folder of its own."""
     if kind == "sim":
-        return Token()
+        return _model(folder)
     folder.mkdir(parents=True, exist_ok=True)
     pin_file = folder / "pin"
     pin_file.write_text(PIN)
@@ -80,6 +80,23 @@ def make_token(kind: str, folder: Path) -> Token:
     _run(token, *tool, "--init-token", "--label", LABEL, "--so-pin", "12345678")
     _run(token, *tool, "--init-pin", "--login", "--login-type", "so", "--so-pin", "12345678", "--new-pin", PIN)
     return token
+
+
+def _model(folder: Path) -> Token:
+    """The simulated token, as the model that PORTCULLIS_TEST_PROFILE names."""
+    profile = os.environ.get("PORTCULLIS_TEST_PROFILE") or "default"
+    if profile == "default":
+        return Token()
+    folder.mkdir(parents=True, exist_ok=True)
+    options = folder / "hsm-sim.toml"
+    options.write_text(f'profile = "{profile}"\nsimulate_latency = false\n')
+    if profile.startswith("cloudhsm"):
+        # There a PIN is a user and a password; `dev` takes the one that it finds.
+        dev = folder.parent / "dev"
+        dev.mkdir(mode=0o700, exist_ok=True)
+        (dev / "pin").write_text("crypto:a-password-of-tests")
+        (dev / "pin").chmod(0o600)
+    return Token(env={"HSM_SIM_CONFIG": str(options)})
 
 
 def _run(token: Token, *command: str) -> None:

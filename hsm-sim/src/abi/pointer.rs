@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     core::{
-        attributes::{Attributes, VALUE_BYTES_MAX, Value},
+        attributes::{Attributes, VALUE_BYTES_MAX, Value, value_of},
         operation::{Output, Written},
         rules::{self, Kind},
         rv::{Result, Rv},
@@ -213,7 +213,7 @@ unsafe fn attributes(
             Value::new(&Attributes::from_template(nested)?.encode())
         } else {
             // SAFETY: readable for its length, as the caller promises.
-            Value::new(unsafe { bytes(attribute.pValue.cast(), attribute.ulValueLen) }?)
+            value_of(attribute.type_, unsafe { bytes(attribute.pValue.cast(), attribute.ulValueLen) }?)
         };
         attributes.push((attribute.type_, value));
     }

@@ -67,7 +67,7 @@ impl Attributes {
 
     /// Sets an attribute.
     pub(crate) fn set(&mut self, attribute: CK_ATTRIBUTE_TYPE, value: impl AsRef<[u8]>) {
-        let value = Value::new(value.as_ref());
+        let value = value_of(attribute, value.as_ref());
         match self.entries.binary_search_by_key(&attribute, |entry| entry.0) {
             Ok(place) => {
                 if let Some(entry) = self.entries.get_mut(place) {
@@ -151,7 +151,8 @@ impl Attributes {
             let (length, after) = after.split_first_chunk::<4>().ok_or(DAMAGED)?;
             let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_too_long| DAMAGED)?;
             let (value, after) = after.split_at_checked(length).ok_or(DAMAGED)?;
-            entries.push((CK_ATTRIBUTE_TYPE::from_le_bytes(*attribute), Value::new(value)));
+            let attribute = CK_ATTRIBUTE_TYPE::from_le_bytes(*attribute);
+            entries.push((attribute, value_of(attribute, value)));
             rest = after;
         }
         if !entries.is_sorted_by(|a, b| a.0 < b.0) {
@@ -159,6 +160,11 @@ impl Attributes {
         }
         Ok(Self { entries })
     }
+}
+
+/// A value in the memory that its attribute wants.
+pub(crate) fn value_of(attribute: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Value {
+    if rules::may_be_secret(attribute) { Value::secret(value) } else { Value::new(value) }
 }
 
 /// The longest value of an attribute.

@@ -329,6 +329,11 @@ pub(crate) fn kind(attribute: CK_ATTRIBUTE_TYPE) -> Option<Kind> {
     rows(attribute).first().map(|rule| rule.kind)
 }
 
+/// Whether an attribute is a secret of some objects.
+pub(crate) fn may_be_secret(attribute: CK_ATTRIBUTE_TYPE) -> bool {
+    rows(attribute).iter().any(|rule| rule.is_secret)
+}
+
 /// The rule of an attribute on objects of a class and key type, or nothing when they do not have it.
 pub(crate) fn rule(
     attribute: CK_ATTRIBUTE_TYPE,

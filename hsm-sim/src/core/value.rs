@@ -1,8 +1,10 @@
 //! An attribute's bytes. Most are a truth value or a number and fit where the pointer to memory would be, which saves an
-//! object of fifteen attributes a dozen allocations. What is longer, and so every key, stays in one place until it is wiped:
-//! what is moved about would leave copies behind.
+//! object of fifteen attributes a dozen allocations. What is longer stays in one place until it is wiped: what is moved about
+//! would leave copies behind. What is secret lies in memory for keys.
 
 use zeroize::{Zeroize, Zeroizing};
+
+use crate::crypto::Locked;
 
 /// The bytes; wiped when they go.
 #[derive(Clone)]
@@ -12,6 +14,7 @@ pub(crate) struct Value(Bytes);
 enum Bytes {
     Short(Short),
     Long(Zeroizing<Vec<u8>>),
+    Secret(Locked),
 }
 
 #[derive(Clone)]
@@ -37,11 +40,17 @@ impl Value {
         })
     }
 
+    /// A copy of bytes that are a key or a part of one.
+    pub(crate) fn secret(bytes: &[u8]) -> Self {
+        Self(Bytes::Secret(Locked::new(bytes)))
+    }
+
     /// The bytes.
     pub(crate) fn as_slice(&self) -> &[u8] {
         match &self.0 {
             Bytes::Short(short) => short.bytes.get(..usize::from(short.length)).unwrap_or_default(),
             Bytes::Long(bytes) => bytes,
+            Bytes::Secret(bytes) => bytes,
         }
     }
 
@@ -50,6 +59,7 @@ impl Value {
         match &mut self.0 {
             Bytes::Short(short) => short.bytes.get_mut(..usize::from(short.length)).unwrap_or_default(),
             Bytes::Long(bytes) => bytes,
+            Bytes::Secret(bytes) => bytes,
         }
     }
 }
@@ -84,10 +94,10 @@ mod tests {
         for length in [0, 1, 8, SHORT_BYTES - 1, SHORT_BYTES, SHORT_BYTES + 1, 100] {
             let mut value = Value::new(&bytes[..length]);
             assert_eq!(value.as_slice(), &bytes[..length]);
-            assert!(value == value.clone());
+            assert!(value == value.clone() && value == Value::secret(&bytes[..length]));
             value.as_mut_slice().fill(9);
             assert_eq!(value.as_slice(), vec![9; length]);
         }
-        assert!(size_of::<Value>() <= size_of::<Vec<u8>>() + size_of::<usize>());
+        assert!(size_of::<Value>() <= size_of::<Vec<u8>>() + 2 * size_of::<usize>());
     }
 }

@@ -45,6 +45,7 @@ pub use dh::published_group;
 pub use digest::digest;
 pub use ecdsa::P192_BITS;
 pub use error::{CryptoError, Result};
+pub use ffi::locked::Locked;
 pub use generate::{PairParams, RSA_GENERATE_BITS_MIN, generate_des, generate_key_pair, generate_secret, random};
 pub use key::{
     Curve, DhGroup, DhPrivateKey, DhPublicKey, EcPrivateKey, EcPublicKey, GoldilocksPrivateKey, GoldilocksPublicKey,

@@ -20,8 +20,8 @@ use super::{
 pub struct SealKey(AeadKey);
 
 impl SealKey {
-    /// Prepares a key.
-    pub fn new(key: &[u8; 32]) -> Result<Self> {
+    /// Prepares a key of 32 bytes; `KeySizeRange` for any other that AES does not have.
+    pub fn new(key: &[u8]) -> Result<Self> {
         AeadKey::new(Aead::AesGcm, key).map(Self)
     }
 
@@ -56,12 +56,12 @@ impl std::fmt::Debug for SealKey {
 }
 
 /// Seals one record; with many under one key, keep a [`SealKey`].
-pub fn seal(key: &[u8; 32], aad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
+pub fn seal(key: &[u8], aad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
     SealKey::new(key)?.seal(aad, plain)
 }
 
 /// Opens one record.
-pub fn open(key: &[u8; 32], aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+pub fn open(key: &[u8], aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     SealKey::new(key)?.open(aad, sealed)
 }
 

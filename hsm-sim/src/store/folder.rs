@@ -10,7 +10,7 @@ use std::{
 use rustix::fs::FlockOperation;
 use zeroize::Zeroizing;
 
-use super::{DeviceKey, Result, StoreError, TokenStore, seal};
+use super::{DeviceKey, Result, StoreError, TokenStore, seal, seal::StoreKey};
 use crate::{abi::SharedPage, config::Config, crypto};
 
 /// What the words of the store's page mean.
@@ -288,10 +288,10 @@ fn device_key(path: &Path) -> Result<DeviceKey> {
         publish(path, seal::random_key()?.as_slice())?;
     }
     let bytes = Zeroizing::new(fs::read(path).map_err(StoreError::io(path))?);
-    let mut key = Zeroizing::new([0; 32]);
-    if bytes.len() != key.len() {
+    let mut key = StoreKey::zero();
+    if bytes.len() != key.as_slice().len() {
         return Err(StoreError::Corrupt("device.key is not 32 bytes long"));
     }
-    key.copy_from_slice(&bytes);
+    key.as_mut_slice().copy_from_slice(&bytes);
     Ok(DeviceKey(key))
 }

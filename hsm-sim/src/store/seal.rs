@@ -8,13 +8,31 @@
 use zeroize::Zeroizing;
 
 use super::{Result, StoreError};
-use crate::crypto::{self, CryptoError, seal};
+use crate::crypto::{self, CryptoError, Locked, seal};
 
 /// An object's identity for its whole life; `CKA_UNIQUE_ID` is its UUID text.
 pub(crate) type Uid = [u8; 16];
 
-/// A 256-bit key of the store.
-pub(crate) type StoreKey = Zeroizing<[u8; 32]>;
+/// A 256-bit key of the store, in memory for keys.
+#[derive(Clone)]
+pub(crate) struct StoreKey(Locked);
+
+impl StoreKey {
+    /// A key of zeroes, to be filled.
+    pub(super) fn zero() -> Self {
+        Self(Locked::new(&[0; 32]))
+    }
+
+    /// The key's bytes.
+    pub(super) fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The key's bytes, to be filled.
+    pub(super) fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
 
 const FORMAT: u8 = 1;
 
@@ -31,13 +49,13 @@ pub(crate) struct SealKeys {
 
 /// A new random key.
 pub(super) fn random_key() -> Result<StoreKey> {
-    let mut key = Zeroizing::new([0; 32]);
+    let mut key = StoreKey::zero();
     crypto::random(key.as_mut_slice())?;
     Ok(key)
 }
 
 fn derive(key: &[u8], salt: &[u8], info: &[&[u8]]) -> Result<StoreKey> {
-    let mut derived = Zeroizing::new([0; 32]);
+    let mut derived = StoreKey::zero();
     seal::hkdf_sha256(key, salt, &info.concat(), derived.as_mut_slice())?;
     Ok(derived)
 }
@@ -62,10 +80,10 @@ fn opened(plain: crypto::Result<Zeroizing<Vec<u8>>>) -> Result<Option<Zeroizing<
 impl DeviceKey {
     /// The key under which `role` keeps the token key: slow in the PIN, and useless without the device key.
     pub(super) fn pin_key(&self, serial: &str, role: &str, pin: &[u8], salt: &[u8], rounds: u32) -> Result<StoreKey> {
-        let mut key = Zeroizing::new([0; 32]);
+        let mut key = StoreKey::zero();
         seal::pbkdf2_sha512(pin, salt, rounds, key.as_mut_slice())?;
         let device = derive(self.0.as_slice(), salt, &[b"pin", serial.as_bytes(), role.as_bytes()])?;
-        for (byte, mask) in key.iter_mut().zip(device.iter()) {
+        for (byte, mask) in key.as_mut_slice().iter_mut().zip(device.as_slice()) {
             *byte ^= mask;
         }
         Ok(key)
@@ -105,13 +123,13 @@ impl SealKeys {
     /// Seals a body for one row version.
     pub(crate) fn seal(&self, uid: &Uid, class: u64, version: u64, body: &[u8]) -> Result<Vec<u8>> {
         let key = derive(self.body.as_slice(), &[], &[b"obj", uid])?;
-        Ok(seal::seal(&key, &self.context(uid, class, version), body)?)
+        Ok(seal::seal(key.as_slice(), &self.context(uid, class, version), body)?)
     }
 
     /// Opens a body.
     pub(crate) fn open(&self, uid: &Uid, class: u64, version: u64, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         let key = derive(self.body.as_slice(), &[], &[b"obj", uid])?;
-        opened(seal::open(&key, &self.context(uid, class, version), sealed))?
+        opened(seal::open(key.as_slice(), &self.context(uid, class, version), sealed))?
             .ok_or(StoreError::Corrupt("an object's body does not open"))
     }
 
@@ -123,17 +141,17 @@ impl SealKeys {
 
 /// Seals the token key under a PIN's key.
 pub(super) fn wrap_token_key(key: &StoreKey, serial: &str, role: &str, token_key: &StoreKey) -> Result<Vec<u8>> {
-    Ok(seal::seal(key, &context(serial, role), token_key.as_slice())?)
+    Ok(seal::seal(key.as_slice(), &context(serial, role), token_key.as_slice())?)
 }
 
 /// Opens the token key; failing is how a wrong PIN shows.
 pub(super) fn unwrap_token_key(key: &StoreKey, serial: &str, role: &str, blob: &[u8]) -> Result<StoreKey> {
-    let plain = opened(seal::open(key, &context(serial, role), blob))?.ok_or(StoreError::Pin)?;
-    let mut token_key = Zeroizing::new([0; 32]);
-    if plain.len() != token_key.len() {
+    let plain = opened(seal::open(key.as_slice(), &context(serial, role), blob))?.ok_or(StoreError::Pin)?;
+    let mut token_key = StoreKey::zero();
+    if plain.len() != token_key.as_slice().len() {
         return Err(StoreError::Corrupt("a PIN record holds something else than a token key"));
     }
-    token_key.copy_from_slice(&plain);
+    token_key.as_mut_slice().copy_from_slice(&plain);
     Ok(token_key)
 }
 

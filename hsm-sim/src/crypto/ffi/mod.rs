@@ -14,6 +14,7 @@ pub(super) mod ed25519;
 pub(super) mod kdf;
 pub(super) mod keywrap;
 pub(super) mod lattice;
+pub(super) mod locked;
 pub(super) mod mac;
 pub(super) mod pkey;
 pub(super) mod random;

@@ -12,6 +12,7 @@ use crate::crypto::{
         aead::{Aead, AeadKey},
         cipher::{Cipher, CipherContext},
         keywrap::WrapKey,
+        locked::Locked,
         mac::{Cmac, Hmac},
     },
     operation::Direction,
@@ -24,7 +25,7 @@ use crate::crypto::{
 pub struct SecretKey(Arc<Arc<Shared>>);
 
 struct Shared {
-    value: Zeroizing<Vec<u8>>,
+    value: Locked,
     templates: [Prepared<CipherContext>; TEMPLATES],
     gcm: Prepared<AeadKey>,
     chacha20: Prepared<AeadKey>,
@@ -42,7 +43,7 @@ impl SecretKey {
     /// Takes over a value.
     pub fn new(value: Zeroizing<Vec<u8>>) -> Self {
         Self(Arc::new(Arc::new(Shared {
-            value,
+            value: Locked::new(&value),
             templates: [const { Prepared::new() }; TEMPLATES],
             gcm: Prepared::new(),
             chacha20: Prepared::new(),
