@@ -105,7 +105,8 @@ fn a_wrong_pin_is_tried_once_however_often_it_is_started() {
     let folder = folder.path().join("gateway");
     assert!(Gateway::start(PROGRAM, &folder).stop().success());
     let (pin, before) = (fs::read(folder.join("pin")).unwrap(), tries_left(&folder));
-    fs::write(folder.join("pin"), "not the PIN").unwrap();
+    // Of the form that models want whose PINs are a user and a password.
+    fs::write(folder.join("pin"), "crypto:not the PIN").unwrap();
 
     for start in 1..=3 {
         let said = refused(PROGRAM, &folder, &[]);
@@ -116,7 +117,7 @@ fn a_wrong_pin_is_tried_once_however_often_it_is_started() {
     }
 
     // Another wrong one is another try; the right one is taken and gives all tries back.
-    fs::write(folder.join("pin"), "not this one").unwrap();
+    fs::write(folder.join("pin"), "crypto:not this one").unwrap();
     assert!(refused(PROGRAM, &folder, &[]).contains("PC-HSM-PIN"));
     assert_eq!(tries_left(&folder), before - 2);
     fs::write(folder.join("pin"), &pin).unwrap();

@@ -183,6 +183,12 @@ async fn every_mode_and_method_brings_back_the_same_key() {
         (&public, Some(pkcs1), false),
         (&public, None, false),
     ];
+    let mut ways = ways;
+    if portcullis_testing::profile().is_some_and(|profile| profile == "luna7-fips") {
+        println!("skipped, because the model encrypts nothing with 3DES and decrypts no PKCS#1 v1.5: keys wrapped so");
+        let is_old = |way: &CryptographicParameters| way.padding_method == Some(PaddingMethod::PKCS1V1_5);
+        ways.retain(|(key, way, _)| *key != triple && !way.as_ref().is_some_and(is_old));
+    }
     let value: Vec<u8> = (0..32).collect();
     let target = key(client, CryptographicAlgorithm::AES, &value, 0xC).await;
     let methods =
