@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use kmip_codec::{
-    ProtocolVersion, UniqueIdentifier,
-    attribute::Attributes,
+    ProtocolVersion, Tag, UniqueIdentifier,
+    attribute::{AttributeValue, Attributes},
+    codec::DateTime,
     message::{
         Authentication, Credential, RequestHeader, RequestItem, RequestMessage, Ticket, TicketCredential,
         UsernameAndPassword,
@@ -24,7 +25,10 @@ use portcullis::{
     kmip::{Service, Settings},
 };
 
-use crate::support::{Answer, Gateway, create, reason};
+use crate::{
+    states::{derive, rekey, split},
+    support::{Answer, Gateway, create, reason},
+};
 
 async fn send(
     gateway: &Gateway,
@@ -151,5 +155,27 @@ async fn what_a_user_makes_is_its_own() {
         assert_eq!((reason(&wrong), wrong.operation), (ResultReason::AUTHENTICATION_NOT_SUCCESSFUL, None));
         let unknown = send(&gateway, version, by("admin", "admin"), Operation::QUERY, query()).await;
         assert_eq!(unknown.reason, None, "a name that nobody enrolled means nothing");
+    }
+    // What comes of a user's key is the user's as well.
+    let Request::Create(mut request) = create("", Attributes::default()) else { panic!("it is a Create") };
+    request.attributes.items.retain(|it| it.kind != Tag::CRYPTOGRAPHIC_USAGE_MASK.into());
+    let more = Attributes::default()
+        .with(Tag::CRYPTOGRAPHIC_USAGE_MASK, AttributeValue::Mask(0x20C))
+        .with(Tag::ACTIVATION_DATE, AttributeValue::DateTime(DateTime(1)));
+    request.attributes.items.extend(more.items);
+    let made = send(&gateway, V2_1, by("fred", "secret"), Operation::CREATE, Request::Create(request)).await;
+    let Some(Response::Create(made)) = made.payload else { panic!("{:?}", made.reason) };
+    for from in [derive, split, rekey] {
+        let (operation, request) = from(made.unique_identifier.clone());
+        let answer = send(&gateway, V2_1, by("fred", "secret"), operation, request).await;
+        let id = match answer.payload {
+            Some(Response::DeriveKey(it)) => it.unique_identifier,
+            Some(Response::CreateSplitKey(it)) => it.unique_identifiers[0].clone(),
+            Some(Response::ReKey(it)) => it.unique_identifier,
+            other => panic!("{operation}: {:?} {other:?}", answer.reason),
+        };
+        assert_eq!(send(&gateway, V2_1, by("fred", "secret"), Operation::GET, get(&id)).await.reason, None);
+        let denied = send(&gateway, V2_1, by("barney", "secret"), Operation::GET, get(&id)).await;
+        assert_eq!(reason(&denied), ResultReason::PERMISSION_DENIED, "{operation}");
     }
 }

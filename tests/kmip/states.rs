@@ -187,7 +187,7 @@ fn decrypt(id: UniqueIdentifier) -> (Operation, Request) {
     (Operation::DECRYPT, Request::Decrypt(Box::new(request)))
 }
 
-fn derive(id: UniqueIdentifier) -> (Operation, Request) {
+pub(crate) fn derive(id: UniqueIdentifier) -> (Operation, Request) {
     let parameters = CryptographicParameters {
         hashing_algorithm: Some(HashingAlgorithm::SHA_256),
         ..CryptographicParameters::default()
@@ -234,12 +234,12 @@ fn check(id: UniqueIdentifier) -> (Operation, Request) {
     (Operation::CHECK, Request::Check(Box::new(request)))
 }
 
-fn rekey(id: UniqueIdentifier) -> (Operation, Request) {
+pub(crate) fn rekey(id: UniqueIdentifier) -> (Operation, Request) {
     let request = ReKeyRequest { unique_identifier: Some(id), ..ReKeyRequest::default() };
     (Operation::RE_KEY, Request::ReKey(Box::new(request)))
 }
 
-fn split(id: UniqueIdentifier) -> (Operation, Request) {
+pub(crate) fn split(id: UniqueIdentifier) -> (Operation, Request) {
     let request = CreateSplitKeyRequest {
         object_type: ObjectType::SPLIT_KEY,
         unique_identifier: Some(id),
