@@ -12,7 +12,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    client, control, dev, gateway, inspect, policy,
+    client, control, dev, enrol, gateway, inspect, policy,
     problem::{Explain, Problem},
     token, trail,
 };
@@ -39,6 +39,9 @@ enum Command {
     Check(ConfigArguments),
     /// Talks KMIP to a gateway: for people and smoke tests.
     Kmip(client::ClientArguments),
+    /// Enrols, lists and revokes KMIP clients.
+    #[command(subcommand)]
+    Client(enrol::ClientCommand),
     /// Works on audit trails.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -208,6 +211,10 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
             inspect::check(&config)
         }
         Command::Kmip(arguments) => client::run(arguments),
+        Command::Client(command) => {
+            let config = configuration(command.config())?;
+            enrol::run(&command, &config)
+        }
         Command::Policy(PolicyCommand::Explain(arguments)) => {
             let config = arguments.config.as_deref().map(configuration).transpose()?;
             policy::explain(&arguments, config.as_ref())

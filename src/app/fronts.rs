@@ -17,18 +17,18 @@ use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutLayer;
 
 use super::{
+    enrolled::{Enrolled, Held},
     gateway::Core,
     problem::{Explain, Problem},
     system::SystemClock,
 };
 use crate::{
     authn::{
-        BearerToken, BearerTokens, Clients, Credentials, Device, EnrolledClient, Keystone, KeystoneSettings, OneTimeBy,
-        Refusal, Remembered, RestAuthenticator, RestClaim, User,
+        BearerToken, BearerTokens, Credentials, Device, Keystone, KeystoneSettings, OneTimeBy, Refusal, Remembered,
+        RestAuthenticator, RestClaim, User,
     },
     barbican::{self, AuthRefusal, Authenticate},
     config::{self, AuthMode, Config},
-    crypto::hash::to_hex,
     domain::{
         OperationKind, Principal, Realm, SecretValue,
         audit::{AuditEvent, Outcome, Protocol},
@@ -47,19 +47,19 @@ use crate::{
 /// KMIP: the enrolled clients and the service that answers them.
 #[derive(Clone)]
 pub(super) struct KmipFront {
-    clients: Arc<Clients>,
+    clients: Arc<Enrolled>,
     service: Arc<kmip::Service>,
     metrics: Arc<Metrics>,
 }
 
 impl KmipFront {
-    pub(super) fn new(core: &Core) -> Result<Self, Problem> {
+    pub(super) fn new(core: &Core, clients: Arc<Enrolled>) -> Result<Self, Problem> {
         let settings = kmip_settings(&core.config);
         let kept = Arc::new(OneTimeMemory(Arc::clone(&core.memory)));
         let credentials = credentials(&core.config)?.remembering(kept);
         let memory = Some(Arc::clone(&core.memory));
         Ok(Self {
-            clients: Arc::new(clients(&core.config)?),
+            clients,
             service: Arc::new(kmip::Service::with(Arc::clone(&core.engine), settings, credentials, memory)),
             metrics: Arc::clone(&core.metrics),
         })
@@ -94,25 +94,35 @@ impl KmipFront {
 
     /// Serves one connection as the client that its certificate proves.
     pub(super) async fn serve(self, connection: Connection) {
-        let peer = self.peer(&connection).await;
+        let admitted = self.peer(&connection).await;
         let Connection { stream, drain, .. } = connection;
-        match peer {
-            Some(peer) => kmip::serve(stream, peer, self.service, drain).await,
+        match admitted {
+            Some((peer, held)) => tokio::select! {
+                () = kmip::serve(stream, peer, self.service, drain) => {}
+                () = held.end.cancelled() => {}
+            },
             None => kmip::refuse(stream, self.service, drain).await,
         }
     }
 
     /// The same for a connection of the HTTPS listener.
     pub(super) async fn serve_https(self, connection: Connection) {
-        let peer = self.peer(&connection).await;
-        serve_http(connection, kmip::https(self.service, peer), HttpLimits::default()).await;
+        let (peer, held) = self.peer(&connection).await.unzip();
+        let served = serve_http(connection, kmip::https(self.service, peer), HttpLimits::default());
+        match held {
+            Some(held) => tokio::select! {
+                () = served => {}
+                () = held.end.cancelled() => {}
+            },
+            None => served.await,
+        }
     }
 
     /// The enrolled client at the other end; `None`, said aloud and recorded, for a certificate that nobody enrolled.
-    async fn peer(&self, connection: &Connection) -> Option<kmip::Peer> {
+    async fn peer(&self, connection: &Connection) -> Option<(kmip::Peer, Held)> {
         let certificate = connection.certificate.as_deref().unwrap_or_default();
-        match self.clients.authenticate(certificate) {
-            Ok(principal) => Some(kmip::Peer { principal, address: connection.peer.ip().to_string() }),
+        match self.clients.admit(certificate) {
+            Ok((principal, held)) => Some((kmip::Peer { principal, address: connection.peer.ip().to_string() }, held)),
             Err(refusal) => {
                 let key = crate::tls::spki_sha256(certificate).unwrap_or_default();
                 let peer = connection.peer;
@@ -148,23 +158,6 @@ impl KmipFront {
             tracing::error!(%error, %peer, "a refused connection is not on the audit trail");
         }
     }
-}
-
-/// The enrolled clients of a configuration.
-pub(super) fn clients(config: &Config) -> Result<Clients, Problem> {
-    let enrolled: Vec<EnrolledClient> = config
-        .kmip
-        .clients
-        .iter()
-        .map(|client| EnrolledClient {
-            name: client.name.clone(),
-            spki_sha256: to_hex(&client.spki_sha256.0),
-            project: client.project.clone(),
-            roles: client.roles.clone(),
-        })
-        .collect();
-    Clients::new(&enrolled)
-        .map_err(|mistakes| Problem::new("PC-KMIP-CLIENTS", mistakes.join("\n"), "correct [[kmip.clients]]"))
 }
 
 /// What one-time passwords counted last, among the facts of the store.

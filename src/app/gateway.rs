@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     dropped,
+    enrolled::Enrolled,
     fronts::{self, KmipFront},
     observers::{CountedTrail, Counting, Lag},
     policy,
@@ -251,7 +252,9 @@ impl Doors {
 
     async fn open(&self, core: &Core, ops: SocketAddr) -> Result<(Vec<JoinHandle<()>>, Addresses), Problem> {
         let jobs = Arc::new(Runner::new(Arc::clone(&core.engine)));
-        let (kmip_front, routes) = (KmipFront::new(core)?, fronts::rest(core, Arc::clone(&jobs))?);
+        let clients = Enrolled::load(&core.config)?;
+        let kmip_front = KmipFront::new(core, Arc::clone(&clients))?;
+        let routes = fronts::rest(core, Arc::clone(&jobs))?;
         let kmip_limit = self.config.kmip.connections_max.size();
         let kmip = Security::Tls(self.kmip_tls.current());
         let kmip = self.bind("kmip", self.config.kmip.listen, kmip, kmip_limit).await?;
@@ -297,7 +300,14 @@ impl Doors {
                 () = late => tracing::warn!("orders that still run are left to the next start"),
             }
         };
-        let mut tasks = vec![tokio::spawn(kmip), tokio::spawn(rest), tokio::spawn(orders)];
+        let (watched, drain) = (clients.watch(Arc::clone(&core.config)), self.drain.clone());
+        let watching = async move {
+            tokio::select! {
+                () = watched => {}
+                () = drain.cancelled() => {}
+            }
+        };
+        let mut tasks = vec![tokio::spawn(kmip), tokio::spawn(rest), tokio::spawn(orders), tokio::spawn(watching)];
         tasks.extend(listeners);
         tasks.extend(kmip_https);
         Ok((tasks, addresses))

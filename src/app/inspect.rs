@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::{
-    control, fronts, gateway, policy,
+    control,
+    enrolled::{Register, file_of},
+    fronts, gateway, policy,
     problem::{Explain, Problem},
     refusals,
     tokens::{self, serves},
@@ -30,7 +32,7 @@ pub(super) fn check(config: &Config) -> Result<ExitCode, Problem> {
     refusals::serve(config)?;
     let gateway::Certificates { kmip, rest, .. } = gateway::certificates(config)?;
     let rules = policy::authorizer(config)?;
-    fronts::clients(config)?;
+    Register::read(&file_of(config))?.with(config)?;
     fronts::authenticator(config)?;
     let status = reach(config)?;
     refusals::tokens(config, &status)?;

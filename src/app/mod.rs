@@ -10,6 +10,8 @@ mod control;
 mod dev;
 mod dropped;
 mod embedded;
+mod enrol;
+mod enrolled;
 mod fronts;
 mod gateway;
 mod inspect;

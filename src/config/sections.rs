@@ -272,6 +272,10 @@ section! {
         key: PathBuf = None;
         /// PEM of the CAs that sign client certificates.
         client_ca: PathBuf = None;
+        /// PEM private key of that CA, for `portcullis client add` only.
+        client_ca_key: Option<PathBuf> = None;
+        /// The clients that `portcullis client` has enrolled; absent: `clients.toml` beside the store.
+        clients_file: Option<PathBuf> = None;
         /// Protocol versions that are spoken.
         versions: Vec<KmipVersion> = Some(KmipVersion::PUBLISHED.to_vec());
         /// How strictly wrapped keys leave.

@@ -94,6 +94,72 @@ pub fn make_dev_files(folder: &Path, client_name: &str, now: i64) -> Result<DevF
     Ok(files)
 }
 
+/// Where a client's certificate and key are.
+#[derive(Clone, Debug)]
+pub struct ClientFiles {
+    /// The certificate.
+    pub certificate: PathBuf,
+    /// The key.
+    pub key: PathBuf,
+}
+
+impl ClientFiles {
+    /// Their names in a folder.
+    #[must_use]
+    pub fn within(folder: &Path, name: &str) -> Self {
+        Self { certificate: folder.join(format!("{name}.pem")), key: folder.join(format!("{name}.key")) }
+    }
+}
+
+/// Issues a client's certificate from the CA and writes it with a new key; answers the hash that enrols it. A key that is there
+/// already is not written over. `now` is in seconds since 1970.
+///
+/// # Errors
+///
+/// When the CA cannot be read or a file cannot be written.
+pub fn issue_client(
+    ca: &Path,
+    ca_key: &Path,
+    files: &ClientFiles,
+    name: &str,
+    days: u32,
+    now: i64,
+) -> Result<String, TlsError> {
+    let now = OffsetDateTime::from_unix_timestamp(now)
+        .map_err(|error| TlsError::Content { path: ca.to_owned(), what: error.to_string() })?;
+    if files.key.exists() {
+        return Err(TlsError::Content { path: files.key.clone(), what: "is there already".to_owned() });
+    }
+    let issuer_key = KeyPair::from_pem(&Zeroizing::new(read(ca_key)?))?;
+    let issuer = Issuer::from_ca_cert_pem(&read(ca)?, issuer_key)?;
+    let key = KeyPair::generate()?;
+    let mut params = params(now, name, i64::from(days));
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let certificate = params.signed_by(&key, &issuer)?;
+    write(&files.key, Zeroizing::new(key.serialize_pem()).as_bytes())?;
+    write(&files.certificate, certificate.pem().as_bytes())?;
+    summary(certificate.der(), &files.certificate)
+}
+
+fn summary(der: &[u8], path: &Path) -> Result<String, TlsError> {
+    let damaged = |error: der::Error| TlsError::Content { path: path.to_owned(), what: error.to_string() };
+    Ok(Summary::of(der).map_err(damaged)?.spki_sha256)
+}
+
+/// The hash that enrols the first certificate of a PEM file.
+///
+/// # Errors
+///
+/// When the file cannot be read or holds none.
+pub fn spki_of_file(path: &Path) -> Result<String, TlsError> {
+    let chain = files::certificates(path)?;
+    let none = || TlsError::Content { path: path.to_owned(), what: "holds no certificate".to_owned() };
+    summary(chain.first().ok_or_else(none)?, path)
+}
+
 fn is_current(path: &Path, now: OffsetDateTime) -> bool {
     let leaf = files::certificates(path).ok().and_then(|chain| Summary::of(chain.first()?).ok());
     leaf.is_some_and(|summary| summary.not_after > (now + Duration::days(RENEW_BELOW_DAYS)).unix_timestamp())

@@ -17,7 +17,7 @@ pub use certificate::{Summary, spki_sha256};
 pub use client::client_config;
 pub use error::TlsError;
 pub use files::{Identity, private_file, write_private};
-pub use issue::{DEVELOPMENT, DevFiles, make_dev_files};
+pub use issue::{ClientFiles, DEVELOPMENT, DevFiles, issue_client, make_dev_files, spki_of_file};
 pub use server::{Reloadable, ServerFiles};
 
 /// Names the crypto provider of the process; calling it again does nothing.

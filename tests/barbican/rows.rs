@@ -168,3 +168,69 @@ async fn an_access_list_opens_reading_and_nothing_else() {
         assert_eq!(reply.status, status, "{user} {roles}");
     }
 }
+
+/// Contract §1.6, §3.3: a JSON body may have 25 000 bytes; one more, and it is cut, which makes it no JSON.
+#[tokio::test]
+async fn bodies_are_taken_up_to_the_limit_and_not_a_byte_more() {
+    let api = Api::new();
+    let mut with_body = 0;
+    for (method, path, json) in rows(&api).await {
+        let takes_json = match method {
+            "DELETE" => path.ends_with("/consumers") || path.ends_with("/secrets"),
+            method => json && method != "GET",
+        };
+        if !takes_json || path.starts_with("/v1/orders/") {
+            continue;
+        }
+        with_body += 1;
+        for (length, cut) in [(25_000, false), (25_001, true)] {
+            let body = format!("{{}}{}", " ".repeat(length - 2));
+            let reply = api.call(method, &path).raw("application/json", body).send().await;
+            let malformed = reply.status == 400 && reply.json()["description"] == "Malformed JSON";
+            assert_eq!(malformed, cut, "{method} {path} {length}: {}", reply.text());
+        }
+    }
+    assert_eq!(with_body, 18);
+}
+
+/// With `rest.hide_foreign` what another project has answers every verb as what nobody has: the same bytes, the same headers.
+#[tokio::test]
+async fn what_is_hidden_answers_as_what_is_missing_byte_for_byte() {
+    let settings = portcullis::engine::Settings { hide_foreign: true, ..Default::default() };
+    let bench = portcullis::engine::testing::Bench::with(settings);
+    let (router, jobs) = portcullis::barbican::testing::over(&bench, portcullis::barbican::Settings::default());
+    let api = Api { bench, router, jobs };
+    let there = rows(&api).await;
+    let mut compared = 0;
+    for (row, (method, path, _)) in ROWS.iter().zip(there) {
+        let missing = ["/S", "/C", "/O"].iter().fold(row.1.to_owned(), |path, letter| {
+            if path.contains(&format!("{letter}/")) || path.ends_with(letter) {
+                path.replace(letter, &format!("/{NOBODY}"))
+            } else {
+                path
+            }
+        });
+        if missing == row.1 {
+            continue;
+        }
+        for (roles, body, accept) in
+            [("member", "{}", "*/*"), ("reader", "{", "application/xml"), ("", "", "text/plain")]
+        {
+            let ask = |path: &str| {
+                let call = api.call(method, path).project("p2").user("mallory").roles(roles).accept(accept);
+                call.raw("application/json", body.to_owned()).send()
+            };
+            let (hidden, absent) = (ask(&path).await, ask(&missing).await);
+            assert_eq!((hidden.status, &hidden.body), (absent.status, &absent.body), "{method} {path} {roles}");
+            assert_eq!(hidden.status, 404, "{method} {path} {roles}");
+            let told = |reply: &crate::support::Reply| {
+                let mut headers = reply.headers.clone();
+                headers.remove("x-openstack-request-id");
+                headers
+            };
+            assert_eq!(told(&hidden), told(&absent), "{method} {path} {roles}");
+        }
+        compared += 1;
+    }
+    assert!(compared >= 30, "{compared}");
+}

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Gateway, change, ends, refused, site_config, text};
+use crate::support::{Gateway, change, ends, http, logged_address, refused, site_config, text};
 
 fn serve(config: &std::path::Path) -> String {
     refused(["serve", "--config", config.to_str().unwrap()])
@@ -138,4 +138,38 @@ fn a_damaged_trail_is_found() {
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.starts_with("broken: ") && said.contains("audit.log line "), "{said}");
+}
+
+/// Values that nobody can reach any more are not noticed before somebody asks for them, so the start says it.
+#[test]
+fn a_token_that_still_holds_secrets_is_not_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = site_config(folder.path());
+    let plain = "[rest]\nlisten = \"127.0.0.1:0\"\n";
+    change(&config, &format!("{plain}certificate = \"server.pem\"\nkey = \"server.key\"\n"), plain);
+    let gateway = Gateway::serve(&config);
+    let rest = logged_address(&gateway, "rest");
+    let body = r#"{"payload":"beer","payload_content_type":"text/plain"}"#;
+    let head = format!("POST /v1/secrets HTTP/1.1\r\nHost: {rest}\r\nX-Project-Id: p\r\nConnection: close\r\n");
+    let length = body.len();
+    let request = format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
+    assert!(http(&rest, &request).starts_with("HTTP/1.1 201 "));
+    assert!(gateway.stop().0.success());
+
+    // The same token under another name: what the records name is gone.
+    change(&config, "[hsm.main]", "[hsm.other]");
+    let said = serve(&config);
+    let expected =
+        "PC-HSM-TOKEN-DROPPED: the token hsm.main is not in the configuration, but holds 1 secrets of this store";
+    assert!(said.contains(expected), "{said}");
+    // A second try is refused, too, and the old configuration still works.
+    assert!(serve(&config).contains("PC-HSM-TOKEN-DROPPED: "));
+    change(&config, "[hsm.other]", "[hsm.main]");
+    assert!(Gateway::serve(&config).stop().0.success());
+
+    change(&config, "[hsm.main]", "[hsm.other]");
+    change(&config, "path = \"store\"\n", "path = \"store\"\nabandoned_tokens = [\"main\"]\n");
+    let gateway = Gateway::serve(&config);
+    assert!(gateway.log().contains("the token was given up"), "{}", gateway.log());
+    assert!(gateway.stop().0.success());
 }

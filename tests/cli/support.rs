@@ -184,6 +184,7 @@ impl Site {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         fs::write(folder.join("site-ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(folder.join("site-ca.key"), key.serialize_pem()).unwrap();
         Self { folder: folder.to_owned(), issuer: Issuer::new(params, key) }
     }
 
