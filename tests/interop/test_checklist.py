@@ -6,7 +6,6 @@ tested in test_keystone.py and test_bearer.py.
 """
 
 import base64
-import os
 import re
 import subprocess
 import time
@@ -18,8 +17,7 @@ import requests
 
 import portcullis
 
-# The longer form: LONG=1 tests/run interop
-TOKENS = ("sim", "softhsm", "kryoptic") if os.environ.get("LONG") else ("sim",)
+TOKENS = ("sim", "softhsm", "kryoptic")
 
 NOBODY = "6c2f3f1e-0b1a-4d5c-9e2f-1a2b3c4d5e6f"
 MISSING = {"secrets": "Secret not found.", "containers": "Secrets container not found."}

@@ -14,7 +14,7 @@ use std::{
 /// Where the server of a run spends its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
-    /// A process of its own.
+    /// A process of its own, with the workers that it has started.
     Process(u32),
     /// The threads of this process that have this name, at most 15 bytes of it.
     Threads(&'static str),
@@ -36,7 +36,14 @@ pub(crate) fn usage(server: Option<Server>) -> io::Result<Usage> {
     let own = cpu(Path::new("/proc/self/stat"))?;
     Ok(match server {
         None => Usage { client: own, server: None },
-        Some(Server::Process(pid)) => Usage { client: own, server: Some(cpu(&proc_file(pid, "stat"))?) },
+        Some(Server::Process(pid)) => {
+            let mut server = cpu(&proc_file(pid, "stat"))?;
+            for worker in children(pid)? {
+                // One that ended meanwhile takes what it used out of the sum.
+                server += cpu(&proc_file(worker, "stat")).unwrap_or_default();
+            }
+            Usage { client: own, server: Some(server) }
+        }
         Some(Server::Threads(name)) => {
             let threads = threads(name)?;
             Usage { client: own.saturating_sub(threads), server: Some(threads) }
@@ -54,12 +61,37 @@ pub(crate) fn resident_bytes(server: Server) -> io::Result<u64> {
         Server::Process(pid) => pid,
         Server::Threads(_) => process::id(),
     };
+    let workers = match server {
+        Server::Process(_) => children(pid)?,
+        Server::Threads(_) => Vec::new(),
+    };
+    let of_workers: u64 = workers.into_iter().filter_map(|worker| resident(worker).ok()).sum();
+    Ok(resident(pid)? + of_workers)
+}
+
+fn resident(pid: u32) -> io::Result<u64> {
     let status = fs::read_to_string(proc_file(pid, "status"))?;
     let kibibytes = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))
         .and_then(|rest| rest.trim().trim_end_matches("kB").trim_end().parse::<u64>().ok());
     kibibytes.map(|number| number << 10).ok_or_else(|| io::Error::other("no VmRSS in /proc/PID/status"))
+}
+
+/// The processes that a process has started and that still run.
+fn children(pid: u32) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(other) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        // Processes end while they are looked at.
+        let stat = fs::read_to_string(proc_file(other, "stat")).unwrap_or_default();
+        // The parent is field 4: the second behind the command.
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1));
+        if parent.and_then(|parent| parent.parse::<u32>().ok()) == Some(pid) {
+            found.push(other);
+        }
+    }
+    Ok(found)
 }
 
 /// The process that listens on a TCP address of this machine; `None` when it cannot be seen.
@@ -214,6 +246,14 @@ mod tests {
         }
         assert_eq!(listening_inode(table, "127.0.0.2:5696".parse().unwrap()), None);
         assert_eq!(listening_inode(table, "127.0.0.1:5697".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn the_workers_of_a_process_are_found() {
+        let mut worker = process::Command::new("sleep").arg("600").spawn().unwrap();
+        assert!(children(process::id()).unwrap().contains(&worker.id()));
+        worker.kill().unwrap();
+        worker.wait().unwrap();
     }
 
     #[test]
