@@ -140,6 +140,11 @@ impl Enrolled {
         Ok((principal, Held { end, number, enrolled: Arc::clone(self) }))
     }
 
+    /// The client of this name.
+    pub(super) fn called(&self, name: &str) -> Option<Principal> {
+        self.clients.load().called(name).cloned()
+    }
+
     /// Puts other clients in force, and ends the connections of those that are none any more or are somebody else now.
     fn replace(&self, clients: Clients) -> usize {
         let open = self.open.lock();

@@ -73,7 +73,7 @@ impl KmipFront {
             let host = listener.address.rsplit_once(':').map_or(listener.address.as_str(), |(host, _port)| host);
             let name = listener.server_name.as_deref().unwrap_or_else(|| host.trim_matches(['[', ']']));
             let name = ServerName::try_from(name.to_owned()).ok().ok_or_else(refused)?;
-            let principal = self.clients.called(&listener.client).ok_or_else(refused)?.clone();
+            let principal = self.clients.called(&listener.client).ok_or_else(refused)?;
             let certificate = listener.certificate.as_ref().unwrap_or(&config.kmip.certificate);
             let identity = Identity::read(certificate, listener.key.as_ref().unwrap_or(&config.kmip.key));
             let tls = identity.and_then(|identity| client_config(&listener.ca, identity));
