@@ -524,7 +524,13 @@ impl Turn<'_> {
                 _ => error,
             }
         })?;
-        let value = transfer::reveal(self.link, self.seat, object, KeyKind::Generic);
+        let value = match mode {
+            // RFC 3394 §2: eight bytes more than the value. SoftHSM2 does not say how long what it unwrapped is.
+            WrapMode::AesKeyWrap => {
+                transfer::reveal_of_length(self.link, self.seat, object, blob.len().saturating_sub(8))
+            }
+            _ => transfer::reveal(self.link, self.seat, object, KeyKind::Generic),
+        };
         self.seat.session.destroy(object)?;
         value.map(HsmAnswer::Value)
     }

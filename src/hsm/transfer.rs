@@ -98,6 +98,17 @@ pub(super) fn reveal(link: &Link, seat: &mut Seat, object: Handle, kind: KeyKind
     cut(value, usize::try_from(length).ok())
 }
 
+/// Gives a secret value out whose length is known.
+pub(super) fn reveal_of_length(
+    link: &Link,
+    seat: &mut Seat,
+    object: Handle,
+    length: usize,
+) -> Result<SecretValue, HsmError> {
+    let (value, _) = unwrapped(link, seat, object)?;
+    cut(value, Some(length))
+}
+
 /// Gives a private key out as PKCS#8, in one canonical encoding for elliptic curves, where tokens differ.
 pub(super) fn reveal_private(
     link: &Link,
