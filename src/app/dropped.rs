@@ -1,4 +1,4 @@
-//! Tokens that the configuration no longer names although values lie on them.
+//! Tokens and replicated groups that the configuration no longer names although values lie on them.
 //!
 //! Without such a token these values cannot be read, and nobody would notice before somebody asks for one. So the gateway does
 //! not start, unless the operator has written down that the token is gone for good. Which tokens there were is remembered; only
@@ -31,14 +31,14 @@ impl Known {
         Ok(Self {
             memory: Arc::clone(memory),
             before: before.map(|names| String::from_utf8_lossy(&names).into_owned()),
-            now: config.hsm.keys().map(String::as_str).collect::<Vec<_>>().join("\n"),
+            now: now(config),
         })
     }
 
     /// Names that were there and are not any more.
     fn missing(&self, config: &Config) -> Vec<&str> {
         let before = self.before.as_deref().unwrap_or_default();
-        before.lines().filter(|name| !config.hsm.contains_key(*name)).collect()
+        before.lines().filter(|name| !config.is_named(name)).collect()
     }
 
     /// Why the store does not open, where a missing token is the likely reason: the store's key may have been on it.
@@ -66,6 +66,15 @@ impl Known {
     }
 }
 
+/// The names that references may bear: tokens and replicated groups.
+fn now(config: &Config) -> String {
+    let mut names = config.places();
+    names.extend(config.hsm.keys().map(String::as_str));
+    names.sort_unstable();
+    names.dedup();
+    names.join("\n")
+}
+
 /// How many values lie on each token that the configuration does not name.
 async fn held_elsewhere(config: &Config, store: &dyn MetadataStore) -> Result<BTreeMap<String, u64>, Problem> {
     let mut held = BTreeMap::new();
@@ -74,7 +83,7 @@ async fn held_elsewhere(config: &Config, store: &dyn MetadataStore) -> Result<BT
         let page = store.objects(Scope::Everything, Order::OldestFirst, after, STEP).await;
         let page = page.explain("PC-STORE-OPEN", "the records cannot be looked through", "")?;
         for value in page.records.iter().filter_map(|found| found.record.value.as_ref()) {
-            if !config.hsm.contains_key(&value.token.0) {
+            if !config.is_named(&value.token.0) {
                 *held.entry(value.token.0.clone()).or_default() += 1;
             }
         }

@@ -40,6 +40,12 @@ impl fmt::Display for Mistakes {
 impl std::error::Error for Mistakes {}
 
 impl Config {
+    /// Whether references may name this: a token, or a replicated group.
+    #[must_use]
+    pub fn is_named(&self, place: &str) -> bool {
+        self.hsm.contains_key(place) || self.places().contains(&place)
+    }
+
     /// Where objects may be, by the names that references use: replicated groups, and the tokens outside of them.
     #[must_use]
     pub fn places(&self) -> Vec<&str> {
