@@ -163,6 +163,14 @@ struct ShortGcm {
 
 /// Runs `call` with the mechanism as the module reads it. Buffers are copies: some modules write an IV of their own there.
 pub(super) fn with_mechanism<T>(mechanism: &Mechanism, call: impl FnOnce(*mut CK_MECHANISM) -> T) -> T {
+    with_mechanism_back(mechanism, call).0
+}
+
+/// As [`with_mechanism`]; and the IV that the module wrote in the place of a given one for GCM.
+pub(super) fn with_mechanism_back<T>(
+    mechanism: &Mechanism,
+    call: impl FnOnce(*mut CK_MECHANISM) -> T,
+) -> (T, Option<Vec<u8>>) {
     fn run<P, T>(code: CK_MECHANISM_TYPE, parameter: &mut P, call: impl FnOnce(*mut CK_MECHANISM) -> T) -> T {
         let mut raw = CK_MECHANISM {
             mechanism: code,
@@ -175,7 +183,8 @@ pub(super) fn with_mechanism<T>(mechanism: &Mechanism, call: impl FnOnce(*mut CK
         if bytes.is_empty() { ptr::null_mut() } else { bytes.as_mut_ptr() }
     }
     let code = mechanism.code;
-    match mechanism.parameter.clone() {
+    let mut written = None;
+    let done = match mechanism.parameter.clone() {
         Parameter::None => {
             let mut raw = CK_MECHANISM { mechanism: code, pParameter: ptr::null_mut(), ulParameterLen: 0 };
             call(&raw mut raw)
@@ -200,7 +209,9 @@ pub(super) fn with_mechanism<T>(mechanism: &Mechanism, call: impl FnOnce(*mut CK
                 ulAADLen: aad.len() as CK_ULONG,
                 ulTagBits: tag_bits.into(),
             };
-            run(code, &mut parameters, call)
+            let done = run(code, &mut parameters, call);
+            written = Some(iv);
+            done
         }
         Parameter::Gcm { mut iv, mut aad, tag_bits, short: true } => {
             let mut parameters = ShortGcm {
@@ -210,7 +221,9 @@ pub(super) fn with_mechanism<T>(mechanism: &Mechanism, call: impl FnOnce(*mut CK
                 aad_len: aad.len() as CK_ULONG,
                 tag_bits: tag_bits.into(),
             };
-            run(code, &mut parameters, call)
+            let done = run(code, &mut parameters, call);
+            written = Some(iv);
+            done
         }
         Parameter::ChaCha20 { counter, mut nonce } => {
             let bits: CK_ULONG = if nonce.len() == 8 { 64 } else { 32 };
@@ -256,5 +269,7 @@ pub(super) fn with_mechanism<T>(mechanism: &Mechanism, call: impl FnOnce(*mut CK
         Parameter::Pss { hash, mgf, salt } => {
             run(code, &mut CK_RSA_PKCS_PSS_PARAMS { hashAlg: hash, mgf, sLen: salt.into() }, call)
         }
-    }
+    };
+    let is_given = |iv: &Vec<u8>| matches!(&mechanism.parameter, Parameter::Gcm { iv: given, .. } if given == iv);
+    (done, written.filter(|iv| !is_given(iv)))
 }

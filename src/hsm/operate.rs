@@ -110,6 +110,8 @@ impl Turn<'_> {
         let cipher = self.cipher(kind, parameters, iv, aad)?;
         #[expect(clippy::disallowed_methods, reason = "the token encrypts the data")]
         let data = data.expose_secret();
+        // The IV, where the token has made one instead of the given one.
+        let mut made = None;
         let (data, auth_tag) = match cipher {
             Cipher::Native(mechanism) => {
                 let output = self.run_encrypt(&mechanism, handle, data);
@@ -132,12 +134,18 @@ impl Turn<'_> {
                 (self.run_encrypt(&mechanism, handle, &padded)?, None)
             }
             Cipher::Gcm(mechanism, tag) => {
-                let mut output = self.run_encrypt(&mechanism, handle, data)?;
-                let split = output
-                    .len()
-                    .checked_sub(tag)
-                    .ok_or_else(|| refused(HsmErrorKind::Internal, "length of the GCM output"))?;
-                let tag = output.split_off(split);
+                let strange = || refused(HsmErrorKind::Internal, "length of the GCM output");
+                let sealed = self.seat.session.encrypt_back(&mechanism, handle, data);
+                let (output, written) = sealed.map_err(|fault| unknown_parameters(&mechanism, fault))?;
+                let mut output = output.to_vec();
+                // In an approved mode devices make the IV: they write it over the given one, or put it after the tag.
+                let appended = output.len().checked_sub(data.len() + tag).ok_or_else(strange)?;
+                if !matches!(appended, 0 | 12 | 16) {
+                    return Err(strange());
+                }
+                let after = output.split_off(data.len() + tag);
+                made = if after.is_empty() { written } else { Some(after) };
+                let tag = output.split_off(data.len());
                 (output, Some(tag))
             }
             Cipher::Poly1305(mechanism, tag) => {
@@ -147,7 +155,7 @@ impl Turn<'_> {
             }
             Cipher::Blocks(feedback, start) => (self.feedback(feedback, start, handle, data, true)?.to_vec(), None),
         };
-        Ok(HsmAnswer::Encrypted { data, iv: None, auth_tag })
+        Ok(HsmAnswer::Encrypted { data, iv: made, auth_tag })
     }
 
     fn run_encrypt(&mut self, mechanism: &Mechanism, handle: Handle, data: &[u8]) -> Result<Vec<u8>, HsmError> {

@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Observer,
-    layout::{Attribute, Mechanism, raw_template, with_mechanism},
+    layout::{Attribute, Mechanism, raw_template, with_mechanism, with_mechanism_back},
     module::Module,
 };
 use crate::domain::TokenId;
@@ -510,6 +510,23 @@ impl Session {
         with_mechanism(mechanism, |mechanism| call!(&self.caller, C_EncryptInit(self.handle, mechanism, key)))?;
         let (input, size) = (data.as_ptr().cast_mut(), data.len() as CK_ULONG);
         output(data.len() + 64, |buffer, count| call!(&self.caller, C_Encrypt(self.handle, input, size, buffer, count)))
+    }
+
+    /// As [`Self::encrypt`]; and the IV that the module used where it makes one itself, in whichever of the two calls.
+    pub(super) fn encrypt_back(
+        &mut self,
+        mechanism: &Mechanism,
+        key: Handle,
+        data: &[u8],
+    ) -> Result<(Zeroizing<Vec<u8>>, Option<Vec<u8>>)> {
+        let (input, size) = (data.as_ptr().cast_mut(), data.len() as CK_ULONG);
+        let (output, iv) = with_mechanism_back(mechanism, |mechanism| {
+            call!(&self.caller, C_EncryptInit(self.handle, mechanism, key))?;
+            output(data.len() + 64, |buffer, count| {
+                call!(&self.caller, C_Encrypt(self.handle, input, size, buffer, count))
+            })
+        });
+        Ok((output?, iv))
     }
 
     /// Decrypts in one part.

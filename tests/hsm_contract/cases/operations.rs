@@ -136,6 +136,30 @@ pub(super) async fn block_modes_match_published_vectors(context: Context) {
     destroy(&pool, &key).await;
 }
 
+/// Some devices use an IV of their own whatever they are given: then the answer says which.
+pub(super) async fn what_gcm_sealed_opens_with_the_iv_of_the_answer(context: Context) {
+    let pool = pool(&context);
+    let key = import(&pool, KeyKind::Aes, &hex(KEY), BOTH).await;
+    let parameters = CryptographicParameters { tag_length: Some(16), ..mode(BlockCipherMode::GCM, None) };
+    for length in [0, 1, 100] {
+        let (given, plain) = (vec![9; 12], vec![0x55; length]);
+        let request = HsmRequest::Encrypt {
+            key: key.clone(),
+            parameters: parameters.clone(),
+            iv: Some(given.clone()),
+            aad: b"aad".to_vec(),
+            data: SecretValue::new(plain.clone()),
+        };
+        let HsmAnswer::Encrypted { data, iv, auth_tag } = call(&pool, request).await.unwrap() else {
+            panic!("another answer")
+        };
+        assert_eq!((data.len(), auth_tag.as_ref().map(Vec::len)), (length, Some(16)));
+        let iv = iv.unwrap_or(given);
+        let back = decrypt(&pool, &key, &parameters, Some(&iv), b"aad", (&data, auth_tag.as_deref())).await.unwrap();
+        assert_eq!(back, plain, "{}", context.name);
+    }
+}
+
 pub(super) async fn padding_and_tags_are_checked(context: Context) {
     let pool = pool(&context);
     let aes = import(&pool, KeyKind::Aes, &hex(KEY), BOTH).await;
