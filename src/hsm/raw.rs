@@ -268,6 +268,9 @@ pub(super) struct Session {
     abandoned: bool,
 }
 
+/// What was encrypted, and the IV that the module used where it has made one itself.
+type Sealed = (Zeroizing<Vec<u8>>, Option<Vec<u8>>);
+
 impl Session {
     /// Lets the session go without closing it: its number may be somebody else's by now.
     pub(super) fn abandon(mut self) {
@@ -513,12 +516,7 @@ impl Session {
     }
 
     /// As [`Self::encrypt`]; and the IV that the module used where it makes one itself, in whichever of the two calls.
-    pub(super) fn encrypt_back(
-        &mut self,
-        mechanism: &Mechanism,
-        key: Handle,
-        data: &[u8],
-    ) -> Result<(Zeroizing<Vec<u8>>, Option<Vec<u8>>)> {
+    pub(super) fn encrypt_back(&mut self, mechanism: &Mechanism, key: Handle, data: &[u8]) -> Result<Sealed> {
         let (input, size) = (data.as_ptr().cast_mut(), data.len() as CK_ULONG);
         let (output, iv) = with_mechanism_back(mechanism, |mechanism| {
             call!(&self.caller, C_EncryptInit(self.handle, mechanism, key))?;

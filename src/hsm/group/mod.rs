@@ -1,7 +1,7 @@
 //! Groups: several tokens, of one module or of several, as one place for objects.
 //!
 //! A group without replicas spreads new objects over its tokens, and a reference names the token. In a replicated group every
-//! token holds every object, and a reference names the group ([`Mirror`]). Which group a new object goes to is said by its
+//! token holds every object, and a reference names the group (`Mirror`). Which group a new object goes to is said by its
 //! project and its type.
 
 mod ledger;
