@@ -148,7 +148,7 @@ fn a_module_that_is_none_is_named() {
         (some_library(), "is a library but no PKCS#11 module: it has no C_GetFunctionList"),
     ] {
         let module = module.display().to_string();
-        let embedded = "module = \"embedded\"\nsimulated_store = \"hsm\"\n";
+        let embedded = "module = \"embedded\"\nsimulated_store = \"hsm\"\nsimulated_config = \"hsm-sim.toml\"\n";
         assert!(good.contains(embedded), "{good}");
         fs::write(&file, good.replace(embedded, &format!("module = \"{module}\"\n"))).unwrap();
         let said = refused(PROGRAM, &gateway, &[]);

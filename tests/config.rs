@@ -65,6 +65,7 @@ fn every_key_is_documented_and_every_documented_key_exists() {
         config::KmipValidation::KEYS,
         config::KmipUser::KEYS,
         config::KmipDevice::KEYS,
+        config::KmipListener::KEYS,
         config::Rest::KEYS,
         config::RestAuth::KEYS,
         config::Keystone::KEYS,
@@ -94,6 +95,8 @@ fn every_key_is_documented_and_every_documented_key_exists() {
             "quotas",
             "secret_stores",
             "tokens",
+            "listeners",
+            "groups",
         ]
         .contains(key);
         let documented = uncommented.lines().any(|line| line.starts_with(&format!("{key} = ")));

@@ -39,7 +39,7 @@ use crate::{
         ports::{Answer, Clock, Durability, Memory},
     },
     kmip,
-    net::{Connection, HttpLimits, serve_http},
+    net::{Connection, Dialer, HttpLimits, serve_http},
     telemetry::Metrics,
     tls::{Identity, client_config},
 };
@@ -79,15 +79,15 @@ impl KmipFront {
             let tls = identity.and_then(|identity| client_config(&listener.ca, identity));
             let tls = tls.explain("PC-KMIP-LISTENER", listener.ca.display(), "correct [[kmip.listeners]]")?;
             let (major, minor) = listener.version.numbers();
+            let dialer = Dialer { address: listener.address.clone(), name, tls };
             let listener = kmip::Listener {
                 peer: kmip::Peer { principal, address: listener.address.clone() },
                 address: listener.address.clone(),
-                name,
-                tls,
                 version: ProtocolVersion::new(major, minor),
                 put: listener.put,
             };
-            tasks.push(tokio::spawn(kmip::announce(listener, Arc::clone(&self.service), drain.clone())));
+            let dial = move || dialer.clone().connect();
+            tasks.push(tokio::spawn(kmip::announce(listener, dial, Arc::clone(&self.service), drain.clone())));
         }
         Ok(tasks)
     }

@@ -16,15 +16,11 @@ use kmip_codec::{
     ttlv::{HEADER_BYTES, MessageKind, message_length},
     version::V2_0,
 };
-use rustls::ClientConfig;
-use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
     sync::broadcast::error::RecvError,
     time::{sleep, timeout},
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
@@ -51,12 +47,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 pub struct Listener {
     /// The client that is told, as it is enrolled.
     pub peer: Peer,
-    /// Host and port.
+    /// Where it listens, for the log.
     pub address: String,
-    /// What its certificate must be for.
-    pub name: ServerName<'static>,
-    /// Whom we trust and what we show.
-    pub tls: Arc<ClientConfig>,
     /// What we speak.
     pub version: ProtocolVersion,
     /// Whether new objects are put, values included, rather than told of.
@@ -92,22 +84,38 @@ pub(super) async fn speak<S>(
     }
 }
 
-/// Tells a listener of what changes until the gateway drains.
-pub async fn announce(listener: Listener, service: Arc<Service>, drain: CancellationToken) {
+/// Tells a listener of what changes until the gateway drains; `dial` connects to it.
+pub async fn announce<S, F>(
+    listener: Listener,
+    dial: impl Fn() -> F + Send + Sync,
+    service: Arc<Service>,
+    drain: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    F: Future<Output = io::Result<S>> + Send,
+{
     let changes = service.engine.listen();
     tokio::select! {
         () = drain.cancelled() => {}
-        () = deliver_all(&listener, &service, changes) => {}
+        () = deliver_all(&listener, dial, &service, changes) => {}
     }
 }
 
-async fn deliver_all(listener: &Listener, service: &Arc<Service>, mut changes: Listening) {
+async fn deliver_all<S, F>(
+    listener: &Listener,
+    dial: impl Fn() -> F + Send + Sync,
+    service: &Arc<Service>,
+    mut changes: Listening,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    F: Future<Output = io::Result<S>> + Send,
+{
     let teller = Teller { peer: &listener.peer, service, version: listener.version, put: listener.put };
-    let mut open: Option<TlsStream<TcpStream>> = None;
+    let mut open: Option<S> = None;
     while let Some(change) = next(&mut changes).await {
         for message in teller.messages(&change).await {
             let mut pause = PAUSE.0;
-            while let Err(error) = deliver_to(listener, service, &mut open, &message).await {
+            while let Err(error) = deliver_to(&dial, service, &mut open, &message).await {
                 open = None;
                 let seconds = pause.as_secs();
                 tracing::warn!(%error, address = listener.address, seconds, "a change could not be told; again later");
@@ -131,22 +139,19 @@ async fn next(changes: &mut Listening) -> Option<Arc<Change>> {
     }
 }
 
-async fn deliver_to(
-    listener: &Listener,
+async fn deliver_to<S, F>(
+    dial: impl Fn() -> F,
     service: &Service,
-    open: &mut Option<TlsStream<TcpStream>>,
+    open: &mut Option<S>,
     message: &[u8],
-) -> io::Result<()> {
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    F: Future<Output = io::Result<S>> + Send,
+{
     let stream = match open {
         Some(stream) => stream,
-        None => {
-            let connect = async {
-                let tcp = TcpStream::connect(&listener.address).await?;
-                tcp.set_nodelay(true)?;
-                TlsConnector::from(Arc::clone(&listener.tls)).connect(listener.name.clone(), tcp).await
-            };
-            open.insert(timeout(service.settings.message_timeout, connect).await??)
-        }
+        None => open.insert(timeout(service.settings.message_timeout, dial()).await??),
     };
     deliver(stream, service, message).await
 }

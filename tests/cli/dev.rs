@@ -299,5 +299,8 @@ fn only_commands_that_work_are_advertised() {
         .filter(|line| !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    assert_eq!(commands, ["dev", "serve", "check", "kmip", "audit", "hsm", "policy", "project", "token", "help"]);
+    assert_eq!(
+        commands,
+        ["dev", "serve", "check", "kmip", "client", "audit", "hsm", "policy", "project", "token", "help"]
+    );
 }

@@ -18,6 +18,7 @@ use kmip_codec::{
 };
 use portcullis::{
     kmip::{Listener, Settings, announce, serve},
+    net::Dialer,
     tls::{Identity, Reloadable, ServerFiles, client_config, make_dev_files},
 };
 use tokio::{
@@ -208,16 +209,20 @@ async fn a_listener_is_connected_to_until_it_hears() {
     for version in [V1_0, V1_4] {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gateway = Gateway::start();
-        let listener = Listener {
-            peer: peer("array", "demo", "admin"),
-            address: tcp.local_addr().unwrap().to_string(),
+        let address = tcp.local_addr().unwrap().to_string();
+        let dialer = Dialer {
+            address: address.clone(),
             name: "127.0.0.1".try_into().unwrap(),
             tls: client_config(&files.ca, Identity::read(&files.client, &files.client_key).unwrap()).unwrap(),
-            version,
-            put: false,
         };
+        let listener = Listener { peer: peer("array", "demo", "admin"), address, version, put: false };
         let drain = CancellationToken::new();
-        let telling = tokio::spawn(announce(listener, Arc::clone(&gateway.service), drain.clone()));
+        let telling = tokio::spawn(announce(
+            listener,
+            move || dialer.clone().connect(),
+            Arc::clone(&gateway.service),
+            drain.clone(),
+        ));
         // It listens from its first moment on.
         while !gateway.bench.engine.is_heard() {
             tokio::task::yield_now().await;

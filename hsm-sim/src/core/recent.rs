@@ -72,8 +72,8 @@ impl Recent {
         handle: CK_OBJECT_HANDLE,
         wanted: Use,
     ) -> Result<(Arc<Held>, Option<Start>)> {
-        if fault::is_armed() {
-            // A fault may have lost the object for this call only.
+        if fault::is_armed() || fault::is_losing() {
+            // A fault may have lost the object, for this call or for as long as its plan is there.
             self.0 = None;
             return Ok((Arc::new(Held { object: token.object(handle)?, key: OnceLock::new() }), None));
         }

@@ -90,6 +90,11 @@ pub(crate) fn is_armed() -> bool {
     ARMED.get().is_some()
 }
 
+/// Whether any object is lost to this thread's call.
+pub(crate) fn is_losing() -> bool {
+    IS_LOSING.get()
+}
+
 /// Spoils what the token says of itself.
 pub(crate) fn token_info(info: &mut CK_TOKEN_INFO) {
     match ARMED.get() {

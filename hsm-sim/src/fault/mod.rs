@@ -20,5 +20,5 @@ pub use plan::PlanError;
 
 pub(crate) use action::{Action, Delay, DropSessions, Phase, Replacement, parse_duration};
 pub(crate) use engine::{Engine, Verdict};
-pub(crate) use inject::{Injection, is_armed, is_lost, needed, token_info, written};
+pub(crate) use inject::{Injection, is_armed, is_losing, is_lost, needed, token_info, written};
 pub(crate) use plan::{Call, Facts, check, is_match, random};
