@@ -5,7 +5,7 @@
 //! change rewrites one page and not the whole.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -29,6 +29,8 @@ struct Book {
     pages: Vec<Vec<CkaId>>,
     entries: HashMap<CkaId, (usize, Stamp)>,
     stamps: u64,
+    /// Pages that differ from what the store has, after a write that failed, too.
+    unwritten: BTreeSet<usize>,
 }
 
 /// The debts of one token.
@@ -88,7 +90,6 @@ impl Ledger {
         self.waiting.lock().extend(ids);
         let mut book = self.book.lock();
         let batch = std::mem::take(&mut *self.waiting.lock());
-        let mut changed = BTreeMap::new();
         for id in &batch {
             book.stamps += 1;
             let stamp = Stamp(book.stamps);
@@ -103,11 +104,11 @@ impl Ledger {
                         page.push(*id);
                     }
                     book.entries.insert(*id, (at, stamp));
-                    changed.insert(at, ());
+                    book.unwritten.insert(at);
                 }
             }
         }
-        let written = self.write(&book, changed.into_keys());
+        let written = self.write(&mut book);
         if written.is_err() {
             // Whoever waits with them writes again; what is entered twice is entered once.
             self.waiting.lock().extend(batch);
@@ -122,7 +123,6 @@ impl Ledger {
     /// The store's own; it is repaid once more after a restart then.
     pub(super) fn strike(&self, repaid: &[(CkaId, Stamp)]) -> Result<(), StoreError> {
         let mut book = self.book.lock();
-        let mut changed = BTreeMap::new();
         for (id, stamp) in repaid {
             if let Some((at, known)) = book.entries.get(id).copied()
                 && known == *stamp
@@ -131,28 +131,27 @@ impl Ledger {
                 if let Some(page) = book.pages.get_mut(at) {
                     page.retain(|other| other != id);
                 }
-                changed.insert(at, ());
+                book.unwritten.insert(at);
             }
         }
-        self.write(&book, changed.into_keys())
+        self.write(&mut book)
     }
 
-    fn write(&self, book: &Book, pages: impl Iterator<Item = usize>) -> Result<(), StoreError> {
-        let mut any = false;
-        for number in pages {
-            let ids = book.pages.get(number).map(Vec::as_slice).unwrap_or_default();
-            let bytes: Vec<u8> = ids.iter().flat_map(|id| id.0).collect();
-            self.memory.remember(&format!("{}/{number}", self.name), &bytes)?;
-            any = true;
-        }
-        if !any {
+    fn write(&self, book: &mut Book) -> Result<(), StoreError> {
+        if book.unwritten.is_empty() {
             return Ok(());
         }
-        let count = u32::try_from(book.pages.len()).unwrap_or(u32::MAX).to_be_bytes();
-        match self.memory.recall(&self.name)? {
-            Some(known) if known == count => Ok(()),
-            _ => self.memory.remember(&self.name, &count),
+        for number in &book.unwritten {
+            let ids = book.pages.get(*number).map(Vec::as_slice).unwrap_or_default();
+            let bytes: Vec<u8> = ids.iter().flat_map(|id| id.0).collect();
+            self.memory.remember(&format!("{}/{number}", self.name), &bytes)?;
         }
+        let count = u32::try_from(book.pages.len()).unwrap_or(u32::MAX).to_be_bytes();
+        if self.memory.recall(&self.name)?.as_deref() != Some(count.as_slice()) {
+            self.memory.remember(&self.name, &count)?;
+        }
+        book.unwritten.clear();
+        Ok(())
     }
 }
 
@@ -161,7 +160,7 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Facts(Mutex<HashMap<String, Vec<u8>>>);
+    struct Facts(Mutex<HashMap<String, Vec<u8>>>, std::sync::atomic::AtomicBool);
 
     impl Memory for Facts {
         fn recall(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -169,6 +168,9 @@ mod tests {
         }
         fn remember(&self, name: &str, fact: &[u8]) -> Result<(), StoreError> {
             assert!(fact.len() < 4000, "a fact is a page at most");
+            if self.1.load(std::sync::atomic::Ordering::Relaxed) {
+                return Err(StoreError::Unavailable("the disk is full".to_owned()));
+            }
             self.0.lock().insert(name.to_owned(), fact.to_vec());
             Ok(())
         }
@@ -209,5 +211,17 @@ mod tests {
         ledger.enter(&[id(1)]).unwrap();
         ledger.strike(&owed).unwrap();
         assert_eq!((ledger.holds(id(1)), ledger.holds(id(2))), (true, false));
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_before_it_counts_as_owed() {
+        let facts = Arc::new(Facts::default());
+        let memory = Arc::clone(&facts) as Arc<dyn Memory>;
+        let ledger = Ledger::open(Arc::clone(&memory), "pair", "one").unwrap();
+        facts.1.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(ledger.enter(&[id(1)]).is_err() && ledger.enter(&[id(1)]).is_err());
+        facts.1.store(false, std::sync::atomic::Ordering::Relaxed);
+        ledger.enter(&[id(1)]).unwrap();
+        assert!(Ledger::open(memory, "pair", "one").unwrap().holds(id(1)));
     }
 }

@@ -152,9 +152,9 @@ impl Member {
     }
 
     /// Some of what it owes, but for what is not settled yet and what cannot be copied.
-    pub(super) fn debts(&self, count: usize) -> Vec<(CkaId, Stamp)> {
+    pub(super) fn debts(&self, count: usize, later: &HashSet<CkaId>) -> Vec<(CkaId, Stamp)> {
         let (unsettled, passed_over) = (self.unsettled.lock(), self.passed_over.lock());
-        self.ledger.some(count, |id| unsettled.contains_key(id) || passed_over.contains(id))
+        self.ledger.some(count, |id| unsettled.contains_key(id) || passed_over.contains(id) || later.contains(id))
     }
 
     /// This cannot be copied to it as long as it stays linked.

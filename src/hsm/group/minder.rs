@@ -220,15 +220,21 @@ impl Mirror {
 
     /// Makes the token equal to the others under everything it owes. What cannot be copied stays owed: other tokens serve it.
     pub(super) async fn repay(&self, member: &Arc<Member>) -> Result<(), HsmError> {
+        // What nobody can give now is repaid later: it keeps nobody from serving the rest.
+        let mut later = HashSet::new();
         while !self.stopping.load(Ordering::Acquire) {
-            let debts = member.debts(BATCH);
+            let debts = member.debts(BATCH, &later);
             if debts.is_empty() {
                 break;
             }
             let mut repaid = Vec::with_capacity(debts.len());
             let mut trouble = None;
             for (id, stamp) in debts {
-                match self.repay_one(member, id).await {
+                let Some(source) = self.other(member, &[id]) else {
+                    later.insert(id);
+                    continue;
+                };
+                match self.repay_one(member, source, id).await {
                     Ok(()) => repaid.push((id, stamp)),
                     Err(error) => match error.kind {
                         HsmErrorKind::NotExtractable | HsmErrorKind::Unsupported => {
@@ -250,10 +256,7 @@ impl Mirror {
         Ok(())
     }
 
-    async fn repay_one(&self, member: &Arc<Member>, id: CkaId) -> Result<(), HsmError> {
-        let Some(source) = self.other(member, &[id]) else {
-            return Err(refused(HsmErrorKind::Unavailable, "no other token of the group has it"));
-        };
+    async fn repay_one(&self, member: &Arc<Member>, source: &Arc<Member>, id: CkaId) -> Result<(), HsmError> {
         let tray = Arc::default();
         source.ask(Work::CopyOut(id, Arc::clone(&tray)), STEP, &[]).await?;
         let copies = Arc::new(std::mem::take(&mut *tray.lock()));

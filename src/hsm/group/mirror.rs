@@ -303,7 +303,7 @@ impl Mirror {
                     Spread::Done => return Ok(answer),
                     // What was made is on a token that fails: it is made anew where it is safe.
                     Spread::SourceFailed(error) => {
-                        member.owe(ids.to_vec()).await?;
+                        self.mistrust(member, ids).await?;
                         member.doubt();
                         first_error = first_error.or(Some(error));
                     }
@@ -311,7 +311,7 @@ impl Mirror {
                 Err(error) => match verdict(&error) {
                     Verdict::Failing => {
                         // It may have made them all the same, and may still do it.
-                        member.owe(ids.to_vec()).await?;
+                        self.mistrust(member, ids).await?;
                         member.doubt();
                         first_error = first_error.or(Some(error));
                     }
@@ -321,6 +321,15 @@ impl Mirror {
             }
         }
         Err(first_error.unwrap_or_else(|| refused(HsmErrorKind::Unavailable, "no token of the group serves")))
+    }
+
+    /// A token owes these from now on, but for those that no other token is left to give: then what stands on it counts.
+    async fn mistrust(&self, member: &Arc<Member>, ids: &[CkaId]) -> Result<(), HsmError> {
+        let mut others = self.members.iter().filter(|other| !Arc::ptr_eq(other, member));
+        if others.any(|other| !ids.iter().any(|id| other.owes(*id))) {
+            member.owe(ids.to_vec()).await?;
+        }
+        Ok(())
     }
 
     /// Copies what one token has to all others; those that cannot take it now owe it. Undone when too few have it.
@@ -389,7 +398,7 @@ impl Mirror {
             return Err(refused(HsmErrorKind::Unavailable, "no token of the group serves"));
         }
         let mut first_error = None;
-        let mut done = 0;
+        let (mut done, mut missed) = (0, Vec::new());
         for member in &self.members {
             let at = Placement { token: self.id.clone(), cka_id: id };
             let work = Work::Engine(Arc::new(HsmRequest::Destroy { at }));
@@ -404,22 +413,26 @@ impl Mirror {
                     done += 1;
                     // Somebody may be copying it there just now.
                     if member.owes(id) {
-                        member.owe(vec![id]).await?;
+                        missed.push(member);
                     }
                 }
                 Err(error) => {
-                    member.owe(vec![id]).await?;
                     if member.serves() && matches!(verdict(&error), Verdict::Failing) {
                         member.doubt();
                     }
+                    missed.push(member);
                     first_error = first_error.or(Some(error));
                 }
             }
         }
-        match first_error {
-            Some(error) if done == 0 => Err(error),
-            _ => Ok(HsmAnswer::Done),
+        // Where nobody has destroyed it, it is there as before, and nobody owes anything.
+        if let Some(error) = first_error.filter(|_| done == 0) {
+            return Err(error);
         }
+        for member in missed {
+            member.owe(vec![id]).await?;
+        }
+        Ok(HsmAnswer::Done)
     }
 
     /// What stands anywhere in the group.
