@@ -381,8 +381,8 @@ fn a_signature_that_is_known_is_verified_over_parts() {
 fn derived_keys_follow_their_base_key() {
     let raw = Raw::with_config("usage_defaults = \"permissive\"");
     let base = raw.key();
-    let mut data = [1; 16];
-    let mut string = CK_KEY_DERIVATION_STRING_DATA { pData: data.as_mut_ptr(), ulLen: 16 };
+    let mut data = [1; 32];
+    let mut string = CK_KEY_DERIVATION_STRING_DATA { pData: data.as_mut_ptr(), ulLen: 32 };
     let mut xor = mechanism_of(CKM_XOR_BASE_AND_DATA, &mut string);
     let mut no = CK_FALSE;
     let mut open = attribute(CKA_SENSITIVE, &mut no);
@@ -397,7 +397,7 @@ fn derived_keys_follow_their_base_key() {
         attribute(CKA_VALUE_LEN, &mut length),
     ];
     assert_eq!(call!(raw, C_GetAttributeValue(raw.session, key, read.as_mut_ptr(), 3)), CKR_OK);
-    assert_eq!((sensitive, kind, length), (CK_TRUE, CKK_GENERIC_SECRET, 16));
+    assert_eq!((sensitive, kind, length), (CK_TRUE, CKK_GENERIC_SECRET, 32));
     let mut other = mechanism_of(CKM_CONCATENATE_BASE_AND_KEY, &mut key);
     let rv = call!(raw, C_DeriveKey(raw.session, &raw mut other, base, ptr::null_mut(), 0, &raw mut key));
     assert_eq!(rv, CKR_KEY_FUNCTION_NOT_PERMITTED, "the other key may not be derived from");
@@ -413,13 +413,52 @@ fn derivations_that_leak_are_for_those_who_want_them() {
     for (lines, expected) in [("", CKR_MECHANISM_INVALID), ("usage_defaults = \"permissive\"", CKR_OK)] {
         let raw = Raw::with_config(lines);
         let base = raw.key();
-        let mut data = [1; 16];
-        let mut string = CK_KEY_DERIVATION_STRING_DATA { pData: data.as_mut_ptr(), ulLen: 16 };
+        let mut data = [1; 32];
+        let mut string = CK_KEY_DERIVATION_STRING_DATA { pData: data.as_mut_ptr(), ulLen: 32 };
         for number in [CKM_XOR_BASE_AND_DATA, CKM_CONCATENATE_BASE_AND_DATA, CKM_CONCATENATE_DATA_AND_BASE] {
             let (mut mix, mut made) = (mechanism_of(number, &mut string), 0);
             let rv = call!(raw, C_DeriveKey(raw.session, &raw mut mix, base, ptr::null_mut(), 0, &raw mut made));
             assert_eq!(rv, expected, "{lines} {number:#x}");
         }
+    }
+}
+
+#[test]
+fn a_ciphers_key_is_derived_from_as_a_whole_and_a_secret_in_parts() {
+    let raw = Raw::with_config("usage_defaults = \"permissive\"");
+    let (aes, other) = (raw.key(), raw.key());
+    let secret = {
+        let (mut length, mut yes, mut key) = (32_u64, CK_TRUE, 0);
+        let mut template = [attribute(CKA_VALUE_LEN, &mut length), attribute(CKA_DERIVE, &mut yes)];
+        let mut generate = mechanism(CKM_GENERIC_SECRET_KEY_GEN, &mut []);
+        let rv = call!(raw, C_GenerateKey(raw.session, &raw mut generate, template.as_mut_ptr(), 2, &raw mut key));
+        assert_eq!(rv, CKR_OK);
+        key
+    };
+    let mut data = [1; 32];
+    let mut short = CK_KEY_DERIVATION_STRING_DATA { pData: data.as_mut_ptr(), ulLen: 20 };
+    let mut long = CK_KEY_DERIVATION_STRING_DATA { pData: data.as_mut_ptr(), ulLen: 32 };
+    let (mut beside, mut from) = (other, 0_u64);
+    let derive = |base, mix: &mut CK_MECHANISM, mut bytes: u64| {
+        let (mut made, mut template) = (0, [attribute(CKA_VALUE_LEN, &mut bytes)]);
+        call!(raw, C_DeriveKey(raw.session, &raw mut *mix, base, template.as_mut_ptr(), 1, &raw mut made))
+    };
+    // (mechanism, bytes that hold the whole AES key, bytes that do not)
+    let mut rows = [
+        (mechanism_of(CKM_CONCATENATE_BASE_AND_DATA, &mut short), Some(52), 51),
+        (mechanism_of(CKM_CONCATENATE_DATA_AND_BASE, &mut short), Some(52), 21),
+        (mechanism_of(CKM_CONCATENATE_BASE_AND_KEY, &mut beside), Some(64), 63),
+        (mechanism_of(CKM_XOR_BASE_AND_DATA, &mut long), Some(32), 31),
+        (mechanism_of(CKM_XOR_BASE_AND_DATA, &mut short), None, 20),
+        (mechanism_of(CKM_EXTRACT_KEY_FROM_KEY, &mut from), Some(32), 16),
+    ];
+    for (mix, whole, part) in &mut rows {
+        let (name, keeps_other) = (mix.mechanism, mix.mechanism == CKM_CONCATENATE_BASE_AND_KEY);
+        assert_eq!(whole.map_or(CKR_OK, |bytes| derive(aes, mix, bytes)), CKR_OK, "{name:#x}");
+        assert_eq!(derive(aes, mix, *part), CKR_KEY_TYPE_INCONSISTENT, "{name:#x}");
+        // A generic secret may be cut, unless the key beside it is a cipher's.
+        let expected = if keeps_other { CKR_KEY_TYPE_INCONSISTENT } else { CKR_OK };
+        assert_eq!(derive(secret, mix, *part), expected, "{name:#x}");
     }
 }
 

@@ -258,6 +258,7 @@ fn softhsm_has_its_names_and_a_log_out_that_is_always_fine() {
     let plain = Hsm::new();
     assert_eq!(plain.pkcs11.get_library_info().unwrap().manufacturer_id(), "hsm-sim");
     assert!(matches!(refusal(plain.public().logout()), RvError::UserNotLoggedIn));
+    Hsm::with_config("usage_defaults = \"permissive\"").public().logout().unwrap();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! A derived key's secrecy follows its base key's. For the derivations that a reader could undo (concatenation, exclusive
 //! or, extraction, encryption of chosen data) that is a rule the template cannot change; for the one-way ones only the
-//! history is inherited.
+//! history is inherited. From the key of a cipher the former make keys that hold all of it, or none.
 
 use std::sync::Arc;
 
@@ -30,6 +30,9 @@ const REVERSIBLE: &[CK_MECHANISM_TYPE] = &[
     CKM_XOR_BASE_AND_DATA,
     CKM_EXTRACT_KEY_FROM_KEY,
 ];
+
+/// Keys that nothing but a cipher has a use for.
+const CIPHER_KEYS: &[CK_KEY_TYPE] = &[CKK_AES, CKK_AES_XTS, CKK_DES2, CKK_DES3, CKK_CHACHA20];
 
 /// Derivations whose result takes the base key's secrecy when the template says nothing (§6.42.7).
 const INHERITING: &[CK_MECHANISM_TYPE] =
@@ -89,6 +92,9 @@ impl Session {
             drafts.push(draft.map_err(|rv| Refused { rv, template: place.checked_sub(1) })?);
         }
         let values = values(number, params, &base, &drafts)?;
+        if REVERSIBLE.contains(&number) {
+            check_whole(number, params, &bases, values.first().map_or(0, |value| value.len()))?;
+        }
         let mut objects = Vec::with_capacity(drafts.len());
         for (place, (draft, value)) in drafts.into_iter().zip(values).enumerate() {
             objects.push(finish_secret(draft, &value).map_err(|rv| Refused { rv, template: place.checked_sub(1) })?);
@@ -217,6 +223,24 @@ impl Session {
         attributes.default_bool(CKA_EXTRACTABLE, true);
         self.secret_draft(attributes, Origin::Unwrapped)
     }
+}
+
+/// Refuses to leave out a part of a cipher's key in a derivation that shows its base key: what is left of a key of 256 bits
+/// after 248 are cut off is guessed at once, and the rest piece by piece after that (J. Clulow, "On the Security of
+/// PKCS#11", 2003). Generic secrets are made to be taken apart (PKCS#11 3.1 §6.43.7 has the example).
+fn check_whole(number: CK_MECHANISM_TYPE, params: &Params, bases: &[Arc<Object>], made: usize) -> Result<()> {
+    let is_cipher_key = |base: &Arc<Object>| base.key_type.is_some_and(|key_type| CIPHER_KEYS.contains(&key_type));
+    if !bases.iter().any(is_cipher_key) {
+        return Ok(());
+    }
+    let mut whole = match params {
+        Params::Data(data) if number != CKM_XOR_BASE_AND_DATA => data.len(),
+        _ => 0,
+    };
+    for base in bases {
+        whole += other_secret(base)?.len();
+    }
+    if made < whole { Err(Rv(CKR_KEY_TYPE_INCONSISTENT)) } else { Ok(()) }
 }
 
 /// The value of a secret key that parameters name.

@@ -168,10 +168,11 @@ impl Library {
         }
     }
 
-    /// `C_Logout`: also ends operations that use private objects, in every session.
+    /// `C_Logout`: also ends operations that use private objects, in every session. Programs that expect what they did not
+    /// ask for also log out in case somebody was logged in.
     pub(crate) fn log_out(&self, session: &Session) -> Result<()> {
         let token = session.token();
-        if !token.log_out() && token.config.model().needs_login_to_log_out {
+        if !token.log_out() && token.config.needs_login_to_log_out() {
             return Err(Rv(CKR_USER_NOT_LOGGED_IN));
         }
         for other in self.sessions.of_slot(token.slot()) {

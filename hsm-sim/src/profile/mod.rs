@@ -62,7 +62,7 @@ pub(crate) struct Profile {
     /// Whether keys are concatenated, cut and mixed into others also for callers with strict usage defaults.
     mixes_keys: bool,
     /// Whether logging out is refused where nobody is logged in, as the standard has it (PKCS#11 3.1 §5.6.10).
-    pub(crate) needs_login_to_log_out: bool,
+    needs_login_to_log_out: bool,
     /// Milliseconds in the middle, by mechanism pattern; the first that fits.
     latency: &'static [(&'static str, f64)],
     /// Operations at the same time; 0 is no limit.
@@ -179,6 +179,11 @@ impl Config {
     /// Whether callers are as old as to expect what they did not ask for.
     pub(crate) fn is_permissive(&self) -> bool {
         self.usage_defaults == UsageDefaults::Permissive || self.model().is_permissive
+    }
+
+    /// Whether logging out is refused where nobody is logged in.
+    pub(crate) fn needs_login_to_log_out(&self) -> bool {
+        self.model().needs_login_to_log_out && self.usage_defaults == UsageDefaults::Strict
     }
 
     /// Whether what is old is offered. A model that is imitated does not list more than it did because of it.
