@@ -13,8 +13,11 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::fault::{FaultsConfig, parse_duration};
 pub use crate::profile::Model;
+use crate::{
+    crypto::PinKdf,
+    fault::{FaultsConfig, parse_duration},
+};
 
 /// The folder used when nothing names one.
 pub const DEFAULT_STORE: &str = "/var/lib/hsm-sim";
@@ -37,6 +40,8 @@ pub struct Config {
     pub allow_network_store: bool,
     /// How far a commit gets before the call returns.
     pub durability: Durability,
+    /// How a PIN is turned into a key.
+    pub kdf: Kdf,
     /// The work of turning a PIN into a key.
     pub kdf_cost: KdfCost,
     /// What usage attributes are when a template does not name them.
@@ -134,20 +139,33 @@ pub enum Durability {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KdfCost {
-    /// 210 000 rounds of PBKDF2-HMAC-SHA-512.
+    /// 210 000 rounds of PBKDF2-HMAC-SHA-512, or 3 passes of Argon2id over 64 MiB.
     #[default]
     Default,
-    /// 1 000 rounds, for tests.
+    /// 1 000 rounds, or 1 pass over 64 KiB, for tests.
     Test,
 }
 
-impl KdfCost {
-    /// PBKDF2 rounds of a new PIN record; an existing record keeps its own.
-    #[must_use]
-    pub const fn rounds(self) -> u32 {
-        match self {
-            Self::Default => 210_000,
-            Self::Test => 1_000,
+/// How a PIN is turned into a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kdf {
+    /// PBKDF2-HMAC-SHA-512, which costs time.
+    #[default]
+    Pbkdf2,
+    /// Argon2id, which costs memory, too.
+    Argon2id,
+}
+
+impl Config {
+    /// The derivation of a new PIN record; an existing record keeps its own.
+    pub(crate) const fn kdf(&self) -> PinKdf {
+        match (self.kdf, self.kdf_cost) {
+            (Kdf::Pbkdf2, KdfCost::Default) => PinKdf::Pbkdf2 { rounds: 210_000 },
+            (Kdf::Pbkdf2, KdfCost::Test) => PinKdf::Pbkdf2 { rounds: 1_000 },
+            // The second choice of RFC 9106 §4, for where 2 GiB for each log-in are too much.
+            (Kdf::Argon2id, KdfCost::Default) => PinKdf::Argon2id { memory: 64 << 10, passes: 3, lanes: 4 },
+            (Kdf::Argon2id, KdfCost::Test) => PinKdf::Argon2id { memory: 64, passes: 1, lanes: 1 },
         }
     }
 }
@@ -250,6 +268,7 @@ impl Default for Config {
             forward: None,
             allow_network_store: false,
             durability: Durability::default(),
+            kdf: Kdf::default(),
             kdf_cost: KdfCost::default(),
             usage_defaults: UsageDefaults::default(),
             legacy: None,

@@ -514,7 +514,7 @@ fn store_key_derivation() {
             continue;
         }
         let mut output = vec![0; test.dk_len];
-        crypto::seal::pbkdf2_sha512(&test.password, &test.salt, iterations, &mut output).unwrap();
+        crypto::PinKdf::Pbkdf2 { rounds: iterations }.derive(&test.password, &test.salt, &mut output).unwrap();
         assert_eq!(output, test.dk[..], "{}", test.tc_id);
         ran += 1;
     }

@@ -13,9 +13,10 @@ use std::{
 use cryptoki::{
     error::RvError,
     object::{Attribute, AttributeType, KeyType, ObjectClass},
+    session::UserType,
 };
 use rusqlite::Connection;
-use support::{Hsm, initialise, load, load_only, login, pin, refusal};
+use support::{Hsm, aes, initialise, load, load_only, login, pin, refusal};
 
 const CANARY: &str = "canary-4f1b9c";
 
@@ -121,7 +122,7 @@ fn another_devices_key_opens_nothing() {
     fs::write(hsm.store().join("device.key"), [7; 32]).unwrap();
     let again = load(hsm.folder.path());
     let session = again.open_rw_session(hsm.slot).unwrap();
-    let login = session.login(cryptoki::session::UserType::User, Some(&pin(support::USER_PIN)));
+    let login = session.login(UserType::User, Some(&pin(support::USER_PIN)));
     assert!(matches!(refusal(login), RvError::PinIncorrect));
 }
 
@@ -142,4 +143,46 @@ fn a_damaged_store_is_refused_and_not_repaired() {
     let again = load_only(hsm.folder.path());
     assert!(matches!(refusal(initialise(&again, hsm.folder.path())), RvError::GeneralError));
     assert_eq!(fs::read(hsm.store().join("device.key")).unwrap(), [7; 31]);
+}
+
+#[test]
+fn a_pin_keeps_the_derivation_that_it_was_set_with() {
+    let hsm = Hsm::with_config("kdf = \"argon2id\"");
+    let made = aes(&hsm.user(), &[Attribute::Token(true)]);
+    hsm.pkcs11.clone().finalize().unwrap();
+    let kdf = |role: &str| {
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+        database(&hsm).query_row("SELECT kdf FROM pins WHERE role = ?", [role], read).unwrap()
+    };
+    assert_eq!([kdf("so"), kdf("user")], ["argon2id:64:1:1", "argon2id:64:1:1"]);
+
+    // Another option later: what is there opens as it did, and what is set anew is of the new kind.
+    fs::write(hsm.folder.path().join("hsm-sim.toml"), "kdf_cost = \"test\"\ndurability = \"off\"\n").unwrap();
+    let module = load(hsm.folder.path());
+    let session = module.open_rw_session(hsm.slot).unwrap();
+    assert!(matches!(refusal(session.login(UserType::User, Some(&pin("wrong")))), RvError::PinIncorrect));
+    session.login(UserType::User, Some(&pin(support::USER_PIN))).unwrap();
+    assert_eq!(session.find_objects(&[]).unwrap(), [made]);
+    session.set_pin(&pin(support::USER_PIN), &pin("another")).unwrap();
+    session.logout().unwrap();
+    assert_eq!([kdf("so"), kdf("user")], ["argon2id:64:1:1", "pbkdf2-sha512:1000"]);
+    session.login(UserType::User, Some(&pin("another"))).unwrap();
+    assert_eq!(session.find_objects(&[]).unwrap(), [made]);
+    session.logout().unwrap();
+    session.login(UserType::So, Some(&pin(support::SO_PIN))).unwrap();
+    session.logout().unwrap();
+
+    // Costs that would stop the machine, and kinds that nobody knows, are damage; they cost no try.
+    drop(session);
+    module.finalize().unwrap();
+    for wrong in ["argon2id:4294967295:1:1", "argon2id:8:1:99999", "scrypt:1", ""] {
+        database(&hsm).execute("UPDATE pins SET kdf = ? WHERE role = 'user'", [wrong]).unwrap();
+        let module = load(hsm.folder.path());
+        let session = module.open_rw_session(hsm.slot).unwrap();
+        let rv = refusal(session.login(UserType::User, Some(&pin("another"))));
+        assert!(matches!(rv, RvError::DeviceError), "{wrong}: {rv:?}");
+        assert!(!module.get_token_info(hsm.slot).unwrap().user_pin_count_low());
+        drop(session);
+        module.finalize().unwrap();
+    }
 }

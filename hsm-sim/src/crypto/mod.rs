@@ -33,6 +33,7 @@ mod ml_dsa;
 mod ml_kem;
 mod operation;
 mod params;
+mod pin;
 mod rsa_cipher;
 mod rsa_sign;
 pub mod seal;
@@ -58,3 +59,4 @@ pub use mechanism::{
 };
 pub use operation::{CipherOperation, Digester, Direction, SignOperation, VerifyOperation};
 pub use params::{EcKdf, Hash, Hedge, HkdfSalt, Kbkdf, KbkdfPart, KeyRef, Number, Oaep, ParamKind, Params, Prf};
+pub use pin::PinKdf;

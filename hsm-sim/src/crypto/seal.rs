@@ -70,11 +70,6 @@ pub fn hkdf_sha256(secret: &[u8], salt: &[u8], info: &[u8], output: &mut [u8]) -
     kdf::hkdf(Hash::Sha256, secret, salt, info, output)
 }
 
-/// PBKDF2 with HMAC-SHA-512 (RFC 8018 §5.2).
-pub fn pbkdf2_sha512(password: &[u8], salt: &[u8], iterations: u32, output: &mut [u8]) -> Result<()> {
-    kdf::pbkdf2(Hash::Sha512, password, salt, iterations, output)
-}
-
 /// HMAC with SHA-256 over parts that belong together; the caller keeps their borders unambiguous.
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Result<[u8; 32]> {
     let mac = mac::hmac_once(Hash::Sha256, key, parts)?;

@@ -6,9 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{DeviceKey, Result, StoreError, seal, seal::StoreKey};
-use crate::crypto;
-
-const KDF: &str = "pbkdf2-sha512";
+use crate::crypto::{self, PinKdf};
 
 /// Whose PIN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +87,7 @@ pub(crate) struct PinState {
 /// A record that can be tried.
 pub(super) struct PinRecord {
     salt: Vec<u8>,
-    rounds: u32,
+    kdf: PinKdf,
     blob: Vec<u8>,
 }
 
@@ -110,11 +108,8 @@ pub(super) fn spend_try(connection: &Connection, holder: &Holder) -> Result<PinR
     let mut statement = connection.prepare_cached("SELECT kdf, salt, blob FROM pins WHERE role = ?")?;
     let (kdf, salt, blob) =
         statement.query_row([holder.key()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))?;
-    let rounds = kdf
-        .strip_prefix(KDF)
-        .and_then(|rest| rest.strip_prefix(':')?.parse().ok())
-        .ok_or(StoreError::Corrupt("a PIN record of an unknown kind"))?;
-    Ok(PinRecord { salt, rounds, blob })
+    let kdf = kdf.parse().map_err(|_unknown| StoreError::Corrupt("a PIN record of an unknown kind"))?;
+    Ok(PinRecord { salt, kdf, blob })
 }
 
 /// Gives the tries back after a right PIN.
@@ -127,7 +122,7 @@ impl PinRecord {
     /// Opens the token key with a PIN. The slow derivation comes first, whatever the PIN.
     pub(super) fn open(&self, device: &DeviceKey, serial: &str, holder: &Holder, pin: &[u8]) -> Result<StoreKey> {
         let holder = holder.key();
-        let key = device.pin_key(serial, &holder, pin, &self.salt, self.rounds)?;
+        let key = device.pin_key(serial, &holder, pin, &self.salt, self.kdf)?;
         seal::unwrap_token_key(&key, serial, &holder, &self.blob)
     }
 }
@@ -150,14 +145,14 @@ impl NewPin {
         (holder, name): (&Holder, &str),
         pin: &[u8],
         token_key: &StoreKey,
-        (rounds, tries): (u32, u32),
+        (kdf, tries): (PinKdf, u32),
     ) -> Result<Self> {
         let holder = holder.key();
         let mut salt = [0; 16];
         crypto::random(&mut salt)?;
-        let key = device.pin_key(serial, &holder, pin, &salt, rounds)?;
+        let key = device.pin_key(serial, &holder, pin, &salt, kdf)?;
         let blob = seal::wrap_token_key(&key, serial, &holder, token_key)?;
-        Ok(Self { holder, name: name.to_owned(), kdf: format!("{KDF}:{rounds}"), salt, blob, tries })
+        Ok(Self { holder, name: name.to_owned(), kdf: kdf.to_string(), salt, blob, tries })
     }
 
     /// Writes the record over its holder's old one.

@@ -8,7 +8,7 @@
 use zeroize::Zeroizing;
 
 use super::{Result, StoreError};
-use crate::crypto::{self, CryptoError, Locked, seal};
+use crate::crypto::{self, CryptoError, Locked, PinKdf, seal};
 
 /// An object's identity for its whole life; `CKA_UNIQUE_ID` is its UUID text.
 pub(crate) type Uid = [u8; 16];
@@ -79,9 +79,9 @@ fn opened(plain: crypto::Result<Zeroizing<Vec<u8>>>) -> Result<Option<Zeroizing<
 
 impl DeviceKey {
     /// The key under which `role` keeps the token key: slow in the PIN, and useless without the device key.
-    pub(super) fn pin_key(&self, serial: &str, role: &str, pin: &[u8], salt: &[u8], rounds: u32) -> Result<StoreKey> {
+    pub(super) fn pin_key(&self, serial: &str, role: &str, pin: &[u8], salt: &[u8], kdf: PinKdf) -> Result<StoreKey> {
         let mut key = StoreKey::zero();
-        seal::pbkdf2_sha512(pin, salt, rounds, key.as_mut_slice())?;
+        kdf.derive(pin, salt, key.as_mut_slice())?;
         let device = derive(self.0.as_slice(), salt, &[b"pin", serial.as_bytes(), role.as_bytes()])?;
         for (byte, mask) in key.as_mut_slice().iter_mut().zip(device.as_slice()) {
             *byte ^= mask;

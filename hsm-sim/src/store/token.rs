@@ -247,8 +247,14 @@ impl TokenStore {
             Role::So => (self.config.so_tries, None),
             Role::User => (self.config.user_tries, self.config.user_name(pin)),
         };
-        let rounds = self.config.kdf_cost.rounds();
-        NewPin::seal(&self.device, &self.serial, (holder, name.unwrap_or_default()), pin, token_key, (rounds, tries))
+        NewPin::seal(
+            &self.device,
+            &self.serial,
+            (holder, name.unwrap_or_default()),
+            pin,
+            token_key,
+            (self.config.kdf(), tries),
+        )
     }
 
     /// The record of a user that has a PIN: the only one, or the one of the name that the PIN begins with.
