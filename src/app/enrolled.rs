@@ -15,7 +15,7 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::problem::{Explain, Problem};
@@ -99,6 +99,7 @@ impl Register {
 pub(super) struct Enrolled {
     clients: ArcSwap<Clients>,
     open: Mutex<HashMap<u64, Open>>,
+    changed: watch::Sender<()>,
 }
 
 struct Open {
@@ -125,7 +126,8 @@ impl Enrolled {
     /// Those of the configuration and the file.
     pub(super) fn load(config: &Config) -> Result<Arc<Self>, Problem> {
         let clients = Register::read(&file_of(config))?.with(config)?;
-        Ok(Arc::new(Self { clients: ArcSwap::from_pointee(clients), open: Mutex::default() }))
+        let changed = watch::Sender::new(());
+        Ok(Arc::new(Self { clients: ArcSwap::from_pointee(clients), open: Mutex::default(), changed }))
     }
 
     /// The client behind a certificate, and its connection.
@@ -145,13 +147,20 @@ impl Enrolled {
         self.clients.load().called(name).cloned()
     }
 
+    /// Is told whenever other clients are in force.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     /// Puts other clients in force, and ends the connections of those that are none any more or are somebody else now.
     fn replace(&self, clients: Clients) -> usize {
         let open = self.open.lock();
         self.clients.store(Arc::new(clients));
         let now = self.clients.load();
         let over = open.values().filter(|it| now.authenticate(&it.certificate).ok().as_ref() != Some(&it.principal));
-        over.map(|it| it.end.cancel()).count()
+        let ended = over.map(|it| it.end.cancel()).count();
+        self.changed.send_replace(());
+        ended
     }
 
     /// Looks at the file again and again.

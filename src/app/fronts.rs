@@ -1,6 +1,6 @@
 //! The front ends on their listeners: who a connection or request is, and which service answers it.
 
-use std::{fmt, fs, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fmt, fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use axum::{
     Router,
@@ -11,8 +11,10 @@ use kmip_codec::{
     payload::ValidationInformation,
     spec::enums::{ValidationAuthorityType, ValidationType},
 };
+use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio::task::JoinHandle;
+use tokio::{net::TcpStream, task::JoinHandle};
+use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutLayer;
 
@@ -41,7 +43,7 @@ use crate::{
     kmip,
     net::{Connection, Dialer, HttpLimits, serve_http},
     telemetry::Metrics,
-    tls::{Identity, client_config},
+    tls::{Identity, TlsError, client_config},
 };
 
 /// KMIP: the enrolled clients and the service that answers them.
@@ -66,30 +68,73 @@ impl KmipFront {
     }
 
     /// Tells the clients' own listeners of changes until the gateway drains.
+    ///
+    /// Whom a listener belongs to is asked of the register, again whenever that changes: a client that is revoked is told of
+    /// nothing more at once, and one that is enrolled later from then on. Their files are read for each connection, so that
+    /// renewed certificates need no restart; at start they must be good.
     pub(super) fn announce(&self, config: &Config, drain: &CancellationToken) -> Result<Vec<JoinHandle<()>>, Problem> {
         let mut tasks = Vec::new();
         for listener in &config.kmip.listeners {
             let refused = || Problem::new("PC-KMIP-LISTENER", listener.address.clone(), "correct [[kmip.listeners]]");
             let host = listener.address.rsplit_once(':').map_or(listener.address.as_str(), |(host, _port)| host);
             let name = listener.server_name.as_deref().unwrap_or_else(|| host.trim_matches(['[', ']']));
-            let name = ServerName::try_from(name.to_owned()).ok().ok_or_else(refused)?;
-            let principal = self.clients.called(&listener.client).ok_or_else(refused)?;
-            let certificate = listener.certificate.as_ref().unwrap_or(&config.kmip.certificate);
-            let identity = Identity::read(certificate, listener.key.as_ref().unwrap_or(&config.kmip.key));
-            let tls = identity.and_then(|identity| client_config(&listener.ca, identity));
-            let tls = tls.explain("PC-KMIP-LISTENER", listener.ca.display(), "correct [[kmip.listeners]]")?;
-            let (major, minor) = listener.version.numbers();
-            let dialer = Dialer { address: listener.address.clone(), name, tls };
-            let listener = kmip::Listener {
-                peer: kmip::Peer { principal, address: listener.address.clone() },
+            let door = Door {
                 address: listener.address.clone(),
-                version: ProtocolVersion::new(major, minor),
-                put: listener.put,
+                name: ServerName::try_from(name.to_owned()).ok().ok_or_else(refused)?,
+                ca: listener.ca.clone(),
+                certificate: listener.certificate.as_ref().unwrap_or(&config.kmip.certificate).clone(),
+                key: listener.key.as_ref().unwrap_or(&config.kmip.key).clone(),
             };
-            let dial = move || dialer.clone().connect();
-            tasks.push(tokio::spawn(kmip::announce(listener, dial, Arc::clone(&self.service), drain.clone())));
+            door.tls().explain("PC-KMIP-LISTENER", listener.ca.display(), "correct [[kmip.listeners]]")?;
+            if self.clients.called(&listener.client).is_none() {
+                tracing::warn!(
+                    client = listener.client,
+                    address = listener.address,
+                    "nobody of this name is enrolled, or not any more: the listener waits until somebody is"
+                );
+            }
+            tasks.push(tokio::spawn(self.clone().follow(listener.clone(), door, drain.clone())));
         }
         Ok(tasks)
+    }
+
+    /// Tells one listener of changes, as long as there is a client whose it is.
+    async fn follow(self, listener: config::KmipListener, door: Door, drain: CancellationToken) {
+        let mut changes = self.clients.changes();
+        let (major, minor) = listener.version.numbers();
+        loop {
+            changes.borrow_and_update();
+            let principal = self.clients.called(&listener.client);
+            let announced = async {
+                match principal.clone() {
+                    Some(principal) => {
+                        let to = kmip::Listener {
+                            peer: kmip::Peer { principal, address: listener.address.clone() },
+                            address: listener.address.clone(),
+                            version: ProtocolVersion::new(major, minor),
+                            put: listener.put,
+                        };
+                        kmip::announce(to, || door.clone().connect(), Arc::clone(&self.service), drain.clone()).await;
+                    }
+                    None => drain.cancelled().await,
+                }
+            };
+            let other = async {
+                // An error is the end of the register, which this holds.
+                while changes.changed().await.is_ok() && self.clients.called(&listener.client) == principal {}
+            };
+            tokio::select! {
+                () = announced => return,
+                () = other => {}
+            }
+            let now = self.clients.called(&listener.client).is_some();
+            tracing::info!(
+                client = listener.client,
+                address = listener.address,
+                told = now,
+                "a listener's client changed"
+            );
+        }
     }
 
     /// Serves one connection as the client that its certificate proves.
@@ -157,6 +202,28 @@ impl KmipFront {
         if let Err(error) = self.service.engine.audit().record(event, Durability::Handed).await {
             tracing::error!(%error, %peer, "a refused connection is not on the audit trail");
         }
+    }
+}
+
+/// A client's listener, and the files of the way there.
+#[derive(Clone)]
+struct Door {
+    address: String,
+    name: ServerName<'static>,
+    ca: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Door {
+    fn tls(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        client_config(&self.ca, Identity::read(&self.certificate, &self.key)?)
+    }
+
+    async fn connect(self) -> io::Result<TlsStream<TcpStream>> {
+        let door = self.clone();
+        let tls = tokio::task::spawn_blocking(move || door.tls()).await.map_err(io::Error::other)?;
+        Dialer { address: self.address, name: self.name, tls: tls.map_err(io::Error::other)? }.connect().await
     }
 }
 

@@ -71,9 +71,6 @@ pub(super) fn relations(config: &Config, origins: &BTreeMap<String, Origin>) -> 
         refuse("kmip.versions", "must name at least one version");
     }
     for (index, listener) in config.kmip.listeners.iter().enumerate() {
-        if !config.kmip.clients.iter().any(|client| client.name == listener.client) {
-            refuse(&format!("kmip.listeners.[{index}].client"), "no client of this name is enrolled");
-        }
         if listener.certificate.is_some() != listener.key.is_some() {
             refuse(&format!("kmip.listeners.[{index}]"), "`certificate` and `key` go together: give both, or neither");
         }

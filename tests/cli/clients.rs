@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{ErrorKind, Read as _},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     path::Path,
     sync::Arc,
     thread,
@@ -103,6 +103,55 @@ fn clients_come_and_go_while_the_gateway_runs() {
     let gateway = Gateway::serve(&config);
     let kmip = logged_address(&gateway, "kmip");
     assert!(gets_in(folder, &kmip, "other") && !gets_in(folder, &kmip, "backup") && !gets_in(folder, &kmip, "client"));
+}
+
+/// A client's own listener is told of changes as long as the client is enrolled, and from the moment on that it is.
+#[test]
+fn listeners_come_and_go_with_their_clients() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = site_config(folder);
+    change(&config, "client_ca = \"site-ca.pem\"\n", "client_ca = \"site-ca.pem\"\nclient_ca_key = \"site-ca.key\"\n");
+    let doors = ["client", "late"].map(|name| {
+        let door = TcpListener::bind("127.0.0.1:0").unwrap();
+        door.set_nonblocking(true).unwrap();
+        let address = door.local_addr().unwrap();
+        let section =
+            format!("[[kmip.listeners]]\nclient = \"{name}\"\naddress = \"{address}\"\nca = \"site-ca.pem\"\n");
+        change(&config, "[rest]\n", &format!("{section}[rest]\n"));
+        door
+    });
+    let gateway = Gateway::serve(&config);
+    assert!(gateway.log().contains("the listener waits until somebody is"), "{}", gateway.log());
+    let kmip = logged_address(&gateway, "kmip");
+    let out = folder.to_str().unwrap();
+    client(&config, &["add", "maker", "--project", "demo", "--out", out]);
+    eventually("the maker gets in", || gets_in(folder, &kmip, "maker"));
+    let make = || {
+        let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+        let (ca, certificate, key) = (file("site-ca.pem"), file("maker.pem"), file("maker.key"));
+        let words = ["kmip", "create", "--address", &kmip, "--ca", &ca, "--certificate", &certificate, "--key", &key];
+        let made = ends(words);
+        assert!(made.status.success(), "{}", text(&made.stderr));
+    };
+    make();
+    eventually("the client's listener is connected to", || doors[0].accept().is_ok());
+    assert_eq!(doors[1].accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+
+    // The delivery has failed, for nobody spoke TLS, and would be tried again after a second, two, four.
+    client(&config, &["revoke", "client"]);
+    eventually("the revocation is seen", || gateway.log().contains("a listener's client changed"));
+    while doors[0].accept().is_ok() {}
+    client(&config, &["add", "late", "--project", "demo", "--out", out]);
+    eventually("the late client gets in", || gets_in(folder, &kmip, "late"));
+    make();
+    eventually("the late client's listener is connected to", || doors[1].accept().is_ok());
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(doors[0].accept().unwrap_err().kind(), ErrorKind::WouldBlock, "a revoked client is told of nothing");
+
+    // A revoked client's listener is no reason not to start.
+    assert!(gateway.stop().0.success());
+    drop(Gateway::serve(&config));
 }
 
 #[test]
