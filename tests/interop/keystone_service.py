@@ -5,10 +5,12 @@ is made through `keystone-manage` and the HTTP API, as an operator would.
 """
 
 import base64
+import contextlib
 import os
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -24,7 +26,7 @@ CONFIGURATION = """\
 log_file = {folder}/keystone.log
 use_stderr = false
 [database]
-connection = sqlite:///{folder}/keystone.db
+connection = sqlite:///{folder}/keystone.db?timeout=60
 [cache]
 enabled = true
 backend = dogpile.cache.memory
@@ -160,6 +162,9 @@ class Keystone(Server):
                 (folder / name / generation).write_bytes(base64.urlsafe_b64encode(os.urandom(32)))
         listening = self.bind()
         self.manage("db_sync")
+        # Readers and the writer of several servers do not wait for each other; the file remembers it.
+        with contextlib.closing(sqlite3.connect(folder / "keystone.db")) as database:
+            database.execute("PRAGMA journal_mode = WAL")
         self.manage(
             "bootstrap",
             "--bootstrap-username=admin",

@@ -2,12 +2,15 @@
 
     OS_KEYSTONE_CONFIG_FILES=keystone.conf python keystone_wsgi.py FD
 
-Keystone itself comes from PyPI unchanged. Production puts it behind uWSGI; wsgiref with a thread a connection serves a
-test well.
+Keystone itself comes from PyPI unchanged. Production puts it behind uWSGI, in processes that answer one request at a time; here
+wsgiref has a thread a connection, and one of them at a time is inside Keystone. Several at once answer 500 or 403 in the first
+seconds, because what they share is made by the first requests without a lock: the rules' enforcer lacks an attribute or its
+rules, while another request builds it.
 """
 
 import socket
 import sys
+import threading
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -37,7 +40,22 @@ class Server(ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
 
+keystone = initialize_public_application()
+alone = threading.Lock()
+
+
+def application(environ, start_response):
+    """Keystone, one request at a time."""
+    with alone:
+        answer = keystone(environ, start_response)
+        try:
+            return [b"".join(answer)]
+        finally:
+            if hasattr(answer, "close"):
+                answer.close()
+
+
 server = Server()
-server.set_app(initialize_public_application())
+server.set_app(application)
 print("serving", flush=True)
 server.serve_forever()
