@@ -7,7 +7,7 @@ use axum::{
 use serde_json::json;
 
 use super::{
-    Request, Settings,
+    Request,
     error::Refusal,
     filters::{self, like},
     json::Json,
@@ -76,14 +76,17 @@ pub(super) const MEMBERS_OWN: &[(ErrorKind, u16, &str)] = &[
 /// `POST /v1/containers`.
 pub(super) async fn create(mut request: Request) -> Result<Response<Body>, Error> {
     let body = request.json().await;
-    let new = body.and_then(|body| new_container(&body, request.settings(), &request.base));
+    let settings = request.settings();
+    let mut bases = vec![request.base.as_str(), request.asked.as_str()];
+    bases.extend(settings.aliases.iter().map(String::as_str));
+    let new = body.and_then(|body| new_container(&body, &bases));
     let id = request.execute_late(new).await?;
     let href = model::container_ref(&request.base, id);
     Ok(located(StatusCode::CREATED, &href, &json!({"container_ref": href})))
 }
 
 /// Judges a body, in the order in which the reference service does.
-fn new_container(body: &Json, settings: &Settings, base: &str) -> Result<CreateGroup, Refusal> {
+fn new_container(body: &Json, bases: &[&str]) -> Result<CreateGroup, Refusal> {
     CONTAINER.check(body)?;
     let refs = body.get("secret_refs").and_then(Json::items).unwrap_or_default();
     let mut names: Vec<Option<&Json>> = Vec::new();
@@ -110,7 +113,7 @@ fn new_container(body: &Json, settings: &Settings, base: &str) -> Result<CreateG
     }
     let mut ids = Vec::new();
     for href in &targets {
-        ids.push(own_secret(href, settings, base)?);
+        ids.push(own_secret(href, bases)?);
     }
     let text = |name: Option<&Json>| name.and_then(Json::text).map(str::to_owned);
     let kind = body.get("type").and_then(Json::text).and_then(GroupKind::from_name).unwrap_or(GroupKind::Generic);
@@ -128,15 +131,22 @@ fn new_container(body: &Json, settings: &Settings, base: &str) -> Result<CreateG
     Ok(CreateGroup { kind, name: text(body.get("name")), members, missing })
 }
 
-/// The identifier in a reference to a secret of this service, under any of its roots.
-fn own_secret(href: &str, settings: &Settings, base: &str) -> Result<Option<UniqueIdentifier>, Refusal> {
+/// The identifier in a reference to a secret of this service (contract §2.6.1).
+///
+/// Only the origin is compared, with all that are known of the service: clients build references from the catalogue's URL, which
+/// may have a path of its own that this service never sees.
+fn own_secret(href: &str, bases: &[&str]) -> Result<Option<UniqueIdentifier>, Refusal> {
     let foreign = || Refusal::bad_request("Provided field value is not supported");
     let (root, id) = href.rsplit_once("/v1/secrets/").ok_or_else(foreign)?;
-    let known = std::iter::once(base)
-        .chain(settings.host_href.as_deref())
-        .chain(settings.aliases.iter().map(String::as_str))
-        .any(|known| known.trim_end_matches('/') == root);
+    let known = bases.iter().any(|base| origin(base).eq_ignore_ascii_case(origin(root)));
     if known { Ok(id.parse().ok()) } else { Err(foreign()) }
+}
+
+/// Scheme and authority of a URL.
+fn origin(url: &str) -> &str {
+    let start = url.find("://").map_or(0, |scheme| scheme + 3);
+    let end = url.get(start..).and_then(|rest| rest.find('/')).map_or(url.len(), |slash| start + slash);
+    url.get(..end).unwrap_or(url)
 }
 
 /// Which names a typed container must and may have; an empty one needs none.

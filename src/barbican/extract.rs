@@ -138,6 +138,11 @@ pub(super) fn base(settings: &Settings, headers: &HeaderMap, uri: &Uri) -> Strin
     if let Some(href) = settings.host_href.as_deref().map(str::trim).filter(|href| !href.is_empty()) {
         return href.trim_end_matches('/').to_owned();
     }
+    asked(settings, headers, uri)
+}
+
+/// The root that the client used, as far as the request tells.
+pub(super) fn asked(settings: &Settings, headers: &HeaderMap, uri: &Uri) -> String {
     let proxy = if settings.behind_proxy { Forwarded::of(headers) } else { Forwarded::default() };
     let scheme = match proxy.scheme.map(|scheme| scheme.to_ascii_lowercase()) {
         Some(scheme) if matches!(scheme.as_str(), "http" | "https") => scheme,

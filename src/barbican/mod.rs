@@ -177,6 +177,7 @@ async fn route(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, body: 
 async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, rest: &str, body: SharedBody) -> Response<Body> {
     let (parts, ()) = request.into_parts();
     let base = extract::base(&gateway.settings, &parts.headers, &parts.uri);
+    let asked = extract::asked(&gateway.settings, &parts.headers, &parts.uri);
     let facts = extract::facts(&parts.method, &parts.uri, &parts.headers, &base);
     let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
     let principal = match gateway.authenticator.authenticate(&parts.method, parts.uri.path(), &parts.headers).await {
@@ -232,6 +233,7 @@ async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, rest: &st
                 place,
                 version,
                 base,
+                asked,
                 query,
                 headers: parts.headers,
                 body,
@@ -285,7 +287,10 @@ struct Request {
     caller: Caller,
     place: Place,
     version: Microversion,
+    /// The root of the links of the answer.
     base: String,
+    /// The root that the client used, which `host_href` may differ from.
+    asked: String,
     query: Query,
     headers: HeaderMap,
     body: SharedBody,

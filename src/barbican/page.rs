@@ -19,7 +19,8 @@ impl Window {
             None => default,
             Some(limit) => usize::try_from(limit.clamp(1, i64::try_from(most).unwrap_or(i64::MAX))).unwrap_or(most),
         };
-        let offset = query.last("offset").and_then(integer).and_then(|offset| usize::try_from(offset).ok());
+        let offset = query.last("offset").and_then(integer).filter(|offset| *offset < i64::MAX);
+        let offset = offset.and_then(|offset| usize::try_from(offset).ok());
         Self { limit, offset: offset.unwrap_or(0) }
     }
 
@@ -49,9 +50,24 @@ impl Window {
     }
 }
 
-/// An integer as Python reads one: blanks around and a sign are fine.
+/// An integer as Python reads one: blanks around, a sign, and single underscores between digits are fine. One that is too
+/// large for us is as large as can be.
 pub(super) fn integer(text: &str) -> Option<i64> {
-    text.trim().parse().ok()
+    let text = text.trim();
+    let (is_negative, digits) = match text.strip_prefix(['+', '-']) {
+        Some(digits) => (text.starts_with('-'), digits),
+        None => (false, text),
+    };
+    let mut number = 0_i64;
+    for group in digits.split('_') {
+        if group.is_empty() {
+            return None;
+        }
+        for digit in group.chars() {
+            number = number.saturating_mul(10).saturating_add(i64::from(digit.to_digit(10)?));
+        }
+    }
+    Some(if is_negative { -number } else { number })
 }
 
 #[cfg(test)]
@@ -73,6 +89,11 @@ mod tests {
             ("limit=101", (100, 0)),
             ("limit=", (10, 0)),
             ("limit=abc&offset=abc", (10, 0)),
+            ("limit=99999999999999999999", (100, 0)),
+            ("limit=-99999999999999999999", (1, 0)),
+            ("limit=1_5&offset=%2B5", (15, 5)),
+            ("limit=1__5&offset=_5", (10, 0)),
+            ("limit= 7 &offset=1.0", (7, 0)),
             ("offset=-1", (10, 0)),
             ("offset=99999999999999999999", (10, 0)),
         ] {

@@ -60,15 +60,15 @@ fn wrong_type(operation: &str) -> Refusal {
     Refusal::issue(StatusCode::NOT_ACCEPTABLE, operation, "Wrong payload content-type")
 }
 
-/// No back-end of ours wraps under transport keys; a request that names one is told so.
+/// No back-end of ours wraps under transport keys; a request for a wrapped payload is told so. A key alone asks for nothing.
 async fn transport_key(request: &Request) -> Option<Refusal> {
-    match (request.query.last("trans_wrapped_session_key"), request.query.last("transport_key_id")) {
-        (_, Some(named)) => Some(transport_keys::refuse(request, named).await),
-        (Some(_), None) => Some(Refusal::bad_request(
+    request.query.last("trans_wrapped_session_key").filter(|session| !session.is_empty())?;
+    match request.query.last("transport_key_id") {
+        Some(named) => Some(transport_keys::refuse(request, named).await),
+        None => Some(Refusal::bad_request(
             "Transport key wrapped session key has been provided to wrap secrets for retrieval, but the transport key id \
              has not been provided.",
         )),
-        (None, None) => None,
     }
 }
 

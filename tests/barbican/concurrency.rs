@@ -162,3 +162,74 @@ async fn no_crowd_gets_past_a_quota() {
     // What was refused has left nothing behind.
     assert_eq!(api.bench.hsm.count(), MOST + 1);
 }
+
+/// Everything that touches one secret and one container at once, and then their end: each answer is one of those that the
+/// contract knows, and what is left fits together.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_of_all_kinds_leaves_no_loose_ends() {
+    let api = Api::new();
+    let secret = format!("/v1/secrets/{}", api.text_secret("s").await);
+    let made = api.post("/v1/containers", json!({"type": "generic"})).await;
+    let container = format!("/v1/containers/{}", id_of(&made.json()["container_ref"]));
+    let consumers = format!("{secret}/consumers");
+    type Kind = fn(usize) -> (&'static str, &'static str, Value);
+    let kinds: &[Kind] = &[
+        |n| ("POST", "S/consumers", consumer(n)),
+        |n| ("DELETE", "S/consumers", consumer(n - 1)),
+        |n| ("POST", "S/metadata", json!({"key": format!("k{n}"), "value": "v"})),
+        |n| ("PUT", "S/metadata", json!({"metadata": {(format!("k{n}")): "w"}})),
+        |n| ("PATCH", "S/acl", json!({"read": {"users": [format!("u{n}")]}})),
+        |n| ("POST", "C/secrets", json!({"name": format!("m{n}"), "secret_ref": "S"})),
+        |n| ("POST", "C/consumers", json!({"name": format!("n{n}"), "URL": "u"})),
+        |_| ("DELETE", "C/acl", Value::Null),
+        |_| ("GET", "S/payload", Value::Null),
+        |_| ("GET", "C", Value::Null),
+    ];
+    let named = |text: &str| text.replace('S', &secret).replace('C', &container);
+    let call = |n: usize| {
+        let (method, path, mut body) = kinds[n % kinds.len()](n);
+        if let Some(href) = body.get_mut("secret_ref") {
+            *href = json!(secret);
+        }
+        api.call(method, &named(path)).json(&body)
+    };
+    let answered = crowd(&api, call).await;
+    assert!(answered.keys().all(|status| matches!(status, 200 | 201 | 404 | 409)), "{answered:?}");
+    let registered = api.get(&consumers).await.json()["total"].as_u64().unwrap();
+    assert!(registered <= 10, "{registered}");
+    let held = api.get(&container).await.json();
+    assert_eq!(held["consumers"].as_array().unwrap().len(), CROWD / kinds.len());
+    assert_eq!(held["secret_refs"].as_array().unwrap().len(), CROWD / kinds.len());
+
+    // Now the secret goes in the midst of it.
+    let answered = crowd(&api, |n| if n == CROWD / 2 { api.call("DELETE", &secret) } else { call(n + CROWD) }).await;
+    let expected = |status: &u16| matches!(status, 200 | 201 | 204 | 404 | 409);
+    assert!(answered.keys().all(expected), "{answered:?}");
+    assert_eq!((api.get(&secret).await.status, api.bench.hsm.count()), (404, 0));
+    assert_eq!(api.get(&container).await.json()["secret_refs"], json!([]), "no container holds what is gone");
+}
+
+/// Quotas hold over all ways at once: what is deleted makes room for exactly one other.
+#[tokio::test(flavor = "multi_thread")]
+async fn room_that_is_made_is_taken_once() {
+    const MOST: usize = 20;
+    let api = Api::new();
+    let quotas = json!({"project_quotas": {"secrets": MOST}});
+    assert_eq!(api.call("PUT", "/v1/project-quotas/p1").json(&quotas).send().await.status, 204);
+    let mut paths = Vec::new();
+    for _ in 0..MOST {
+        paths.push(format!("/v1/secrets/{}", api.secret(json!({})).await));
+    }
+    let half = MOST / 2;
+    let answered = crowd(&api, |n| match paths.get(n).filter(|_| n < half) {
+        Some(path) => api.call("DELETE", path),
+        None => api.call("POST", "/v1/secrets").json(&json!({})),
+    })
+    .await;
+    assert_eq!(answered.get(&204), Some(&half), "{answered:?}");
+    assert!(answered.keys().all(|status| matches!(status, 201 | 204 | 403)), "{answered:?}");
+    let made = answered.get(&201).copied().unwrap_or_default();
+    assert!(made <= half, "{answered:?}");
+    let total = api.get("/v1/secrets").await.json()["total"].clone();
+    assert_eq!(total, MOST - half + made);
+}

@@ -156,7 +156,20 @@ async fn references_may_name_any_root_of_the_service() {
     };
     let api = Api::with(settings);
     let id = api.text_secret("s").await;
-    for (root, status) in [("https://api.test/key-manager", 201), ("http://inner:9311", 201), (BASE, 400)] {
+    for (root, status) in [
+        ("https://api.test/key-manager", 201),
+        ("http://inner:9311", 201),
+        // What the client called, though links are built otherwise; and what a proxy's catalogue makes of any of them.
+        (BASE, 201),
+        ("https://api.test", 201),
+        ("http://inner:9311/some/prefix", 201),
+        ("HTTPS://API.test/key-manager", 201),
+        ("http://api.test/key-manager", 400),
+        ("https://api.test:444", 400),
+        ("https://api.test.evil.example", 400),
+        ("https://evil.example/https://api.test/key-manager", 400),
+        ("", 400),
+    ] {
         let refs = json!([{"name": "a", "secret_ref": format!("{root}/v1/secrets/{id}")}]);
         let reply = api.post("/v1/containers", json!({"type": "generic", "secret_refs": refs})).await;
         assert_eq!(reply.status, status, "{root}: {}", reply.text());

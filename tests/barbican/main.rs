@@ -9,6 +9,7 @@ mod containers;
 mod discovery;
 mod hostile;
 mod kmip_objects;
+mod lists;
 mod metadata;
 mod orders;
 mod payload;

@@ -236,6 +236,10 @@ async fn transport_parameters_are_refused() {
         reply.error(),
         refused(400, "Secret payload retrieval issue seen - Provided transport key was not found..")
     );
+    // A key without anything that was wrapped under it is a parameter like any other, and ignored.
+    for query in ["transport_key_id=x", "trans_wrapped_session_key=", "transport_key_id=x&transport_key_id=y"] {
+        assert_eq!(api.get(&format!("{path}?{query}")).await.text(), "beer", "{query}");
+    }
 }
 
 /// CVE-2022-3100: what a request says of the target must not reach the rules.
