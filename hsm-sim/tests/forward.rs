@@ -16,10 +16,11 @@ use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     error::RvError,
     mechanism::Mechanism,
-    object::Attribute,
-    session::{SessionState, UserType},
+    object::{Attribute, ObjectHandle},
+    session::{Session, SessionState, UserType},
     slot::Slot,
 };
+use cryptoki_sys::{CK_INFO, CKR_DEVICE_MEMORY, CKR_OK};
 use hsm_sim::fault::control;
 use support::{SO_PIN, USER_PIN, aes, pin, refusal};
 
@@ -102,6 +103,61 @@ fn make_token(pkcs11: &Pkcs11) -> Slot {
     session.login(UserType::So, Some(&pin(SO_PIN))).unwrap();
     session.init_pin(&pin(USER_PIN)).unwrap();
     slot
+}
+
+/// Another token stands in the slot, and nothing reaches the one that is away.
+fn another_token(pkcs11: &Pkcs11, slot: Slot, mut session: Session, key: ObjectHandle) {
+    let store = PathBuf::from(env::var_os("HSM_SIM_STORE").unwrap());
+    let before = pkcs11.get_token_info(slot).unwrap();
+    for kind in ["blank", "other-serial"] {
+        let is_blank = kind == "blank";
+        install(&format!(
+            "match = {{ function = \"C_GenerateRandom\" }}\nat = [1]\naction = {{ replace_token = \"{kind}\" }}"
+        ));
+        assert!(matches!(refusal(session.generate_random_vec(1)), RvError::DeviceRemoved));
+        assert_eq!(stats().injected["C_GenerateRandom"], 1, "{kind}");
+        assert!(matches!(refusal(session.get_session_info()), RvError::SessionHandleInvalid));
+        let now = pkcs11.get_token_info(slot).unwrap();
+        assert_ne!(now.serial_number(), before.serial_number());
+        assert_eq!(now.token_initialized(), !is_blank);
+        assert_eq!(now.label(), if is_blank { "" } else { before.label() });
+        let other = pkcs11.open_rw_session(slot).unwrap();
+        let login = refusal(other.login(UserType::User, Some(&pin(USER_PIN))));
+        let expected = if is_blank { RvError::UserPinNotInitialized } else { RvError::PinIncorrect };
+        assert_eq!(format!("{login:?}"), format!("{expected:?}"));
+        assert_eq!(other.find_objects(&[]).unwrap(), []);
+        other.generate_random_vec(1).unwrap();
+        assert!(matches!(refusal(other.encrypt_init(&Mechanism::AesEcb, key)), RvError::KeyHandleInvalid));
+        assert!(matches!(refusal(other.destroy_object(key)), RvError::ObjectHandleInvalid));
+        let made = other.generate_key(&Mechanism::AesKeyGen, &[Attribute::ValueLen(32.into()), Attribute::Token(true)]);
+        assert!(matches!(refusal(made), RvError::TokenWriteProtected));
+        assert!(matches!(refusal(pkcs11.init_token(slot, &pin(SO_PIN), "wiped")), RvError::TokenWriteProtected));
+
+        control::release(&store).unwrap();
+        assert!(matches!(refusal(other.get_session_info()), RvError::SessionHandleInvalid));
+        assert_eq!(pkcs11.get_token_info(slot).unwrap().serial_number(), before.serial_number());
+        session = support::login(pkcs11, slot);
+        assert_eq!(session.find_objects(&[]).unwrap().len(), 2);
+        // Its handles are new ones, as after any closing of all sessions.
+        let found = session.find_objects(&[Attribute::Label("first".into())]).unwrap();
+        session.encrypt(&Mechanism::AesEcb, found[0], &[0; 16]).unwrap();
+    }
+    control::clear(&store).unwrap();
+}
+
+/// A program that looks functions up by name is led to the other module, too.
+fn by_name() {
+    // SAFETY: it is loaded already.
+    let module = unsafe { cryptoki_sys::Pkcs11::new(support::module()) }.unwrap();
+    let mut info = CK_INFO::default();
+    // SAFETY: there is room for the answer.
+    assert_eq!(unsafe { module.C_GetInfo(&raw mut info) }, CKR_OK);
+    assert_ne!(info.manufacturerID.trim_ascii(), b"hsm-sim");
+    install("match = { function = \"C_GetInfo\" }\naction = { return = \"CKR_DEVICE_MEMORY\" }");
+    // SAFETY: as above.
+    assert_eq!(unsafe { module.C_GetInfo(&raw mut info) }, CKR_DEVICE_MEMORY);
+    assert_eq!(stats().injected["C_GetInfo"], 1);
+    control::clear(&PathBuf::from(env::var_os("HSM_SIM_STORE").unwrap())).unwrap();
 }
 
 /// The part that uses the module: does nothing unless a test started this program for it.
@@ -194,7 +250,10 @@ fn child() {
         assert!(start.elapsed().as_secs() < 60);
     }
     drop(session);
-    assert_eq!(user().find_objects(&[]).unwrap().len(), 2);
+    let session = user();
+    assert_eq!(session.find_objects(&[]).unwrap().len(), 2);
+    another_token(&pkcs11, slot, session, first);
+    by_name();
     pkcs11.finalize().unwrap();
     println!("all of it");
 }

@@ -8,7 +8,6 @@ use crate::core::{names::Function, operation::Way};
 /// # Safety
 ///
 /// `mechanism` is null or points to a mechanism as `mechanism::read` wants it; null cancels the operation.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_EncryptInit(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -33,7 +32,6 @@ pub(super) unsafe extern "C" fn C_EncryptInit(
 /// # Safety
 ///
 /// `input` is null or readable for its length; `output` and `output_length` are a buffer as [`Sink::new`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_Encrypt(
     session: CK_SESSION_HANDLE,
     input: *mut CK_BYTE,
@@ -53,7 +51,6 @@ pub(super) unsafe extern "C" fn C_Encrypt(
 /// # Safety
 ///
 /// As [`C_Encrypt`].
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_EncryptUpdate(
     session: CK_SESSION_HANDLE,
     part: *mut CK_BYTE,
@@ -73,7 +70,6 @@ pub(super) unsafe extern "C" fn C_EncryptUpdate(
 /// # Safety
 ///
 /// `output` and `output_length` are a buffer as [`Sink::new`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_EncryptFinal(
     session: CK_SESSION_HANDLE,
     output: *mut CK_BYTE,
@@ -89,7 +85,6 @@ pub(super) unsafe extern "C" fn C_EncryptFinal(
 /// # Safety
 ///
 /// `mechanism` is null or points to a mechanism as `mechanism::read` wants it; null cancels the operation.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_DecryptInit(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -111,7 +106,6 @@ pub(super) unsafe extern "C" fn C_DecryptInit(
 /// # Safety
 ///
 /// `input` is null or readable for its length; `output` and `output_length` are a buffer as [`Sink::new`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_Decrypt(
     session: CK_SESSION_HANDLE,
     input: *mut CK_BYTE,
@@ -131,7 +125,6 @@ pub(super) unsafe extern "C" fn C_Decrypt(
 /// # Safety
 ///
 /// As [`C_Decrypt`].
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_DecryptUpdate(
     session: CK_SESSION_HANDLE,
     part: *mut CK_BYTE,
@@ -151,7 +144,6 @@ pub(super) unsafe extern "C" fn C_DecryptUpdate(
 /// # Safety
 ///
 /// `output` and `output_length` are a buffer as [`Sink::new`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_DecryptFinal(
     session: CK_SESSION_HANDLE,
     output: *mut CK_BYTE,

@@ -12,7 +12,6 @@ use crate::core::names::Function;
 /// # Safety
 ///
 /// `mechanism` is null or points to a mechanism as `mechanism::read` wants it; null cancels the operation.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_DigestInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM) -> CK_RV {
     // SAFETY: as the caller promises.
     let entry = unsafe { Entry::session(Function::DigestInit, session).with_mechanism(mechanism) };
@@ -30,7 +29,6 @@ pub(super) unsafe extern "C" fn C_DigestInit(session: CK_SESSION_HANDLE, mechani
 /// # Safety
 ///
 /// `data` is null or readable for its length; `digest` and `digest_length` are a buffer as [`Sink::new`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_Digest(
     session: CK_SESSION_HANDLE,
     data: *mut CK_BYTE,
@@ -50,7 +48,6 @@ pub(super) unsafe extern "C" fn C_Digest(
 /// # Safety
 ///
 /// `part` is null or readable for its length.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_DigestUpdate(
     session: CK_SESSION_HANDLE,
     part: *mut CK_BYTE,
@@ -63,7 +60,6 @@ pub(super) unsafe extern "C" fn C_DigestUpdate(
 }
 
 /// Digests the value of a secret key.
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_DigestKey(session: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE) -> CK_RV {
     entry_call(Entry::session(Function::DigestKey, session).on(key), session, |_, session| session.digest_key(key))
 }
@@ -71,7 +67,6 @@ pub(super) extern "C" fn C_DigestKey(session: CK_SESSION_HANDLE, key: CK_OBJECT_
 /// # Safety
 ///
 /// `digest` and `digest_length` are a buffer as [`Sink::new`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_DigestFinal(
     session: CK_SESSION_HANDLE,
     digest: *mut CK_BYTE,

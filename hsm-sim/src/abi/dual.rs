@@ -13,8 +13,7 @@ macro_rules! dual {
             /// # Safety
             ///
             /// `part` is null or readable for its length; `output` and `output_length` are a buffer as `Sink::new` wants it.
-            #[unsafe(no_mangle)]
-            pub(super) unsafe extern "C" fn $entry(
+                        pub(super) unsafe extern "C" fn $entry(
                 session: CK_SESSION_HANDLE,
                 part: *mut CK_BYTE,
                 part_length: CK_ULONG,

@@ -21,7 +21,6 @@ use crate::{
 /// # Safety
 ///
 /// `arguments` is null or points to `CK_C_INITIALIZE_ARGS`.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_Initialize(arguments: CK_VOID_PTR) -> CK_RV {
     guard(|| {
         if module::current().is_some() {
@@ -80,7 +79,6 @@ unsafe fn caller_lock(arguments: &CK_C_INITIALIZE_ARGS) -> Result<Option<CallerL
 /// # Safety
 ///
 /// None beyond what the type says: the reserved pointer is only compared with null.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_Finalize(reserved: CK_VOID_PTR) -> CK_RV {
     call(Entry::new(Function::Finalize), |_| {
         if !reserved.is_null() {
@@ -94,7 +92,6 @@ pub(super) unsafe extern "C" fn C_Finalize(reserved: CK_VOID_PTR) -> CK_RV {
 /// # Safety
 ///
 /// `info` is null or points to writable memory for a `CK_INFO`.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GetInfo(info: *mut CK_INFO) -> CK_RV {
     call(Entry::new(Function::GetInfo), |library| {
         let (major, minor) = match library.config.interface_max {
@@ -117,7 +114,6 @@ pub(super) unsafe extern "C" fn C_GetInfo(info: *mut CK_INFO) -> CK_RV {
 /// # Safety
 ///
 /// `slot` is null or points to writable memory for a `CK_SLOT_ID`.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_WaitForSlotEvent(
     flags: CK_FLAGS,
     slot: *mut CK_SLOT_ID,
@@ -138,13 +134,11 @@ pub(super) unsafe extern "C" fn C_WaitForSlotEvent(
 }
 
 /// The legacy pair for parallel sessions, which this standard no longer has (PKCS#11 3.1 §5.20).
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_GetFunctionStatus(session: CK_SESSION_HANDLE) -> CK_RV {
     super::session_call(Function::GetFunctionStatus, session, |_, _| Err(Rv(CKR_FUNCTION_NOT_PARALLEL)))
 }
 
 /// See [`C_GetFunctionStatus`].
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_CancelFunction(session: CK_SESSION_HANDLE) -> CK_RV {
     super::session_call(Function::CancelFunction, session, |_, _| Err(Rv(CKR_FUNCTION_NOT_PARALLEL)))
 }

@@ -126,10 +126,14 @@ fn forwarding() -> &'static [Interface; 3] {
     })
 }
 
+/// All functions: this module's own, or those of forward mode.
+pub(super) fn list() -> &'static CK_FUNCTION_LIST_3_2 {
+    if forward::target().is_some() { &forward::lists().v3_2 } else { &LIST_3_2 }
+}
+
 /// # Safety
 ///
 /// `list` is null or writable.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) -> CK_RV {
     guard(|| {
         let ours = if forward::target().is_some() { &raw const forward::lists().v2_40 } else { &raw const LIST_2_40 };
@@ -141,7 +145,6 @@ pub(super) unsafe extern "C" fn C_GetFunctionList(list: *mut *mut CK_FUNCTION_LI
 /// # Safety
 ///
 /// `count` is null or points to a `CK_ULONG`; `list` is null or points to that many writable interfaces.
-#[cfg_attr(not(feature = "v240-only"), unsafe(no_mangle))]
 pub(super) unsafe extern "C" fn C_GetInterfaceList(list: *mut CK_INTERFACE, count: *mut CK_ULONG) -> CK_RV {
     guard(|| {
         let interfaces: Vec<_> = shown().map(|interface| interface.raw).collect();
@@ -153,7 +156,6 @@ pub(super) unsafe extern "C" fn C_GetInterfaceList(list: *mut CK_INTERFACE, coun
 /// # Safety
 ///
 /// `name` is null or ends in NUL; `version` is null or readable; `found` is null or writable.
-#[cfg_attr(not(feature = "v240-only"), unsafe(no_mangle))]
 pub(super) unsafe extern "C" fn C_GetInterface(
     name: *mut CK_UTF8CHAR,
     version: *mut CK_VERSION,

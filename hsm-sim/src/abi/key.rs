@@ -16,7 +16,6 @@ use crate::core::{
 /// # Safety
 ///
 /// `mechanism` and `template` are as their readers want them; `key` is null or writable.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GenerateKey(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -39,7 +38,6 @@ pub(super) unsafe extern "C" fn C_GenerateKey(
 /// # Safety
 ///
 /// `mechanism` and the templates are as their readers want them; the keys are null or writable.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GenerateKeyPair(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -70,7 +68,6 @@ pub(super) unsafe extern "C" fn C_GenerateKeyPair(
 /// # Safety
 ///
 /// `mechanism` is as its reader wants it; `wrapped` and `wrapped_length` are a buffer as [`Sink::new`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_WrapKey(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -109,7 +106,6 @@ pub(super) unsafe extern "C" fn C_WrapKey(
 ///
 /// `mechanism` and `template` are as their readers want them; `wrapped` is null or readable for its length; `key` is null
 /// or writable.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_UnwrapKey(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -146,7 +142,6 @@ pub(super) unsafe extern "C" fn C_UnwrapKey(
 /// # Safety
 ///
 /// `mechanism` and `template` are as their readers want them; `key` is null or writable.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_DeriveKey(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -190,7 +185,6 @@ pub(super) unsafe extern "C" fn C_DeriveKey(
 ///
 /// `mechanism` and `template` are as their readers want them; `ciphertext` and `ciphertext_length` are a buffer as
 /// [`Sink::new`] wants it; `key` is null or writable.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_EncapsulateKey(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -228,7 +222,6 @@ pub(super) unsafe extern "C" fn C_EncapsulateKey(
 ///
 /// `mechanism` and `template` are as their readers want them; `ciphertext` is null or readable for its length; `key` is
 /// null or writable.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_DecapsulateKey(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -258,7 +251,6 @@ pub(super) unsafe extern "C" fn C_DecapsulateKey(
 ///
 /// `mechanism` is null or readable, with a parameter as [`Place::read`] wants it; `aad` is null or readable for its length;
 /// `wrapped` and `wrapped_length` are a buffer as [`Sink::new`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_WrapKeyAuthenticated(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -302,7 +294,6 @@ pub(super) unsafe extern "C" fn C_WrapKeyAuthenticated(
 ///
 /// `mechanism` is as in [`C_WrapKeyAuthenticated`]; `wrapped` and `aad` are null or readable for their lengths; `template`
 /// is as its reader wants it; `key` is null or writable.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_UnwrapKeyAuthenticated(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,

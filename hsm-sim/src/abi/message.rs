@@ -359,7 +359,6 @@ unsafe fn next(
 /// # Safety
 ///
 /// As [`init`].
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_MessageEncryptInit(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -372,7 +371,6 @@ pub(super) unsafe extern "C" fn C_MessageEncryptInit(
 /// # Safety
 ///
 /// As [`init`].
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_MessageDecryptInit(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -385,7 +383,6 @@ pub(super) unsafe extern "C" fn C_MessageDecryptInit(
 /// # Safety
 ///
 /// As [`single`].
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_EncryptMessage(
     session: CK_SESSION_HANDLE,
     parameter: *mut std::ffi::c_void,
@@ -410,7 +407,6 @@ pub(super) unsafe extern "C" fn C_EncryptMessage(
 /// # Safety
 ///
 /// As [`single`].
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_DecryptMessage(
     session: CK_SESSION_HANDLE,
     parameter: *mut std::ffi::c_void,
@@ -435,7 +431,6 @@ pub(super) unsafe extern "C" fn C_DecryptMessage(
 /// # Safety
 ///
 /// As [`single`].
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_EncryptMessageBegin(
     session: CK_SESSION_HANDLE,
     parameter: *mut std::ffi::c_void,
@@ -451,7 +446,6 @@ pub(super) unsafe extern "C" fn C_EncryptMessageBegin(
 /// # Safety
 ///
 /// As [`single`].
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_DecryptMessageBegin(
     session: CK_SESSION_HANDLE,
     parameter: *mut std::ffi::c_void,
@@ -467,7 +461,6 @@ pub(super) unsafe extern "C" fn C_DecryptMessageBegin(
 /// # Safety
 ///
 /// As [`single`].
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_EncryptMessageNext(
     session: CK_SESSION_HANDLE,
     parameter: *mut std::ffi::c_void,
@@ -486,7 +479,6 @@ pub(super) unsafe extern "C" fn C_EncryptMessageNext(
 /// # Safety
 ///
 /// As [`single`].
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_DecryptMessageNext(
     session: CK_SESSION_HANDLE,
     parameter: *mut std::ffi::c_void,
@@ -503,13 +495,11 @@ pub(super) unsafe extern "C" fn C_DecryptMessageNext(
 }
 
 /// Ends the encryption of messages.
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_MessageEncryptFinal(session: CK_SESSION_HANDLE) -> CK_RV {
     session_call(Function::MessageEncryptFinal, session, |_, session| session.message_final(Way::Encrypt))
 }
 
 /// Ends the decryption of messages.
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_MessageDecryptFinal(session: CK_SESSION_HANDLE) -> CK_RV {
     session_call(Function::MessageDecryptFinal, session, |_, session| session.message_final(Way::Decrypt))
 }

@@ -22,7 +22,6 @@ fn check_none(parameter: *const c_void, length: CK_ULONG) -> Result<()> {
 /// # Safety
 ///
 /// `mechanism` is null or points to a mechanism as `mechanism::read` wants it; null ends the process.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_MessageSignInit(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -44,7 +43,6 @@ pub(super) unsafe extern "C" fn C_MessageSignInit(
 /// # Safety
 ///
 /// As [`C_MessageSignInit`].
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_MessageVerifyInit(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -66,7 +64,6 @@ pub(super) unsafe extern "C" fn C_MessageVerifyInit(
 /// # Safety
 ///
 /// `data` is null or readable for its length; `signature` and `signature_length` are a buffer as [`Sink::new`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_SignMessage(
     session: CK_SESSION_HANDLE,
     parameter: *mut c_void,
@@ -88,7 +85,6 @@ pub(super) unsafe extern "C" fn C_SignMessage(
 }
 
 /// Begins a message to be signed in parts.
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_SignMessageBegin(
     session: CK_SESSION_HANDLE,
     parameter: *mut c_void,
@@ -105,7 +101,6 @@ pub(super) extern "C" fn C_SignMessageBegin(
 /// # Safety
 ///
 /// As [`C_SignMessage`]; a null length says that more parts follow.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_SignMessageNext(
     session: CK_SESSION_HANDLE,
     parameter: *mut c_void,
@@ -131,7 +126,6 @@ pub(super) unsafe extern "C" fn C_SignMessageNext(
 }
 
 /// Ends the signing of messages.
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_MessageSignFinal(session: CK_SESSION_HANDLE) -> CK_RV {
     session_call(Function::MessageSignFinal, session, |_, session| session.operations().end_signing())
 }
@@ -139,7 +133,6 @@ pub(super) extern "C" fn C_MessageSignFinal(session: CK_SESSION_HANDLE) -> CK_RV
 /// # Safety
 ///
 /// `data` and `signature` are null or readable for their lengths.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_VerifyMessage(
     session: CK_SESSION_HANDLE,
     parameter: *mut c_void,
@@ -161,7 +154,6 @@ pub(super) unsafe extern "C" fn C_VerifyMessage(
 }
 
 /// Begins a message to be verified in parts.
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_VerifyMessageBegin(
     session: CK_SESSION_HANDLE,
     parameter: *mut c_void,
@@ -178,7 +170,6 @@ pub(super) extern "C" fn C_VerifyMessageBegin(
 /// # Safety
 ///
 /// As [`C_VerifyMessage`]; a null signature says that more parts follow.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_VerifyMessageNext(
     session: CK_SESSION_HANDLE,
     parameter: *mut c_void,
@@ -205,7 +196,6 @@ pub(super) unsafe extern "C" fn C_VerifyMessageNext(
 }
 
 /// Ends the verification of messages.
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_MessageVerifyFinal(session: CK_SESSION_HANDLE) -> CK_RV {
     session_call(Function::MessageVerifyFinal, session, |_, session| session.operations().end_verifying())
 }

@@ -4,9 +4,12 @@
 //! function list. Every entry runs under [`call`], which finds the initialised module, asks the fault plan and turns a
 //! panic into `CKR_GENERAL_ERROR`. Mapped pages live here too, because they are the other thing that needs `unsafe`.
 
+#![expect(non_snake_case, reason = "the standard's names")]
+
 mod cipher;
 mod digest;
 mod dual;
+mod export;
 mod forward;
 pub(crate) mod fuzzing;
 mod general;
@@ -24,6 +27,7 @@ mod session;
 mod sign;
 mod slot;
 mod special;
+mod table;
 mod unsupported;
 
 pub(crate) use page::{SharedPage, WORDS as PAGE_WORDS};

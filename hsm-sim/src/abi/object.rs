@@ -14,7 +14,6 @@ use crate::core::{
 /// # Safety
 ///
 /// `template` is as [`pointer::template`] wants it; `object` is null or writable.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_CreateObject(
     session: CK_SESSION_HANDLE,
     template: *mut CK_ATTRIBUTE,
@@ -33,7 +32,6 @@ pub(super) unsafe extern "C" fn C_CreateObject(
 /// # Safety
 ///
 /// As [`C_CreateObject`].
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_CopyObject(
     session: CK_SESSION_HANDLE,
     object: CK_OBJECT_HANDLE,
@@ -51,7 +49,6 @@ pub(super) unsafe extern "C" fn C_CopyObject(
 }
 
 /// Destroys an object.
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_DestroyObject(session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> CK_RV {
     entry_call(Entry::session(Function::DestroyObject, session).on(object), session, |_, session| {
         session.destroy_object(object)
@@ -61,7 +58,6 @@ pub(super) extern "C" fn C_DestroyObject(session: CK_SESSION_HANDLE, object: CK_
 /// # Safety
 ///
 /// `size` is null or writable.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GetObjectSize(
     session: CK_SESSION_HANDLE,
     object: CK_OBJECT_HANDLE,
@@ -78,7 +74,6 @@ pub(super) unsafe extern "C" fn C_GetObjectSize(
 /// # Safety
 ///
 /// `template` is null or points to `count` attributes whose values are null or writable for their lengths.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GetAttributeValue(
     session: CK_SESSION_HANDLE,
     object: CK_OBJECT_HANDLE,
@@ -189,7 +184,6 @@ unsafe fn fill_nested(
 /// # Safety
 ///
 /// `template` is as [`pointer::template`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_SetAttributeValue(
     session: CK_SESSION_HANDLE,
     object: CK_OBJECT_HANDLE,
@@ -205,7 +199,6 @@ pub(super) unsafe extern "C" fn C_SetAttributeValue(
 /// # Safety
 ///
 /// `template` is as [`pointer::template`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_FindObjectsInit(
     session: CK_SESSION_HANDLE,
     template: *mut CK_ATTRIBUTE,
@@ -220,7 +213,6 @@ pub(super) unsafe extern "C" fn C_FindObjectsInit(
 /// # Safety
 ///
 /// `objects` is null or points to `most` writable handles; `count` is null or writable.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_FindObjects(
     session: CK_SESSION_HANDLE,
     objects: *mut CK_OBJECT_HANDLE,
@@ -238,7 +230,6 @@ pub(super) unsafe extern "C" fn C_FindObjects(
 }
 
 /// Ends a search.
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_FindObjectsFinal(session: CK_SESSION_HANDLE) -> CK_RV {
     session_call(Function::FindObjectsFinal, session, |_, session| session.find_end())
 }

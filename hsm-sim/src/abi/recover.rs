@@ -8,7 +8,6 @@ use crate::core::names::Function;
 /// # Safety
 ///
 /// `mechanism` is null or points to a mechanism as `mechanism::read` wants it; null cancels the operation.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_SignRecoverInit(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -30,7 +29,6 @@ pub(super) unsafe extern "C" fn C_SignRecoverInit(
 /// # Safety
 ///
 /// As [`C_SignRecoverInit`].
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_VerifyRecoverInit(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -52,7 +50,6 @@ pub(super) unsafe extern "C" fn C_VerifyRecoverInit(
 /// # Safety
 ///
 /// `data` is null or readable for its length; `signature` and `signature_length` are a buffer as [`Sink::new`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_SignRecover(
     session: CK_SESSION_HANDLE,
     data: *mut CK_BYTE,
@@ -72,7 +69,6 @@ pub(super) unsafe extern "C" fn C_SignRecover(
 /// # Safety
 ///
 /// `signature` is null or readable for its length; `data` and `data_length` are a buffer as [`Sink::new`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_VerifyRecover(
     session: CK_SESSION_HANDLE,
     signature: *mut CK_BYTE,

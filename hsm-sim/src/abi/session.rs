@@ -11,7 +11,6 @@ use crate::{
 /// # Safety
 ///
 /// `session` is null or points to writable memory for a handle. The notification callback is never called.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_OpenSession(
     slot: CK_SLOT_ID,
     flags: CK_FLAGS,
@@ -31,13 +30,11 @@ pub(super) unsafe extern "C" fn C_OpenSession(
 }
 
 /// Closes a session.
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_CloseSession(session: CK_SESSION_HANDLE) -> CK_RV {
     session_call(Function::CloseSession, session, |library, session| library.close_session(session.handle))
 }
 
 /// Closes all sessions of this process on a slot.
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_CloseAllSessions(slot: CK_SLOT_ID) -> CK_RV {
     call(Entry::slot(Function::CloseAllSessions, slot), |library| {
         library.token(slot)?;
@@ -49,7 +46,6 @@ pub(super) extern "C" fn C_CloseAllSessions(slot: CK_SLOT_ID) -> CK_RV {
 /// # Safety
 ///
 /// `info` is null or points to writable memory for a `CK_SESSION_INFO`.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GetSessionInfo(session: CK_SESSION_HANDLE, info: *mut CK_SESSION_INFO) -> CK_RV {
     session_call(Function::GetSessionInfo, session, |_, session| {
         let value = CK_SESSION_INFO {
@@ -66,7 +62,6 @@ pub(super) unsafe extern "C" fn C_GetSessionInfo(session: CK_SESSION_HANDLE, inf
 /// # Safety
 ///
 /// `pin` is null or readable for its length.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_Login(
     session: CK_SESSION_HANDLE,
     user: CK_USER_TYPE,
@@ -82,7 +77,6 @@ pub(super) unsafe extern "C" fn C_Login(
 /// # Safety
 ///
 /// `pin` and `name` are null or readable for their lengths.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_LoginUser(
     session: CK_SESSION_HANDLE,
     user: CK_USER_TYPE,
@@ -101,7 +95,6 @@ pub(super) unsafe extern "C" fn C_LoginUser(
 /// # Safety
 ///
 /// `state` and `length` are a buffer as [`pointer::Sink::new`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GetOperationState(
     session: CK_SESSION_HANDLE,
     state: *mut CK_BYTE,
@@ -118,7 +111,6 @@ pub(super) unsafe extern "C" fn C_GetOperationState(
 /// # Safety
 ///
 /// `state` is null or readable for its length.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_SetOperationState(
     session: CK_SESSION_HANDLE,
     state: *mut CK_BYTE,
@@ -135,13 +127,11 @@ pub(super) unsafe extern "C" fn C_SetOperationState(
 }
 
 /// Logs out of the token of a session.
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_Logout(session: CK_SESSION_HANDLE) -> CK_RV {
     session_call(Function::Logout, session, |library, session| library.log_out(session))
 }
 
 /// Ends operations of a session.
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_SessionCancel(session: CK_SESSION_HANDLE, flags: CK_FLAGS) -> CK_RV {
     session_call(Function::SessionCancel, session, |library, session| {
         // A call that names nothing ends nothing (PKCS#11 3.1 §5.6.5). Programs that expect what they did not ask for take
@@ -155,7 +145,6 @@ pub(super) extern "C" fn C_SessionCancel(session: CK_SESSION_HANDLE, flags: CK_F
 /// # Safety
 ///
 /// `flags` is null or points to writable memory for `CK_FLAGS`.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GetSessionValidationFlags(
     session: CK_SESSION_HANDLE,
     _kind: CK_SESSION_VALIDATION_FLAGS_TYPE,
@@ -170,7 +159,6 @@ pub(super) unsafe extern "C" fn C_GetSessionValidationFlags(
 /// # Safety
 ///
 /// `seed` is null or readable for its length.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_SeedRandom(
     session: CK_SESSION_HANDLE,
     seed: *mut CK_BYTE,
@@ -186,7 +174,6 @@ pub(super) unsafe extern "C" fn C_SeedRandom(
 /// # Safety
 ///
 /// `output` is null or writable for its length.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GenerateRandom(
     session: CK_SESSION_HANDLE,
     output: *mut CK_BYTE,

@@ -12,7 +12,6 @@ use crate::core::names::Function;
 /// # Safety
 ///
 /// `mechanism` is null or points to a mechanism as `mechanism::read` wants it; null cancels the operation.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_SignInit(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -34,7 +33,6 @@ pub(super) unsafe extern "C" fn C_SignInit(
 /// # Safety
 ///
 /// `mechanism` is null or points to a mechanism as `mechanism::read` wants it; null cancels the operation.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_VerifyInit(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -56,7 +54,6 @@ pub(super) unsafe extern "C" fn C_VerifyInit(
 /// # Safety
 ///
 /// `data` is null or readable for its length; `signature` and `signature_length` are a buffer as [`Sink::new`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_Sign(
     session: CK_SESSION_HANDLE,
     data: *mut CK_BYTE,
@@ -76,7 +73,6 @@ pub(super) unsafe extern "C" fn C_Sign(
 /// # Safety
 ///
 /// `signature` and `signature_length` are a buffer as [`Sink::new`] wants it.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_SignFinal(
     session: CK_SESSION_HANDLE,
     signature: *mut CK_BYTE,
@@ -92,7 +88,6 @@ pub(super) unsafe extern "C" fn C_SignFinal(
 /// # Safety
 ///
 /// `data` and `signature` are null or readable for their lengths.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_Verify(
     session: CK_SESSION_HANDLE,
     data: *mut CK_BYTE,
@@ -111,7 +106,6 @@ pub(super) unsafe extern "C" fn C_Verify(
 /// # Safety
 ///
 /// `signature` is null or readable for its length.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_VerifyFinal(
     session: CK_SESSION_HANDLE,
     signature: *mut CK_BYTE,
@@ -127,7 +121,6 @@ pub(super) unsafe extern "C" fn C_VerifyFinal(
 /// # Safety
 ///
 /// As [`C_VerifyInit`], and `signature` is null or readable for its length.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_VerifySignatureInit(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -152,7 +145,6 @@ pub(super) unsafe extern "C" fn C_VerifySignatureInit(
 /// # Safety
 ///
 /// `data` is null or readable for its length.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_VerifySignature(
     session: CK_SESSION_HANDLE,
     data: *mut CK_BYTE,
@@ -166,7 +158,6 @@ pub(super) unsafe extern "C" fn C_VerifySignature(
 }
 
 /// Ends a verification of parts against the signature given at the start.
-#[unsafe(no_mangle)]
 pub(super) extern "C" fn C_VerifySignatureFinal(session: CK_SESSION_HANDLE) -> CK_RV {
     session_call(Function::VerifySignatureFinal, session, |_, session| session.operations().verify_signature.last(None))
 }
@@ -174,7 +165,6 @@ pub(super) extern "C" fn C_VerifySignatureFinal(session: CK_SESSION_HANDLE) -> C
 /// # Safety
 ///
 /// `part` is null or readable for its length.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_SignUpdate(
     session: CK_SESSION_HANDLE,
     part: *mut CK_BYTE,
@@ -189,7 +179,6 @@ pub(super) unsafe extern "C" fn C_SignUpdate(
 /// # Safety
 ///
 /// `part` is null or readable for its length.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_VerifyUpdate(
     session: CK_SESSION_HANDLE,
     part: *mut CK_BYTE,
@@ -204,7 +193,6 @@ pub(super) unsafe extern "C" fn C_VerifyUpdate(
 /// # Safety
 ///
 /// `part` is null or readable for its length.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_VerifySignatureUpdate(
     session: CK_SESSION_HANDLE,
     part: *mut CK_BYTE,

@@ -22,7 +22,6 @@ pub(super) const VERSION: CK_VERSION = CK_VERSION { major: 3, minor: 2 };
 /// # Safety
 ///
 /// `count` is null or points to a `CK_ULONG`; `slots` is null or points to that many writable slot ids.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GetSlotList(
     with_token: CK_BBOOL,
     slots: *mut CK_SLOT_ID,
@@ -41,7 +40,6 @@ pub(super) unsafe extern "C" fn C_GetSlotList(
 /// # Safety
 ///
 /// `info` is null or points to writable memory for a `CK_SLOT_INFO`.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GetSlotInfo(slot: CK_SLOT_ID, info: *mut CK_SLOT_INFO) -> CK_RV {
     call(Entry::slot(Function::GetSlotInfo, slot), |library| {
         let is_present = library.slot(slot)?;
@@ -61,7 +59,6 @@ pub(super) unsafe extern "C" fn C_GetSlotInfo(slot: CK_SLOT_ID, info: *mut CK_SL
 /// # Safety
 ///
 /// `info` is null or points to writable memory for a `CK_TOKEN_INFO`.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO) -> CK_RV {
     call(Entry::slot(Function::GetTokenInfo, slot), |library| {
         let token = library.token(slot)?;
@@ -126,7 +123,6 @@ fn pin_flags(pin: PinState, [low, last, locked]: [CK_FLAGS; 3]) -> CK_FLAGS {
 /// # Safety
 ///
 /// `count` is null or points to a `CK_ULONG`; `list` is null or points to that many writable mechanism types.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GetMechanismList(
     slot: CK_SLOT_ID,
     list: *mut CK_MECHANISM_TYPE,
@@ -144,7 +140,6 @@ pub(super) unsafe extern "C" fn C_GetMechanismList(
 /// # Safety
 ///
 /// `info` is null or points to writable memory for a `CK_MECHANISM_INFO`.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_GetMechanismInfo(
     slot: CK_SLOT_ID,
     mechanism: CK_MECHANISM_TYPE,
@@ -168,7 +163,6 @@ pub(super) unsafe extern "C" fn C_GetMechanismInfo(
 /// # Safety
 ///
 /// `pin` is null or readable for its length; `label` is null or points to 32 bytes.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_InitToken(
     slot: CK_SLOT_ID,
     pin: *mut CK_UTF8CHAR,
@@ -226,7 +220,6 @@ pub(super) unsafe fn pin_bytes<'a>(
 /// # Safety
 ///
 /// `pin` is null or readable for its length.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_InitPIN(
     session: CK_SESSION_HANDLE,
     pin: *mut CK_UTF8CHAR,
@@ -241,7 +234,6 @@ pub(super) unsafe extern "C" fn C_InitPIN(
 /// # Safety
 ///
 /// Both PINs are null or readable for their lengths.
-#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn C_SetPIN(
     session: CK_SESSION_HANDLE,
     old: *mut CK_UTF8CHAR,

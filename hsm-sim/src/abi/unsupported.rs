@@ -9,8 +9,7 @@ macro_rules! unsupported {
     ($($entry:ident $function:ident($($argument:ty),*);)+) => {
         $(
             /// Not offered.
-            #[unsafe(no_mangle)]
-            pub(super) extern "C" fn $entry($(_: $argument),*) -> CK_RV {
+                        pub(super) extern "C" fn $entry($(_: $argument),*) -> CK_RV {
                 call(Entry::new(Function::$function), |_| Err(Rv(CKR_FUNCTION_NOT_SUPPORTED)))
             }
         )+

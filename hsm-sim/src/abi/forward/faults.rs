@@ -74,7 +74,7 @@ pub(super) unsafe fn forward(seen: &Seen, work: impl FnOnce(&Target) -> CK_RV) -
     guard(|| {
         let target = target().ok_or(Rv(CKR_GENERAL_ERROR))?;
         let forward = state()?;
-        if forward.faults.is_calm(&forward.store) && forward.away.lock().is_empty() {
+        if forward.faults.is_calm(&forward.store) && forward.is_all_there() {
             return ok(work(target));
         }
         // SAFETY: as the caller promises.
@@ -95,6 +95,10 @@ impl Forward {
     unsafe fn faulty(&self, target: &Target, seen: &Seen, work: impl FnOnce(&Target) -> CK_RV) -> Result<()> {
         let slot = seen.slot.or_else(|| slot_of(target, seen.session?));
         self.check_presence(slot, seen)?;
+        self.put_back(target);
+        if let Some(code) = self.answer_in_place(slot, seen) {
+            return Err(Rv(code));
+        }
         // SAFETY: as the caller promises.
         let call = unsafe { self.describe(target, seen, slot) };
         let verdict = self.faults.ask(&self.store, &call);
@@ -154,7 +158,7 @@ impl Forward {
             Action::Abort => std::process::abort(),
             Action::Segv => special::segv(),
             action => {
-                if let Some(code) = self.lose(target, seen, slot, action) {
+                if let Some(code) = self.lose(target, seen, slot, (action, verdict.random)) {
                     return Err(Rv(code));
                 }
                 self.faults.take_back(&self.store, seen.function, &verdict);
@@ -162,6 +166,11 @@ impl Forward {
                 unsafe { run(target, seen, work) }
             }
         }
+    }
+
+    /// Whether every slot has its own token.
+    fn is_all_there(&self) -> bool {
+        self.away.lock().is_empty() && self.standing.lock().is_empty()
     }
 
     /// Answers in the place of a slot whose token is away.
@@ -210,7 +219,13 @@ impl Forward {
     }
 
     /// Takes sessions, the log-in or the token away by the module's own means; nothing when there is none to take.
-    fn lose(&self, target: &Target, seen: &Seen, slot: Option<CK_SLOT_ID>, action: &Action) -> Option<CK_RV> {
+    fn lose(
+        &self,
+        target: &Target,
+        seen: &Seen,
+        slot: Option<CK_SLOT_ID>,
+        (action, [serial, _]): (&Action, [u64; 2]),
+    ) -> Option<CK_RV> {
         let close_all = |slot| {
             target.list.C_CloseAllSessions.map(|close| {
                 // SAFETY: a function of numbers only.
@@ -246,7 +261,11 @@ impl Forward {
                 away(slot?, *time, Away::Restarting);
                 Some(CKR_DEVICE_ERROR)
             }
-            // There is no other token to put in its place.
+            Action::ReplaceToken(replacement) => {
+                close_all(slot?)?;
+                self.stand_in(slot?, *replacement, serial);
+                Some(CKR_DEVICE_REMOVED)
+            }
             _ => None,
         }
     }
@@ -282,7 +301,7 @@ unsafe fn run(target: &Target, seen: &Seen, work: impl FnOnce(&Target) -> CK_RV)
 }
 
 /// The slot of a session.
-fn slot_of(target: &Target, session: CK_SESSION_HANDLE) -> Option<CK_SLOT_ID> {
+pub(super) fn slot_of(target: &Target, session: CK_SESSION_HANDLE) -> Option<CK_SLOT_ID> {
     let mut info = CK_SESSION_INFO::default();
     // SAFETY: the place is there for the answer.
     let rv = unsafe { target.list.C_GetSessionInfo?(session, &raw mut info) };

@@ -1,12 +1,13 @@
 //! Forward mode: every call goes to another module, with the fault plan in front, so that any HSM can be made faulty.
 //!
 //! The option `forward` names the module. It is read from the environment's options file when the function list is asked
-//! for, because that is when a program decides whose functions it calls; the functions that are exported by name stay this
-//! module's own. The store only holds the plan and its counts. Faults of sessions and tokens are done with the other
+//! for, because that is when a program decides whose functions it calls; functions that are looked up by name look there, too. The
+//! store only holds the plan and its counts. Faults of sessions and tokens are done with the other
 //! module's own means (`C_CloseSession`, `C_Logout`) and, where it has none, by answering in its place in this process.
 
 mod entry;
 mod faults;
+mod standin;
 
 use std::{
     collections::HashMap,
@@ -40,6 +41,8 @@ struct Forward {
     faults: Engine,
     /// Slots that are away or restarting: until when, and which.
     away: Mutex<HashMap<CK_SLOT_ID, (u64, faults::Away)>>,
+    /// Slots in which another token stands.
+    standing: Mutex<HashMap<CK_SLOT_ID, standin::StandIn>>,
     /// The mechanism and key of the operations of sessions, noted while a plan is active.
     running: Mutex<HashMap<(CK_SESSION_HANDLE, faults::Family), (CK_MECHANISM_TYPE, CK_OBJECT_HANDLE)>>,
 }
@@ -163,7 +166,13 @@ fn initialise(target: &Target, arguments: CK_VOID_PTR) -> Result<()> {
     // SAFETY: the arguments are the caller's, for this function.
     match unsafe { initialise(arguments) } {
         CKR_OK => {
-            let forward = Forward { store, faults, away: Mutex::default(), running: Mutex::default() };
+            let forward = Forward {
+                store,
+                faults,
+                away: Mutex::default(),
+                standing: Mutex::default(),
+                running: Mutex::default(),
+            };
             *STATE.write() = Some(Arc::new(forward));
             Ok(())
         }
