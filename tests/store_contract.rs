@@ -27,7 +27,7 @@ use portcullis::{
     },
     engine::ports::{
         Batch, Cursor, Guard, Intent, IntentKind, Memory, MetadataStore, Order, Page, Placement, Revision, Scope,
-        StoreError, Write,
+        StoreError, Window, Write,
     },
     store::{
         RawStore, Repository,
@@ -36,6 +36,9 @@ use portcullis::{
         sled::{SledBackend, SledOptions},
     },
 };
+
+#[path = "store_contract/search.rs"]
+mod search;
 
 // ------------------------------------------------------------------------------------------------------------- records
 
@@ -469,7 +472,11 @@ fn a_long_record_survives_in_pieces_and_shrinks_again() {
         assert!(pairs.iter().all(|(_, value)| value.len() <= 4096));
         commit(&store, vec![put(object(1, "p"), Guard::At(Revision(1)))]).await.unwrap();
         assert_eq!(reread(&backend).object(id(1)).await.unwrap().unwrap().record, object(1, "p"));
-        assert_eq!(pairs.len() - backend.scan(&all, Direction::Up, 10_000).unwrap().len(), 10, "old pieces are gone");
+        assert_eq!(
+            pairs.len() - backend.scan(&all, Direction::Up, 10_000).unwrap().len(),
+            11,
+            "old pieces are gone, and its entry"
+        );
 
         let mut intent = intent(5);
         intent.places = vec![intent.places[0].clone(); 500];
@@ -952,7 +959,7 @@ fn an_object_makes_the_store_grow_by_less_than_4_kib() {
         );
         match reserve_bytes {
             // Record and index entries, with what sled rewrites around them.
-            0 => assert!(average < 2816, "{average} bytes on average"),
+            0 => assert!(average < 3456, "{average} bytes on average"),
             _ => assert!(above <= 1, "{above} objects made the files longer"),
         }
     }

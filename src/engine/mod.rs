@@ -12,6 +12,7 @@ pub mod ops;
 mod pipeline;
 pub mod ports;
 pub mod reconcile;
+mod search;
 pub mod testing;
 mod tools;
 mod transaction;

@@ -9,6 +9,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use super::search::{Dated, Search, storage_status};
 use crate::domain::{
     CryptographicParameters, ManagedObject, ObjectType, ProjectId, SecretValue, Timestamp, TokenId, TokenReference,
     UniqueIdentifier, UsageMask,
@@ -606,6 +607,9 @@ pub enum Scope {
     Name(ProjectId, String),
     /// Those of any project whose access list names this user.
     GrantedTo(String),
+    /// Those that may match a search by attributes: at least all that do, the caller judges each. A page may have fewer
+    /// records than its limit, or none, before the end.
+    Having(Box<Search>),
     /// All.
     Everything,
 }
@@ -625,6 +629,7 @@ impl Scope {
             }
             Self::Name(id, text) => object.project == *id && is_live && object.names().any(|name| name == text),
             Self::GrantedTo(user) => object.secret.grants.iter().any(|grants| grants.users.contains(user)),
+            Self::Having(search) => search.admits(object),
             Self::Everything => true,
         }
     }
@@ -736,8 +741,8 @@ pub trait MetadataStore: Send + Sync {
         after: Option<Cursor>,
         limit: usize,
     ) -> Answer<'_, Result<Page<Job>, StoreError>>;
-    /// Objects of [`Scope::Live`] or [`Scope::Called`] that have not expired at `now`, by position. Costs the same however
-    /// many there are, as long as `offset` is small.
+    /// Objects of [`Scope::Live`], [`Scope::Called`] or a plain [`Scope::Having`] of one status that have not expired at
+    /// `now`, by position. Costs the same however many there are, as long as `offset` is small.
     fn live(
         &self,
         scope: Scope,

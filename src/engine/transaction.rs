@@ -197,6 +197,9 @@ impl Hsm for StagedHsm {
     }
 }
 
+/// Records fetched at a time.
+const STEP: usize = 256;
+
 /// The store as the use cases inside see it.
 struct StagedStore {
     base: Arc<dyn MetadataStore>,
@@ -301,10 +304,17 @@ impl MetadataStore for StagedStore {
     ) -> Answer<'_, Result<Page<ManagedObject>, StoreError>> {
         Box::pin(async move {
             let first = after.is_none();
-            let mut page = self.base.objects(scope.clone(), order, after, limit).await?;
+            // The store's indexes do not know what was changed inside, so then all of the project is walked.
+            let walked = match &scope {
+                Scope::Having(search) if !lock(&self.staged).objects.is_empty() => {
+                    Scope::Project(search.project.clone())
+                }
+                other => other.clone(),
+            };
+            let mut page = self.base.objects(walked, order, after, limit).await?;
             let staged = lock(&self.staged);
             page.records.retain_mut(|found| match staged.objects.get(&found.record.identifier) {
-                None => true,
+                None => scope.holds(&found.record),
                 Some(Changed { record: None, .. }) => false,
                 Some(Changed { record: Some(record), revision, .. }) => {
                     *found = Versioned { record: record.clone(), revision: *revision };
@@ -373,7 +383,25 @@ impl MetadataStore for StagedStore {
         window: Window,
         now: Timestamp,
     ) -> Answer<'_, Result<Slice<ManagedObject>, StoreError>> {
-        self.base.live(scope, window, now)
+        Box::pin(async move {
+            if lock(&self.staged).objects.is_empty() {
+                return self.base.live(scope, window, now).await;
+            }
+            let (mut records, mut total, mut after) = (Vec::new(), 0_usize, None);
+            loop {
+                let page = self.objects(scope.clone(), window.order, after, STEP).await?;
+                for object in page.records.into_iter().map(|it| it.record).filter(|it| !it.is_expired(now)) {
+                    if total >= window.offset && records.len() < window.limit {
+                        records.push(object);
+                    }
+                    total += 1;
+                }
+                after = page.next;
+                if after.is_none() {
+                    return Ok(Slice { records, total });
+                }
+            }
+        })
     }
 
     fn group_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Group>, StoreError>> {

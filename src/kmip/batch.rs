@@ -385,7 +385,7 @@ impl<'a> Exchange<'a> {
                 ),
             ];
             let found = self.run(ops::locate::Locate { conditions, ..Default::default() }).await?;
-            let template = found.objects.into_iter().next().ok_or_else(|| self.not_found())?;
+            let template = found.first.ok_or_else(|| self.not_found())?;
             for attribute in template.attributes.iter() {
                 let own = matches!(attribute.kind, AttributeKind::Name)
                     || attribute.kind.rule().initially == crate::domain::attributes::SetBy::Server;

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, ops::Bound};
 
-use crate::engine::ports::StoreError;
+use crate::engine::ports::{Order, StoreError};
 
 /// A key; engines order keys byte by byte.
 pub type Key = Vec<u8>;
@@ -49,6 +49,12 @@ impl KeyRange {
     pub fn prefix(prefix: &[u8]) -> Self {
         Self { start: Bound::Included(prefix.to_vec()), end: after_prefix(prefix) }
     }
+
+    /// From one key to another, both included.
+    #[must_use]
+    pub const fn between(low: Key, high: Key) -> Self {
+        Self { start: Bound::Included(low), end: Bound::Included(high) }
+    }
 }
 
 /// The bound above every key that begins with `prefix`.
@@ -70,6 +76,15 @@ pub enum Direction {
     Up,
     /// Highest key first.
     Down,
+}
+
+impl From<Order> for Direction {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::OldestFirst => Self::Up,
+            Order::NewestFirst => Self::Down,
+        }
+    }
 }
 
 /// A key and its value.

@@ -70,7 +70,8 @@ pub(super) fn plan(shared: &Shared, batch: Batch) -> Result<Plan, StoreError> {
                     Resource::Secrets => shared.expired(&project, now)?.len(),
                     Resource::Orders | Resource::Containers | Resource::Consumers => 0,
                 };
-                plan.ceilings.push(Ceiling { of: (resource, index::project(&project)), most, expired });
+                let of = (index::Counted::Resource(resource), index::project(&project));
+                plan.ceilings.push(Ceiling { of, most, expired });
             }
             Write::PutIntent(intent) => plan.put_volatile(shared, &*intent)?,
             Write::PutOwed(event) => plan.put_volatile(shared, &*event)?,

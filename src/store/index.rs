@@ -6,10 +6,10 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::{backend::Key, record::Table};
+use super::{backend::Key, record::Table, terms};
 use crate::{
     domain::{
-        ManagedObject, ProjectId, Timestamp, UniqueIdentifier,
+        ManagedObject, ObjectType, ProjectId, Timestamp, UniqueIdentifier,
         access::Consumer,
         group::Group,
         job::Job,
@@ -29,17 +29,36 @@ pub(super) type ProjectKey = [u8; PROJECT_BYTES];
 /// Wide enough that nobody finds two names that meet: uniqueness hangs on it.
 const NAME_BYTES: usize = 24;
 
-/// What kind of object it is, for counting: its type, and whether it is destroyed (1) and compromised (2).
+/// What kind of object it is, for counting: its type, and whether it is destroyed (1), compromised (2) and archived (4).
 pub(super) fn label(object: &ManagedObject) -> [u8; 2] {
-    let flags = u8::from(object.lifecycle.destroy.is_some()) | u8::from(object.lifecycle.compromise.is_some()) << 1;
+    let lifecycle = &object.lifecycle;
+    let flags = [lifecycle.destroy.is_some(), lifecycle.compromise.is_some(), lifecycle.archive.is_some()];
+    let flags = flags.iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(*flag));
     [u8::try_from(object.object_type.number()).unwrap_or(u8::MAX), flags]
 }
 
-/// The entries of an object. The value of the first is its label, so that counting at start reads no record.
+/// What an object counts for, from the value of its first entry: its label, and that of its project.
+pub(super) fn counted_at_start(value: &[u8]) -> Option<([u8; 2], Vec<Of>)> {
+    let (label, project) = value.split_first_chunk::<2>()?;
+    let project: ProjectKey = project.try_into().ok()?;
+    let [number, flags] = *label;
+    let mut of = Vec::new();
+    let kind = ObjectType::from_number(u32::from(number)).unwrap_or(ObjectType::Obliterated);
+    if flags & 1 == 0 && !kind.is_of_accounts() {
+        of.push((Counted::Resource(Resource::Secrets), project));
+    }
+    if kind != ObjectType::Obliterated {
+        let status = [(1, 4), (4, 2)].into_iter().find(|(flag, _)| flags & flag != 0).map_or(1, |(_, status)| status);
+        of.push((Counted::Status(status), project));
+    }
+    Some((*label, of))
+}
+
+/// The entries of an object. The value of the first is its label and its project, so that counting at start reads no record.
 pub(super) fn of_object(object: &ManagedObject) -> Vec<Entry> {
     let when = moment(object.lifecycle.initial, &object.identifier);
     let mut entries = vec![
-        (Table::ObjectsByCreation.key(&[&when]), label(object).to_vec()),
+        (Table::ObjectsByCreation.key(&[&when]), [label(object).as_slice(), &project(&object.project)].concat()),
         (Table::ObjectsByProject.key(&[&project(&object.project), &when]), Vec::new()),
     ];
     match object.lifecycle.destroy {
@@ -63,6 +82,7 @@ pub(super) fn of_object(object: &ManagedObject) -> Vec<Entry> {
     for user in object.secret.grants.iter().flat_map(|grants| &grants.users) {
         entries.push((Table::ObjectsByGrant.key(&[&short(&[user.as_bytes()]), &when]), Vec::new()));
     }
+    entries.extend(terms::of_object(object).into_iter().map(|key| (key, Vec::new())));
     entries
 }
 
@@ -115,9 +135,24 @@ pub(super) fn of_project(kept: &Project) -> Vec<Entry> {
     listed.into_iter().collect()
 }
 
-/// Which resource of which project an entry counts for.
-pub(super) fn counted(key: &[u8]) -> Option<(Resource, ProjectKey)> {
+/// What is counted of a project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Counted {
+    /// What quotas limit.
+    Resource(Resource),
+    /// Objects of a storage status.
+    Status(u8),
+}
+
+/// Something that is counted, and of which project.
+pub(super) type Of = (Counted, ProjectKey);
+
+/// What an entry counts for.
+pub(super) fn counted(key: &[u8]) -> Option<Of> {
     let (table, rest) = key.split_first()?;
+    if *table == Table::ObjectsByTerm as u8 {
+        return terms::counted(key).map(|(status, project)| (Counted::Status(status), project));
+    }
     let resource = [
         (Table::LiveByProject, Resource::Secrets),
         (Table::GroupsByProject, Resource::Containers),
@@ -126,7 +161,7 @@ pub(super) fn counted(key: &[u8]) -> Option<(Resource, ProjectKey)> {
     ]
     .into_iter()
     .find(|(listing, _)| *listing as u8 == *table)?;
-    Some((resource.1, *rest.first_chunk()?))
+    Some((Counted::Resource(resource.1), *rest.first_chunk()?))
 }
 
 /// Where the objects of a scope are listed; a name has its single key instead.
@@ -137,6 +172,8 @@ pub(super) fn listing(scope: &Scope) -> Key {
         Scope::Called(id, text) => Table::LiveByName.key(&[&project(id), &folded(text)]),
         Scope::Name(id, text) => name(id, text),
         Scope::GrantedTo(user) => Table::ObjectsByGrant.key(&[&short(&[user.as_bytes()])]),
+        // A search that is no plain one reads more than one list.
+        Scope::Having(search) => terms::everything(&search.project, u8::try_from(search.statuses).unwrap_or(u8::MAX)),
         Scope::Everything => Table::ObjectsByCreation.key(&[]),
     }
 }
@@ -181,7 +218,8 @@ fn hash(parts: &[&[u8]]) -> aws_lc_rs::digest::Digest {
     context.finish()
 }
 
-fn moment(time: Timestamp, id: &UniqueIdentifier) -> Vec<u8> {
+/// When an object was created and which one it is.
+pub(super) fn moment(time: Timestamp, id: &UniqueIdentifier) -> Vec<u8> {
     [moment_of(time).as_slice(), &id.bytes()].concat()
 }
 

@@ -12,7 +12,10 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 pub mod backend;
 mod batch;
 mod cache;
+mod check;
+mod found;
 mod index;
+mod join;
 pub mod memory;
 mod older;
 mod pool;
@@ -20,13 +23,16 @@ mod record;
 mod repository;
 pub mod sled;
 mod tally;
+mod terms;
 
+pub use check::IndexCheck;
 pub use repository::Repository;
 
 use self::{
     backend::{Backend, Condition, Key, Pair, RawBatch},
     memory::MemoryBackend,
     record::{Head, MacKey, Table},
+    repository::Rebuild,
     sled::{OnFatal, SledBackend, SledOptions},
 };
 use crate::{
@@ -57,8 +63,9 @@ pub struct Stats {
     pub bytes_on_disk: u64,
 }
 
-/// Which index entries the records have: raised with each new table of them, so that older stores get theirs.
-const INDEX_LAYOUT: u8 = 2;
+/// Which index entries the records have: raised with each new table of them, so that older stores get theirs. While they are
+/// being made, the last key that they have come to follows it in the store.
+const INDEX_LAYOUT: u8 = 3;
 /// Keys of each fence: more than two of sled's leaves take.
 const FENCE_KEYS: u8 = 34;
 
@@ -111,9 +118,17 @@ impl RawStore {
             Some([newer, ..]) if *newer > INDEX_LAYOUT => Err(StoreError::Corrupt(format!(
                 "its indexes are of layout {newer}: this program knows {INDEX_LAYOUT}"
             ))),
-            _ => {
-                let write = |entries: Vec<Pair>| self.write(entries, Vec::new());
-                let repository = Repository::new(Arc::clone(&self.backend), mac, Some(&write))?;
+            older => {
+                let done = older.and_then(|older| match older {
+                    [INDEX_LAYOUT, done @ ..] => Some(done.to_vec()),
+                    _ => None,
+                });
+                let write = |mut entries: Vec<Pair>, done: &[u8]| {
+                    entries.push((layout.clone(), [&[INDEX_LAYOUT], done].concat()));
+                    self.write(entries, Vec::new())
+                };
+                let rebuild = Rebuild { done, write: &write };
+                let repository = Repository::new(Arc::clone(&self.backend), mac, Some(rebuild))?;
                 self.write(vec![(layout, vec![INDEX_LAYOUT])], Vec::new())?;
                 Ok(repository)
             }

@@ -81,6 +81,8 @@ pub(super) enum Table {
     ConsumersByProject = 0x3C,
     /// Projects with quotas of their own, by the time these were set.
     ProjectsByQuota = 0x3D,
+    /// Objects by project, storage status, attribute and creation, and by project and dates.
+    ObjectsByTerm = 0x3E,
     /// As `FenceLow`.
     FenceRecords = 0x3F,
     /// Objects.

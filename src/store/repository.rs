@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -17,7 +18,8 @@ use super::{
     backend::{Backend, Direction, Key, KeyRange, Pair},
     batch,
     cache::{Cache, Stored},
-    index,
+    check::IndexCheck,
+    index::{self, Counted},
     pool::Pool,
     record::{HEAD_KEY_BYTES, Head, MacKey, Record, Table, head_key, piece_key},
     tally::Tallies,
@@ -40,6 +42,16 @@ pub struct Repository {
     shared: Arc<Shared>,
     pool: Pool,
 }
+
+/// How the index entries of a store are made again that were made by an older program.
+pub(super) struct Rebuild<'a> {
+    /// The last key that an earlier attempt has come to.
+    pub(super) done: Option<Key>,
+    /// Writes entries, and the key that they have come to.
+    pub(super) write: &'a WriteEntries<'a>,
+}
+
+type WriteEntries<'a> = dyn Fn(Vec<Pair>, &[u8]) -> Result<(), StoreError> + 'a;
 
 /// What the reading threads need.
 pub(super) struct Shared {
@@ -119,15 +131,17 @@ const TRANSPORT_KEYS_CACHED: u64 = 100;
 const COUNTED_AT_A_TIME: usize = 10_000;
 /// Keys of a table of records, pieces included, whose index entries are made again in one batch.
 const INDEXED_AT_A_TIME: usize = 1_000;
+/// How often it is said how far the index entries have come.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 /// How often a record may change under a reader before it gives up.
 const READ_ATTEMPTS: usize = 100;
 
 impl Repository {
-    /// Opens the records; with `entries_again` their index entries are written first, by that function.
+    /// Opens the records; with `entries_again` their index entries are written first.
     pub(super) fn new(
         backend: Arc<dyn Backend>,
         mac: MacKey,
-        entries_again: Option<&dyn Fn(Vec<Pair>) -> Result<(), StoreError>>,
+        entries_again: Option<Rebuild<'_>>,
     ) -> Result<Self, StoreError> {
         let known = Known {
             objects: Cache::new(OBJECTS_CACHED),
@@ -141,14 +155,23 @@ impl Repository {
             counts: Mutex::default(),
         };
         let shared = Shared { backend, mac, known: Arc::new(known) };
-        if let Some(write) = entries_again {
-            shared.entries_again(write)?;
+        if let Some(rebuild) = entries_again {
+            shared.entries_again(&rebuild)?;
         }
         shared.count_all()?;
         for project in shared.table::<Project>()? {
             Project::note(&shared.known, project.id(), Some(&project));
         }
         Ok(Self { shared: Arc::new(shared), pool: Pool::start()? })
+    }
+
+    /// Compares records with index entries, both ways; to be asked while nobody writes.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` for a record that cannot be read, `Unavailable`.
+    pub async fn check_indexes(&self) -> Result<IndexCheck, StoreError> {
+        self.read(Shared::check).await
     }
 
     /// Counts for operators.
@@ -231,7 +254,11 @@ impl Shared {
         Err(StoreError::Conflict)
     }
 
-    fn read_at<R: Record>(&self, key: &[u8], bytes: &[u8]) -> Result<Stored<R>, StoreError> {
+    pub(super) fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    pub(super) fn read_at<R: Record>(&self, key: &[u8], bytes: &[u8]) -> Result<Stored<R>, StoreError> {
         let head = Head::parse(bytes)?;
         let mut pieces = Vec::with_capacity(usize::from(head.pieces));
         for at in 0..head.pieces {
@@ -251,10 +278,7 @@ impl Shared {
         belongs: impl Fn(&R) -> bool,
     ) -> Result<Page<R>, StoreError> {
         let mut range = KeyRange::prefix(prefix);
-        let direction = match order {
-            Order::OldestFirst => Direction::Up,
-            Order::NewestFirst => Direction::Down,
-        };
+        let direction = Direction::from(order);
         // A cursor is a key of this list; one from elsewhere finds nothing or begins at an end, never another list.
         if let Some(Cursor(key)) = after {
             match direction {
@@ -292,10 +316,7 @@ impl Shared {
         belongs: impl Fn(&R) -> bool,
     ) -> Result<Slice<R>, StoreError> {
         let mut range = KeyRange::prefix(prefix);
-        let direction = match window.order {
-            Order::OldestFirst => Direction::Up,
-            Order::NewestFirst => Direction::Down,
-        };
+        let direction = Direction::from(window.order);
         let end = window.offset.saturating_add(window.limit);
         let (mut seen, mut ids) = (0_usize, Vec::new());
         loop {
@@ -338,7 +359,7 @@ impl Shared {
 
     /// How many of a resource a project has.
     fn used(&self, project: &ProjectId, resource: Resource, now: Timestamp) -> Result<u64, StoreError> {
-        let there = self.known.tallies.of((resource, index::project(project)));
+        let there = self.known.tallies.of((Counted::Resource(resource), index::project(project)));
         let expired = match resource {
             Resource::Secrets => self.expired(project, now)?.len(),
             Resource::Orders | Resource::Containers | Resource::Consumers => 0,
@@ -347,13 +368,26 @@ impl Shared {
     }
 
     /// Writes the index entries of every record again, as this program makes them.
-    pub(super) fn entries_again(&self, write: &dyn Fn(Vec<Pair>) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        self.entries_of::<ManagedObject>(write)?;
-        self.entries_of::<Group>(write)
+    fn entries_again(&self, rebuild: &Rebuild<'_>) -> Result<(), StoreError> {
+        tracing::info!(
+            resumed = rebuild.done.is_some(),
+            "the store's indexes are made for this version of the program"
+        );
+        let mut count = 0;
+        self.entries_of::<ManagedObject>(rebuild, &mut count)?;
+        self.entries_of::<Group>(rebuild, &mut count)?;
+        tracing::info!(records = count, "the store's indexes are complete");
+        Ok(())
     }
 
-    fn entries_of<R: Record>(&self, write: &dyn Fn(Vec<Pair>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    fn entries_of<R: Record>(&self, rebuild: &Rebuild<'_>, count: &mut u64) -> Result<(), StoreError> {
         let mut range = KeyRange::prefix(&R::TABLE.key(&[]));
+        if let Some(done) = &rebuild.done
+            && *done >= R::TABLE.key(&[])
+        {
+            range.start = Bound::Excluded(done.clone());
+        }
+        let mut told = Instant::now();
         loop {
             let pairs = self.backend.scan(&range, Direction::Up, INDEXED_AT_A_TIME)?;
             let Some((last, _)) = pairs.last() else { return Ok(()) };
@@ -361,8 +395,16 @@ impl Shared {
             let mut entries = Vec::new();
             for (key, bytes) in pairs.iter().filter(|(key, _)| key.len() == HEAD_KEY_BYTES) {
                 entries.extend(self.read_at::<R>(key, bytes)?.versioned.record.entries());
+                *count += 1;
             }
-            write(entries)?;
+            (rebuild.write)(entries, last)?;
+            if told.elapsed() >= TOLD_EVERY {
+                tracing::info!(
+                    records = *count,
+                    "index entries are being made: the gateway serves when they are complete"
+                );
+                told = Instant::now();
+            }
         }
     }
 
@@ -401,20 +443,19 @@ impl Shared {
     /// Counts what is there and notes the intents and owed records.
     fn count_all(&self) -> Result<(), StoreError> {
         let mut counts = BTreeMap::<Vec<u8>, i64>::new();
-        let tables = [
-            (Table::ObjectsByCreation, None),
-            (Table::GroupsByProject, Some(Table::Group)),
-            (Table::JobsByProject, Some(Table::Job)),
-        ];
-        for (listing, table) in tables {
-            self.each(&listing.key(&[]), |(key, value)| {
+        self.each(&Table::ObjectsByCreation.key(&[]), |(_, value)| {
+            if let Some((label, counted)) = index::counted_at_start(&value) {
+                counted.into_iter().for_each(|of| self.known.tallies.add(of));
+                *counts.entry(label.to_vec()).or_default() += 1;
+            }
+        })?;
+        for (listing, table) in [(Table::GroupsByProject, Table::Group), (Table::JobsByProject, Table::Job)] {
+            self.each(&listing.key(&[]), |(key, _)| {
                 self.known.tallies.found(&key);
-                *counts.entry(table.map_or(value, |table| vec![table as u8])).or_default() += 1;
+                *counts.entry(vec![table as u8]).or_default() += 1;
             })?;
         }
-        for listing in [Table::LiveByProject, Table::ConsumersByProject] {
-            self.each(&listing.key(&[]), |(key, _)| self.known.tallies.found(&key))?;
-        }
+        self.each(&Table::ConsumersByProject.key(&[]), |(key, _)| self.known.tallies.found(&key))?;
         *self.known.counts.lock() = counts;
         let mut volatile = self.known.volatile.lock();
         for table in [Table::Intent, Table::Owed] {
@@ -492,6 +533,10 @@ impl MetadataStore for Repository {
             match &scope {
                 Scope::Name(..) if after.is_some() => Ok(Page { records: Vec::new(), next: None }),
                 Scope::Name(..) => self.read(move |shared| shared.named(&scope)).await,
+                Scope::Having(search) => {
+                    let search = search.clone();
+                    self.read(move |shared| shared.found(&search, order, after, limit.max(1))).await
+                }
                 Scope::Project(_) | Scope::Live(_) | Scope::Called(..) | Scope::GrantedTo(_) | Scope::Everything => {
                     let prefix = index::listing(&scope);
                     self.listed(prefix, order, after, limit, move |object| scope.holds(object)).await
@@ -544,12 +589,25 @@ impl MetadataStore for Repository {
             let (gone, total) = match &scope {
                 Scope::Live(project) => {
                     let gone = shared.expired(project, now)?;
-                    let there = shared.known.tallies.of((Resource::Secrets, index::project(project)));
+                    let there =
+                        shared.known.tallies.of((Counted::Resource(Resource::Secrets), index::project(project)));
                     let total = usize::try_from(there).unwrap_or(usize::MAX).saturating_sub(gone.len());
                     (gone, Some(total))
                 }
                 Scope::Called(project, _) | Scope::Project(project) | Scope::Name(project, _) => {
                     (shared.expired(project, now)?, None)
+                }
+                Scope::Having(search) => {
+                    let there = usize::try_from(shared.of_statuses(search)).unwrap_or(usize::MAX);
+                    let mut gone = shared.expired(&search.project, now)?;
+                    for id in gone.clone() {
+                        let stored = shared.load::<ManagedObject>(id)?;
+                        if !stored.is_some_and(|stored| search.admits(&stored.versioned.record)) {
+                            gone.remove(&id);
+                        }
+                    }
+                    let total = there.saturating_sub(gone.len());
+                    (gone, Some(total))
                 }
                 Scope::GrantedTo(_) | Scope::Everything => (BTreeSet::new(), None),
             };
@@ -561,7 +619,7 @@ impl MetadataStore for Repository {
     fn group_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Group>, StoreError>> {
         Box::pin(self.read(move |shared| {
             let prefix = index::in_project(Table::GroupsByProject, &project);
-            let total = shared.known.tallies.of((Resource::Containers, index::project(&project)));
+            let total = shared.known.tallies.of((Counted::Resource(Resource::Containers), index::project(&project)));
             let belongs = |group: &Group| group.project == project;
             shared.slice(&prefix, window, &BTreeSet::new(), usize::try_from(total).ok(), belongs)
         }))
@@ -570,7 +628,7 @@ impl MetadataStore for Repository {
     fn job_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Job>, StoreError>> {
         Box::pin(self.read(move |shared| {
             let prefix = index::in_project(Table::JobsByProject, &project);
-            let total = shared.known.tallies.of((Resource::Orders, index::project(&project)));
+            let total = shared.known.tallies.of((Counted::Resource(Resource::Orders), index::project(&project)));
             let belongs = |job: &Job| job.project == project;
             shared.slice(&prefix, window, &BTreeSet::new(), usize::try_from(total).ok(), belongs)
         }))

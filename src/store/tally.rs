@@ -8,11 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use parking_lot::Mutex;
 
-use super::index::{ProjectKey, counted};
-use crate::{domain::project::Resource, engine::ports::StoreError};
-
-/// A resource of a project.
-pub(super) type Of = (Resource, ProjectKey);
+use super::index::{Of, counted};
+use crate::engine::ports::StoreError;
 
 /// What a batch changes.
 #[derive(Debug, Default)]
@@ -52,8 +49,13 @@ impl Tallies {
     /// Counts an entry that is stored, at start.
     pub(super) fn found(&self, key: &[u8]) {
         if let Some(of) = counted(key) {
-            self.0.lock().entry(of).or_default().there += 1;
+            self.add(of);
         }
+    }
+
+    /// Counts one that is stored, at start.
+    pub(super) fn add(&self, of: Of) {
+        self.0.lock().entry(of).or_default().there += 1;
     }
 
     /// How many there are.

@@ -885,8 +885,10 @@ impl Case for ImportInTheOthersPlace {
     }
 }
 
-/// Every object of the store.
+/// Every object of the store, whose indexes are whole.
 pub(crate) async fn every_object(life: &Life) -> Vec<ManagedObject> {
+    let check = life.store.check_indexes().await.unwrap();
+    assert!(check.is_sound(), "{check:?}");
     let (mut found, mut after) = (Vec::new(), None);
     loop {
         let page = life.store.objects(Scope::Everything, Order::OldestFirst, after, 100).await.unwrap();

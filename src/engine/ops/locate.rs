@@ -3,6 +3,10 @@
 //! All conditions must hold. A date given once must be equal, given twice it is a closed range; the largest date means
 //! that the attribute is absent. A mask matches when all asked bits are set; text is compared exactly; of a structure only
 //! the given fields compare. The newest object comes first.
+//!
+//! The store's indexes narrow the walk ([`Search`]); every record is judged here. Records are held a page at a time, and of what
+//! was found only the identifiers. When as many were found as were asked for, the rest is counted as far as the settings
+//! allow; beyond that nobody knows how many there are, and the answer says so by not saying it (KMIP 2.1 §6.1.32).
 
 use std::{
     collections::HashMap,
@@ -12,12 +16,12 @@ use std::{
 use crate::{
     authz::Permitted,
     domain::{
-        Attribute, AttributeKind, AttributeValue, ManagedObject, ObjectType, OperationKind, ProjectId, Timestamp,
-        UniqueIdentifier,
+        Attribute, AttributeKind, AttributeValue, ManagedObject, ObjectType, OperationKind, ProjectId, State,
+        Timestamp, UniqueIdentifier,
     },
     engine::{
         Error, Operation, Target, Targets, Tools,
-        ports::{Order, Scope},
+        ports::{Dated, Order, Scope, Search, Slice, Window, storage_status},
     },
 };
 
@@ -39,15 +43,19 @@ pub struct Locate {
     pub maximum_items: Option<usize>,
     /// Leave out this many first.
     pub offset_items: usize,
+    /// Whether nobody asks how many match in all.
+    pub uncounted: bool,
 }
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
 pub struct Located {
     /// The objects, newest first, after offset and limit.
-    pub objects: Vec<ManagedObject>,
-    /// How many match in all.
-    pub total: usize,
+    pub identifiers: Vec<UniqueIdentifier>,
+    /// The record of the first one.
+    pub first: Option<Box<ManagedObject>>,
+    /// How many match in all; unknown when it was not asked, or when there are too many to look at.
+    pub total: Option<usize>,
 }
 
 impl Operation for Locate {
@@ -60,37 +68,58 @@ impl Operation for Locate {
 
     async fn run(self, _on: Permitted<Targets>, tools: &Tools) -> Result<Located, Error> {
         let project = tools.principal().project.clone();
-        let with_destroyed = self.storage_status.is_some_and(|mask| mask & 4 != 0);
-        let name = self.conditions.iter().find_map(|condition| match (&condition.kind, &condition.value) {
-            (AttributeKind::Name, AttributeValue::Name { value, .. }) if !with_destroyed => Some(value.clone()),
-            _ => None,
-        });
-        let scope = name.map_or_else(|| Scope::Project(project.clone()), |name| Scope::Name(project.clone(), name));
         let now = tools.now();
+        let search = self.search(project.clone());
         // Members of a group are given out in the order in which they came.
         let order = if self.group_member.is_some() { Order::OldestFirst } else { Order::NewestFirst };
         let in_turn = self.group_member == Some(GROUP_MEMBER_DEFAULT);
         let limit = self.maximum_items.unwrap_or(usize::MAX);
+        // Everything with one status: the index by itself says how much that is.
+        let is_plain = self.conditions.is_empty() && self.group_member.is_none() && search.statuses.is_power_of_two();
+        let plain = is_plain.then(|| Scope::Having(Box::new(search.clone())));
+        if let (Some(scope), Some(limit)) = (&plain, self.maximum_items.filter(|limit| *limit <= PAGE)) {
+            let window = Window { order, offset: self.offset_items, limit };
+            let Slice { records, total } = tools.store().live(scope.clone(), window, now).await?;
+            let identifiers = records.iter().map(|object| object.identifier).collect();
+            return Ok(Located { identifiers, first: records.into_iter().next().map(Box::new), total: Some(total) });
+        }
+        let name = self.conditions.iter().find_map(|condition| match (&condition.kind, &condition.value) {
+            (AttributeKind::Name, AttributeValue::Name { value, .. }) if search.statuses & 4 == 0 => {
+                Some(value.clone())
+            }
+            _ => None,
+        });
+        let scope = name.map_or_else(|| Scope::Having(Box::new(search)), |name| Scope::Name(project.clone(), name));
         let kept = if in_turn { TURN_MAX } else { limit };
         let offset = if in_turn { 0 } else { self.offset_items };
         let mut located = Located::default();
-        let mut after = None;
-        loop {
+        let (mut after, mut seen, mut total) = (None, 0_usize, 0_usize);
+        let is_counted = loop {
             let page = tools.store().objects(scope.clone(), order, after, PAGE).await?;
+            seen = seen.saturating_add(page.records.len());
             for object in page.records.into_iter().map(|found| found.record) {
                 if object.is_expired(now) || !self.matches(&object, now) {
                     continue;
                 }
-                located.total += 1;
-                if located.total > offset && located.objects.len() < kept {
-                    located.objects.push(object);
+                total += 1;
+                if total > offset && located.identifiers.len() < kept {
+                    located.identifiers.push(object.identifier);
+                    located.first.get_or_insert_with(|| Box::new(object));
                 }
             }
-            match page.next {
-                Some(next) => after = Some(next),
-                None => break,
+            after = page.next;
+            let is_full = self.maximum_items.is_some() && located.identifiers.len() >= kept;
+            if after.is_none() || (is_full && (self.uncounted || seen >= tools.settings().walk_max)) {
+                break after.is_none();
             }
-        }
+        };
+        located.total = match plain {
+            _ if is_counted => Some(total),
+            Some(scope) if !self.uncounted => {
+                Some(tools.store().live(scope, Window { order, offset: 0, limit: 0 }, now).await?.total)
+            }
+            _ => None,
+        };
         if in_turn {
             self.take_turns(&project, &mut located, limit);
         }
@@ -120,33 +149,55 @@ impl Locate {
         let key = (project.clone(), group.unwrap_or_default());
         let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
         let last = turns.get(&key);
-        let next =
-            last.and_then(|last| located.objects.iter().position(|it| it.identifier == *last)).map_or(0, |at| at + 1);
-        let members = located.objects.len().max(1);
-        located.objects.rotate_left(next % members);
-        if let Some(first) = located.objects.first() {
+        let members = &mut located.identifiers;
+        let next = last.and_then(|last| members.iter().position(|it| it == last)).map_or(0, |at| at + 1);
+        let count = members.len().max(1);
+        members.rotate_left(next % count);
+        if let Some(first) = members.first() {
             if turns.len() >= GROUPS_MAX {
                 turns.clear();
             }
-            turns.insert(key, first.identifier);
+            turns.insert(key, *first);
         }
-        let chosen = std::mem::take(&mut located.objects);
-        located.objects = chosen.into_iter().skip(self.offset_items).take(limit).collect();
+        let chosen = std::mem::take(members);
+        *members = chosen.into_iter().skip(self.offset_items).take(limit).collect();
+        // It was the record of another member.
+        located.first = None;
     }
 
-    fn matches(&self, object: &ManagedObject, now: Timestamp) -> bool {
+    /// What the store's indexes are asked.
+    #[must_use]
+    pub fn search(&self, project: ProjectId) -> Search {
+        let mut search = Search::all(project, self.storage_status.unwrap_or(1) & 7);
+        for condition in &self.conditions {
+            match (&condition.kind, &condition.value) {
+                (AttributeKind::State, AttributeValue::Enumeration(number)) => {
+                    search.states.extend(State::from_number(*number));
+                }
+                (_, AttributeValue::Date(_)) if search.dates.iter().any(|known| known.kind == condition.kind) => {}
+                (kind, AttributeValue::Date(_)) => {
+                    let asked = || self.dates(kind).map(|at| at.seconds());
+                    let is_undefined = self.dates(kind).any(is_undefined);
+                    if let (Some(from), Some(to), false) = (asked().min(), asked().max(), is_undefined) {
+                        let (from, to) = (Timestamp::from_seconds(from), Timestamp::from_seconds(to));
+                        // A client has seen whole seconds.
+                        let to = Timestamp::from_micros(to.micros().saturating_add(999_999));
+                        search.dates.push(Dated { kind: kind.clone(), from, to });
+                    }
+                }
+                _ => search.carries.push(condition.clone()),
+            }
+        }
+        search
+    }
+
+    /// Whether an object is found: what it carries at `now` is all that was asked for.
+    #[must_use]
+    pub fn matches(&self, object: &ManagedObject, now: Timestamp) -> bool {
         if object.object_type == ObjectType::Obliterated {
             return false;
         }
-        let status = self.storage_status.unwrap_or(1);
-        let stored = if object.state(now).is_destroyed() {
-            4
-        } else if object.lifecycle.archive.is_some() {
-            2
-        } else {
-            1
-        };
-        if status & stored == 0 {
+        if self.storage_status.unwrap_or(1) & storage_status(object) == 0 {
             return false;
         }
         if self.group_member == Some(GROUP_MEMBER_FRESH) && !object.flag(&AttributeKind::Fresh, false) {
@@ -156,9 +207,7 @@ impl Locate {
         self.conditions.iter().all(|condition| {
             let instances = have.iter().filter(|attribute| attribute.kind == condition.kind);
             match &condition.value {
-                AttributeValue::Date(at) if at.seconds() == UNDEFINED / 1_000_000 || at.micros() == UNDEFINED => {
-                    instances.count() == 0
-                }
+                AttributeValue::Date(at) if is_undefined(*at) => instances.count() == 0,
                 AttributeValue::Date(_) => {
                     let asked: Vec<Timestamp> = self.dates(&condition.kind).collect();
                     instances.map(|attribute| &attribute.value).any(|value| date_fits(value, &asked))
@@ -176,6 +225,11 @@ impl Locate {
             _ => None,
         })
     }
+}
+
+/// Whether a date in a condition means that there is none.
+const fn is_undefined(at: Timestamp) -> bool {
+    at.seconds() == UNDEFINED / 1_000_000 || at.micros() == UNDEFINED
 }
 
 fn date_fits(have: &AttributeValue, asked: &[Timestamp]) -> bool {

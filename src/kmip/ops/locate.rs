@@ -8,7 +8,6 @@ use kmip_codec::{
 
 use super::wire;
 use crate::{
-    domain::UniqueIdentifier,
     engine::ops::locate::Locate,
     kmip::{attributes, batch::Exchange, error::Refusal},
 };
@@ -28,12 +27,13 @@ pub(in crate::kmip) async fn locate(on: &mut Exchange<'_>, request: LocateReques
             group_member: request.object_group_member.map(|member| member.number()),
             maximum_items,
             offset_items: count(request.offset_items)?.unwrap_or(0),
+            uncounted: on.version < V1_3,
         })
         .await?;
-    let ids: Vec<UniqueIdentifier> = located.objects.iter().map(|object| object.identifier).collect();
-    on.located(&ids, maximum_items == Some(1));
+    on.located(&located.identifiers, maximum_items == Some(1));
+    let total = located.total.filter(|_| on.version >= V1_3);
     Ok(LocateResponse {
-        located_items: (on.version >= V1_3).then(|| i32::try_from(located.total).unwrap_or(i32::MAX)),
-        unique_identifiers: ids.into_iter().map(wire).collect(),
+        located_items: total.map(|total| i32::try_from(total).unwrap_or(i32::MAX)),
+        unique_identifiers: located.identifiers.into_iter().map(wire).collect(),
     })
 }
