@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{algorithm::CryptographicParameters, error::AttributeRefusal, time::Timestamp};
+use super::{ObjectType, algorithm::CryptographicParameters, error::AttributeRefusal, time::Timestamp};
 
 macro_rules! kinds {
     ($($kind:ident: $multi:ident $client:ident $change:ident $delete:ident;)*) => {
@@ -249,6 +249,23 @@ impl AttributeKind {
     #[must_use]
     pub fn is_certificate_name(&self) -> bool {
         (Self::CertificateSubjectCn..=Self::CertificateIssuerDnQualifier).contains(self)
+    }
+
+    /// Whether objects of this type may have it (KMIP 1.4 §3, "Applies to Object Types"). What the server alone sets it sets
+    /// where it belongs; a template holds what other objects are made with.
+    #[must_use]
+    pub const fn applies_to(&self, object_type: ObjectType) -> bool {
+        match self {
+            Self::CryptographicDomainParameters => matches!(
+                object_type,
+                ObjectType::PublicKey
+                    | ObjectType::PrivateKey
+                    | ObjectType::SplitKey
+                    | ObjectType::PgpKey
+                    | ObjectType::Template
+            ),
+            _ => true,
+        }
     }
 
     /// Whether the value is computed from the record and never stored among [`Attributes`].

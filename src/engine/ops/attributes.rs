@@ -150,6 +150,7 @@ impl Operation for ChangeAttribute {
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ChangedAttribute, Error> {
         let Versioned { record: mut object, revision } = on.into_object()?;
         let now = tools.now();
+        super::lifecycle::at_hand(&object)?;
         let attribute = apply(&mut object, self.change, now)?;
         object.lifecycle.last_change = now;
         // What was not so once was not always so (KMIP 1.4 §3.49, §3.51).
@@ -174,6 +175,9 @@ impl Operation for ChangeAttribute {
 
 /// Applies a change or refuses it; pure.
 fn apply(object: &mut ManagedObject, change: AttributeChange, now: Timestamp) -> Result<Attribute, Error> {
+    if let AttributeChange::Add(to) | AttributeChange::Modify { to, .. } | AttributeChange::Set(to) = &change {
+        super::template::limits_in_range(&to.value)?;
+    }
     match change {
         AttributeChange::Add(attribute) => {
             allowed(object, &attribute.kind, now, true)?;
@@ -318,6 +322,9 @@ fn allowed(object: &ManagedObject, kind: &AttributeKind, now: Timestamp, adding:
     if rule.initially == crate::domain::attributes::SetBy::Server {
         return Err(AttributeRefusal::ReadOnly.into());
     }
+    if !kind.applies_to(object.object_type) {
+        return Err(AttributeRefusal::NotApplicable.into());
+    }
     after_destroy(object, kind, now)?;
     let exists = object.attributes.value(kind).is_some() || object_date(object, kind).is_some();
     match rule.changed {
@@ -374,7 +381,7 @@ const fn object_date(object: &ManagedObject, kind: &AttributeKind) -> Option<Tim
 fn date_change(
     object: &mut ManagedObject,
     to: &Attribute,
-    _now: Timestamp,
+    now: Timestamp,
     adding: bool,
 ) -> Result<Option<Attribute>, Error> {
     let before = object.lifecycle.clone();
@@ -389,6 +396,11 @@ fn date_change(
     let AttributeValue::Date(at) = to.value else {
         return Err(AttributeRefusal::InvalidValue("a date is expected").into());
     };
+    // What has begun or stopped by the clock stays so (KMIP 1.4 §3.25, §3.26).
+    let is_final = matches!(to.kind, AttributeKind::ProcessStartDate | AttributeKind::ProtectStopDate);
+    if is_final && date.is_some_and(|reached| reached <= now) {
+        return Err(AttributeRefusal::WrongState.into());
+    }
     match (date.is_some(), adding) {
         (true, true) => return Err(AttributeRefusal::SingleValued.into()),
         (false, false) => return Err(AttributeRefusal::NoSuchInstance.into()),

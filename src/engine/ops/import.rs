@@ -11,8 +11,8 @@ use crate::{
     authz::Permitted,
     domain::{
         Attribute, AttributeKind, AttributeValue, Lifecycle, ManagedObject, ObjectType, OperationKind, Origin, State,
-        Timestamp, UniqueIdentifier, algorithm::KeyFormatType, attributes::Instances, lifecycle::RevocationReason,
-        secret::SecretFacet,
+        Timestamp, UniqueIdentifier, algorithm::KeyFormatType, attributes::Instances, error::AttributeRefusal,
+        lifecycle::RevocationReason, secret::SecretFacet,
     },
     engine::{
         Error, ErrorKind, Operation, Target, Targets, Tools,
@@ -127,11 +127,21 @@ impl Import {
             }
         }
         let mut state = None;
+        let mut given = Vec::new();
         for attribute in self.attributes {
             if let (AttributeKind::State, AttributeValue::Enumeration(number)) = (&attribute.kind, &attribute.value) {
                 state = State::from_number(*number);
                 continue;
             }
+            let is_single = attribute.kind.rule().instances == Instances::One;
+            if is_single && given.contains(&attribute.kind) {
+                return Err(Error::new(ErrorKind::AttributeSingleValued, "the attribute takes one value"));
+            }
+            if !attribute.kind.applies_to(object.object_type) {
+                return Err(AttributeRefusal::NotApplicable.into());
+            }
+            template::limits_in_range(&attribute.value)?;
+            given.push(attribute.kind.clone());
             take_attribute(&mut object, attribute)?;
         }
         if let Some(state) = state {

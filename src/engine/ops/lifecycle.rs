@@ -30,6 +30,7 @@ impl Operation for Activate {
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
         let Versioned { record: mut object, revision } = on.into_object()?;
+        at_hand(&object)?;
         alive(&object, tools.now())?;
         object.lifecycle.apply(Trigger::Activate, tools.now()).map_err(|illegal| {
             // An active object is in the wrong state; the others have no such transition, and 1.x calls both the same.
@@ -62,6 +63,7 @@ impl Operation for Revoke {
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
         let Versioned { record: mut object, revision } = on.into_object()?;
+        at_hand(&object)?;
         let trigger = if self.reason.is_compromise() { Trigger::Compromise } else { Trigger::Deactivate };
         object.lifecycle.apply(trigger, tools.now())?;
         if trigger == Trigger::Compromise {
@@ -90,6 +92,7 @@ impl Operation for Destroy {
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
         let Versioned { record: mut object, mut revision } = on.into_object()?;
+        at_hand(&object)?;
         alive(&object, tools.now())?;
         object.lifecycle.apply(Trigger::Destroy, tools.now()).map_err(|illegal| {
             let text = format!("not possible for an object that is {}", illegal.from.name());
@@ -137,6 +140,14 @@ pub(in crate::engine) fn without_value(mut object: ManagedObject, now: Timestamp
     object
 }
 
+/// What is archived is recovered first; before anything else is said of it (KMIP 1.4 §11, "Object is archived").
+pub(super) fn at_hand(object: &ManagedObject) -> Result<(), Error> {
+    match object.lifecycle.archive {
+        Some(_) => Err(Error::new(ErrorKind::Archived, "the object is archived")),
+        None => Ok(()),
+    }
+}
+
 fn alive(object: &ManagedObject, now: Timestamp) -> Result<(), Error> {
     if object.state(now).is_destroyed() {
         return Err(Error::new(ErrorKind::Destroyed, "the object has been destroyed"));
@@ -167,6 +178,7 @@ impl Operation for Check {
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
         let object = on.into_object()?.record;
+        at_hand(&object)?;
         alive(&object, tools.now())?;
         if let Some(usage) = self.usage
             && !object.usage().contains(usage)

@@ -113,6 +113,7 @@ impl Operation for Deactivate {
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
         let Versioned { record: mut object, revision } = on.into_object()?;
+        super::lifecycle::at_hand(&object)?;
         if object.state(tools.now()).is_destroyed() {
             return Err(Error::new(ErrorKind::Destroyed, "the object has been destroyed"));
         }

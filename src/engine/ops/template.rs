@@ -7,6 +7,7 @@ use crate::{
         UsageMask,
         algorithm::BlockCipherMode,
         attributes::{Instances, SetBy},
+        error::AttributeRefusal,
         reference::KeyKind,
     },
     engine::{Error, ErrorKind, Settings},
@@ -105,6 +106,10 @@ pub(super) fn apply(object: &mut ManagedObject, attributes: Vec<Attribute>) -> R
                 if rule.instances == Instances::One && object.attributes.value(&kind).is_some() {
                     return Err(Error::new(ErrorKind::AttributeSingleValued, "the attribute takes one value"));
                 }
+                if !kind.applies_to(object.object_type) {
+                    return Err(AttributeRefusal::NotApplicable.into());
+                }
+                limits_in_range(&value)?;
                 let value = match value {
                     AttributeValue::UsageLimits { total, unit, count } => {
                         AttributeValue::UsageLimits { total, unit, count: Some(count.unwrap_or(total)) }
@@ -119,6 +124,16 @@ pub(super) fn apply(object: &mut ManagedObject, attributes: Vec<Attribute>) -> R
         return Err(Error::new(ErrorKind::InvalidAttributeValue, "the dates are not in their required order"));
     }
     Ok(())
+}
+
+/// Usage limits count down to nothing, and begin with no less.
+pub(super) fn limits_in_range(value: &AttributeValue) -> Result<(), AttributeRefusal> {
+    match value {
+        AttributeValue::UsageLimits { total, count, .. } if *total < 0 || count.is_some_and(|count| count < 0) => {
+            Err(AttributeRefusal::InvalidValue("a usage limit is not below zero"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Sets a date of the lifecycle from an attribute; `false` when the attribute is no such date.
