@@ -29,6 +29,23 @@ impl Operation for RngRetrieve {
     }
 }
 
+/// Asks leave to have data hashed: the front end hashes it, because no key is involved.
+#[derive(Debug)]
+pub struct Hash;
+
+impl Operation for Hash {
+    const KIND: OperationKind = OperationKind::Hash;
+    type Output = ();
+
+    fn target(&self) -> Target {
+        Target::Project
+    }
+
+    async fn run(self, _on: Permitted<Targets>, _tools: &Tools) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 /// Mixes bytes into the HSM's generator.
 #[derive(Debug)]
 pub struct RngSeed {

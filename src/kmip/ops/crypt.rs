@@ -19,7 +19,7 @@ use crate::{
         Error, ErrorKind,
         ops::{
             crypt::{Decrypt, Encrypt, Mac, MacVerify, Sign, SignatureVerify, Signed},
-            rng::{RngRetrieve, RngSeed},
+            rng::{Hash, RngRetrieve, RngSeed},
             stream::{DecryptPart, EncryptPart, MacPart, MacVerifyPart, SignPart, SignatureVerifyPart},
         },
     },
@@ -307,7 +307,8 @@ pub(in crate::kmip) async fn hash(on: &mut Exchange<'_>, request: HashRequest) -
     let asked = parameters_in(&request.cryptographic_parameters).hashing_algorithm;
     let algorithm =
         asked.ok_or_else(|| Refusal::new(ResultReason::INVALID_MESSAGE, "the hashing algorithm is missing"));
-    // No key is involved, so no use case either: the digest is made here (design decision 5).
+    // No key is involved, so the digest is made here (design decision 5); whether the client may have it is asked all the same.
+    on.run(Hash).await?;
     let unsupported = |on: &Exchange<'_>, error: crate::crypto::Error| {
         let unsupported = Error::new(ErrorKind::UnsupportedParameters, "the hashing algorithm is not offered");
         on.refusal(&unsupported.because(error))
