@@ -194,7 +194,29 @@ pub(super) fn one(from: wire::Attribute, version: ProtocolVersion) -> Result<Att
     Ok(Attribute { value: value_in(&kind, value, version)?, kind, index })
 }
 
+/// Whether a number is in a table, or a vendor's.
+pub(super) fn is_known(rows: &[enums::EnumRow], number: u32) -> bool {
+    number >= 0x8000_0000 || rows.iter().any(|row| row.number == number)
+}
+
+/// The kinds of names, links and places are told apart, so each must be one that somebody knows.
+fn of_known_kind(value: &WireValue, version: ProtocolVersion) -> Result<(), Refusal> {
+    let (rows, number) = match value {
+        WireValue::Name(it) => (enums::NameType::ROWS, it.name_type.number()),
+        WireValue::AlternativeName(it) => (enums::AlternativeNameType::ROWS, it.name_type.number()),
+        WireValue::Link(it) => (enums::LinkType::ROWS, it.link_type.number()),
+        WireValue::KeyValueLocation(it) => (enums::KeyValueLocationType::ROWS, it.location_type.number()),
+        _ => return Ok(()),
+    };
+    if is_known(rows, number) {
+        return Ok(());
+    }
+    let reason = super::error::reason(crate::engine::ErrorKind::InvalidAttributeValue, version);
+    Err(Refusal::new(reason, "the attribute's type is not known"))
+}
+
 fn value_in(kind: &K, value: WireValue, version: ProtocolVersion) -> Result<V, Refusal> {
+    of_known_kind(&value, version)?;
     Ok(match value {
         WireValue::Integer(number) => V::Integer(number),
         WireValue::LongInteger(number) => V::Long(number),

@@ -9,7 +9,7 @@ use kmip_codec::{
         CreateCredentialRequest, CreateCredentialResponse, CreateGroupRequest, CreateGroupResponse, CreateUserRequest,
         CreateUserResponse, DeactivateRequest, DeactivateResponse, ObliterateRequest, ObliterateResponse,
     },
-    spec::enums::{CredentialType, LinkType, Operation, ResultReason},
+    spec::enums::{CredentialType, DeactivationReasonCode, LinkType, Operation, ResultReason},
     version::V3_0,
 };
 
@@ -99,6 +99,12 @@ pub(in crate::kmip) async fn deactivate(
 ) -> Result<DeactivateResponse, Refusal> {
     let object = on.object(request.unique_identifier.as_ref())?;
     let reason = request.deactivation_reason;
+    if reason
+        .as_ref()
+        .is_some_and(|it| !crate::kmip::attributes::is_known(DeactivationReasonCode::ROWS, it.code.number()))
+    {
+        return Err(Refusal::new(ResultReason::INVALID_FIELD, "the deactivation reason is not known"));
+    }
     let reason = reason.map(|it| RevocationReason { code: it.code.number(), message: it.message });
     let object = on.run(Deactivate { object, reason }).await?;
     Ok(DeactivateResponse { unique_identifier: wire(object.identifier) })

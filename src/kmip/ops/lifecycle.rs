@@ -1,8 +1,11 @@
 //! Activate, Revoke, Destroy, Check.
 
-use kmip_codec::payload::{
-    ActivateRequest, ActivateResponse, CheckRequest, CheckResponse, DestroyRequest, DestroyResponse, RevokeRequest,
-    RevokeResponse,
+use kmip_codec::{
+    payload::{
+        ActivateRequest, ActivateResponse, CheckRequest, CheckResponse, DestroyRequest, DestroyResponse, RevokeRequest,
+        RevokeResponse,
+    },
+    spec::enums::{ResultReason, RevocationReasonCode},
 };
 
 use super::wire;
@@ -23,6 +26,9 @@ pub(in crate::kmip) async fn activate(
 
 pub(in crate::kmip) async fn revoke(on: &mut Exchange<'_>, request: RevokeRequest) -> Result<RevokeResponse, Refusal> {
     let object = on.object(request.unique_identifier.as_ref())?;
+    if !attributes::is_known(RevocationReasonCode::ROWS, request.revocation_reason.code.number()) {
+        return Err(Refusal::new(ResultReason::INVALID_FIELD, "the revocation reason is not known"));
+    }
     let reason =
         RevocationReason { code: request.revocation_reason.code.number(), message: request.revocation_reason.message };
     let occurred = request.compromise_occurrence_date.map(attributes::timestamp);

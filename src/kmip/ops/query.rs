@@ -8,8 +8,8 @@ use kmip_codec::{
     },
     spec::{
         enums::{
-            ClientRegistrationMethod, DestroyAction, ObjectType, ProfileName, QueryFunction, ResultReason, RngMode,
-            ShreddingAlgorithm, UnwrapMode,
+            ClientRegistrationMethod, DestroyAction, InteropFunction, ObjectType, ProfileName, QueryFunction,
+            ResultReason, RngMode, ShreddingAlgorithm, UnwrapMode,
         },
         masks::ProtectionStorageMask,
     },
@@ -173,8 +173,11 @@ pub(in crate::kmip) async fn log(on: &mut Exchange<'_>, request: LogRequest) -> 
 
 pub(in crate::kmip) async fn interop(
     _on: &mut Exchange<'_>,
-    _request: InteropRequest,
+    request: InteropRequest,
 ) -> Result<InteropResponse, Refusal> {
+    if !attributes::is_known(InteropFunction::ROWS, request.interop_function.number()) {
+        return Err(Refusal::new(ResultReason::INVALID_FIELD, "the interop function is not known"));
+    }
     Ok(InteropResponse::default())
 }
 

@@ -83,6 +83,9 @@ pub(in crate::kmip) async fn delegated_login(
 }
 
 pub(in crate::kmip) async fn logout(on: &mut Exchange<'_>, request: LogoutRequest) -> Result<LogoutResponse, Refusal> {
+    if request.ticket.ticket_type != TicketType::LOGIN {
+        return Err(Refusal::new(ResultReason::INVALID_TICKET, "tickets of this type are not given out"));
+    }
     on.service.tickets.close(request.ticket.ticket_value.expose_secret(), on.principal())?;
     Ok(LogoutResponse::default())
 }
