@@ -33,8 +33,8 @@ use super::{
 use crate::{
     authz::Authorizer,
     domain::{
-        CryptographicParameters, ManagedObject, ObjectType, OperationKind, ProjectId, SecretValue, Timestamp, TokenId,
-        TokenReference, UniqueIdentifier,
+        CryptographicAlgorithm, CryptographicParameters, ManagedObject, ObjectType, OperationKind, ProjectId,
+        SecretValue, Timestamp, TokenId, TokenReference, UniqueIdentifier,
         access::Consumer,
         algorithm::{BlockCipherMode, Curve, HashingAlgorithm, PaddingMethod},
         audit::{AuditEvent, Protocol},
@@ -320,7 +320,11 @@ impl MemoryHsm {
                 Ok(HsmAnswer::Value(cbc(&self.value(&key, true)?, iv.as_deref(), data, false, &parameters)?.into()))
             }
             HsmRequest::Mac { key, parameters, data }
-                if parameters.hashing_algorithm == Some(HashingAlgorithm::SHA_256) =>
+                if parameters.hashing_algorithm == Some(HashingAlgorithm::SHA_256)
+                    && matches!(
+                        parameters.cryptographic_algorithm,
+                        None | Some(CryptographicAlgorithm::AES | CryptographicAlgorithm::HMAC_SHA256)
+                    ) =>
             {
                 let key = SecretValue::new(self.value(&key, key.bytes.is_none())?);
                 Ok(HsmAnswer::Bytes(crate::crypto::hash::hmac_sha256(&key, &[&taken(&data)]).to_vec()))

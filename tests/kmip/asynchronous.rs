@@ -11,7 +11,12 @@ use kmip_codec::{
 
 use crate::support::{Answer, Gateway, create, peer, reason};
 
-async fn later(gateway: &Gateway, version: ProtocolVersion, operation: Operation, request: Request) -> Answer {
+pub(crate) async fn later(
+    gateway: &Gateway,
+    version: ProtocolVersion,
+    operation: Operation,
+    request: Request,
+) -> Answer {
     let indicator = if version < V2_0 { AsynchronousIndicator::OPTIONAL } else { AsynchronousIndicator::MANDATORY };
     let header = RequestHeader { asynchronous_indicator: Some(Asynchronous(indicator)), ..RequestHeader::new(version) };
     let items = vec![RequestItem::new(operation, request)];
