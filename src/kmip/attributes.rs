@@ -199,6 +199,20 @@ pub(super) fn is_known(rows: &[enums::EnumRow], number: u32) -> bool {
     number >= 0x8000_0000 || rows.iter().any(|row| row.number == number)
 }
 
+/// Refuses key formats that nobody knows.
+pub(super) fn known_format(of: enums::KeyFormatType) -> Result<(), Refusal> {
+    if is_known(enums::KeyFormatType::ROWS, of.number()) {
+        return Ok(());
+    }
+    Err(Refusal::new(enums::ResultReason::KEY_FORMAT_TYPE_NOT_SUPPORTED, "the key format is not known"))
+}
+
+/// A Cryptographic Length, which is not below zero.
+pub(super) fn length_in(bits: i32) -> Result<u32, Refusal> {
+    u32::try_from(bits)
+        .map_err(|_negative| Refusal::new(enums::ResultReason::INVALID_FIELD, "a cryptographic length is not negative"))
+}
+
 /// The kinds of names, links and places are told apart, so each must be one that somebody knows.
 fn of_known_kind(value: &WireValue, version: ProtocolVersion) -> Result<(), Refusal> {
     let (rows, number) = match value {

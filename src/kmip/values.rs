@@ -151,15 +151,9 @@ fn key_block(
     if block.key_compression_type.is_some() {
         return Err(Refusal::new(ResultReason::KEY_COMPRESSION_TYPE_NOT_SUPPORTED, "compressed keys are not taken"));
     }
-    if !attributes::is_known(enums::KeyFormatType::ROWS, block.key_format_type.number()) {
-        return Err(Refusal::new(ResultReason::KEY_FORMAT_TYPE_NOT_SUPPORTED, "the key format is not known"));
-    }
+    attributes::known_format(block.key_format_type)?;
     let stated = block.cryptographic_algorithm.map(|it| A(it.number()));
-    let stated_bits = block
-        .cryptographic_length
-        .map(u32::try_from)
-        .transpose()
-        .map_err(|_negative| Refusal::new(ResultReason::INVALID_FIELD, "a cryptographic length is not negative"))?;
+    let stated_bits = block.cryptographic_length.map(attributes::length_in).transpose()?;
     contradiction(stated, algorithm)?;
     contradiction(stated_bits, bits)?;
     let (algorithm, bits) = (stated.or(algorithm), stated_bits.or(bits));

@@ -13,7 +13,7 @@ use crate::{
         algorithm::RecommendedCurve,
     },
     engine::ops::{create::Create, create_key_pair::CreateKeyPair},
-    kmip::{batch::Exchange, error::Refusal},
+    kmip::{attributes, batch::Exchange, error::Refusal},
 };
 
 /// Takes algorithm and length out of a list of attributes, each of which the use case wants by itself.
@@ -29,10 +29,7 @@ pub(super) fn algorithm_and_length(
                 algorithm = Some(CryptographicAlgorithm(*number));
             }
             (AttributeKind::CryptographicLength, AttributeValue::Integer(bits)) => {
-                let bits = u32::try_from(*bits).map_err(|_negative| {
-                    Refusal::new(ResultReason::INVALID_FIELD, "a cryptographic length is not negative")
-                })?;
-                length = Some(bits);
+                length = Some(attributes::length_in(*bits)?);
             }
             _ => rest.push(attribute),
         }
