@@ -207,6 +207,12 @@ network_identifier = "netID9"
 machine_identifier = "machineID1111"
 media_identifier = "mediaID0000"
 
+# What the published test cases derive, and this token cannot.
+[software_fallback]
+hash = true
+hkdf = true
+aws_signature = true
+
 [rest.auth]
 mode = "unauthenticated"
 

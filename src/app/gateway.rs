@@ -42,7 +42,7 @@ use crate::{
     crypto::hash,
     domain::{Timestamp, TokenId, UniqueIdentifier, project::Quotas},
     engine::{
-        Engine, ISSUER, Ports, SecretStore, Settings, Uses,
+        Engine, ISSUER, Ports, SecretStore, Settings, SoftwareFallback, Uses,
         jobs::Runner,
         ports::{Answer, Clock, Hsm, HsmError, Memory, MetadataStore, StoreError},
         reconcile::reconcile,
@@ -606,6 +606,12 @@ fn settings(config: &Config, pool: &Pool, stores: Vec<SecretStore>) -> Settings 
         },
         stores,
         hide_foreign: config.rest.hide_foreign,
+        software_fallback: SoftwareFallback {
+            hash: config.software_fallback.hash,
+            pbkdf2: config.software_fallback.pbkdf2,
+            hkdf: config.software_fallback.hkdf,
+            aws_signature: config.software_fallback.aws_signature,
+        },
     }
 }
 

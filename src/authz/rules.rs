@@ -137,6 +137,7 @@ pub const OPERATIONS: &[Row] = {
         row(K::Obliterate, Secret, &[], Some("kmip:destroy")),
         row(K::Deactivate, Secret, &[], Some("kmip:revoke")),
         row(K::CreateAccount, Nothing, &[], Some("kmip:create")),
+        row(K::DeriveInSoftware, Secret, &[], None),
     ]
 };
 

@@ -258,6 +258,20 @@ section! {
         log: Log = None;
         /// Limits of the gateway as a whole.
         limits: Limits = None;
+        /// What is computed outside of the HSM where it cannot.
+        software_fallback: Fallback = None;
+    }
+
+    /// What may be computed in the gateway, from a value that leaves the HSM for that moment, where the HSM has no way to do it.
+    Fallback {
+        /// Derive Key by the digest of key and data.
+        hash: bool = Some(false);
+        /// Derive Key by PBKDF2 over a password.
+        pbkdf2: bool = Some(true);
+        /// Derive Key by HKDF, on tokens without it.
+        hkdf: bool = Some(false);
+        /// Derive Key by AWS Signature, on tokens that cannot prefix a key.
+        aws_signature: bool = Some(false);
     }
 
     /// The KMIP listener.

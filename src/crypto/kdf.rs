@@ -101,10 +101,22 @@ pub fn hkdf(
 /// The signing key of AWS Signature Version 4: date, region, service and a fixed word, HMAC'ed in turn.
 #[must_use]
 pub fn aws_signature(value: &SecretValue, scope: &[Vec<u8>; 3]) -> SecretValue {
-    let mut key = Zeroizing::new(Vec::with_capacity(4 + value.len()));
-    key.extend_from_slice(b"AWS4");
+    let [date, rest @ ..] = scope;
+    let mut key = Zeroizing::new(Vec::with_capacity(AWS_PREFIX.len() + value.len()));
+    key.extend_from_slice(AWS_PREFIX);
     key.extend_from_slice(bytes(value));
-    for part in scope.iter().map(Vec::as_slice).chain([b"aws4_request".as_slice()]) {
+    let first = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), date);
+    aws_signature_of(&SecretValue::new(first.as_ref().to_vec()), rest)
+}
+
+/// What stands before the secret access key (AWS Signature Version 4).
+pub const AWS_PREFIX: &[u8] = b"AWS4";
+
+/// The rest of it: from the HMAC of the date on, which is no key of the HSM any more.
+#[must_use]
+pub fn aws_signature_of(date_key: &SecretValue, rest: &[Vec<u8>; 2]) -> SecretValue {
+    let mut key = Zeroizing::new(bytes(date_key).to_vec());
+    for part in rest.iter().map(Vec::as_slice).chain([b"aws4_request".as_slice()]) {
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), part);
         key = Zeroizing::new(tag.as_ref().to_vec());
     }

@@ -178,4 +178,6 @@ operations! {
     Deactivate = "deactivate", Change;
     /// Makes a user, group or credential.
     CreateAccount = "create-account", Change;
+    /// Derives a key from a value outside of the HSM, which cannot do it: never asked for, but what a derivation turns out to be.
+    DeriveInSoftware = "derive-in-software", Change;
 }

@@ -43,6 +43,8 @@ pub enum KeyKind {
     Ed25519Public,
     /// `CKK_CHACHA20`, for the bare cipher and for ChaCha20-Poly1305.
     ChaCha20,
+    /// `CKK_AES_XTS` of 64 bytes: the two AES-256 keys of one XTS key.
+    AesXts,
 }
 
 impl KeyKind {

@@ -25,6 +25,6 @@ pub use operation::{Operation, Target, Targets};
 pub use pipeline::{Caller, Engine, Http, Observer, StatusOf, Stranger};
 use tools::unexpected;
 
-pub use tools::{Announced, ISSUER, Ports, SecretStore, Settings, Tools};
+pub use tools::{Announced, ISSUER, Ports, SecretStore, Settings, SoftwareFallback, Tools};
 pub use transaction::Transaction;
 pub use uses::Uses;

@@ -189,19 +189,19 @@ impl Engine {
     /// The use case's own, `Denied`/`Foreign`/`NotFound` from the rules, `Unavailable` when the audit record is refused.
     pub async fn execute<O: Operation>(self: &Arc<Self>, caller: &Caller, operation: O) -> Result<O::Output, Error> {
         let started = Instant::now();
-        let result = if O::KIND.effect() == Effect::Change {
+        let (kind, result) = if O::KIND.effect() == Effect::Change {
             let (engine, of) = (Arc::clone(self), caller.clone());
             let task = tokio::spawn(async move { engine.perform(&of, operation).await });
             task.await.unwrap_or_else(|error| {
-                Err(Error::new(ErrorKind::Internal, "the request ended unexpectedly").because(error))
+                (O::KIND, Err(Error::new(ErrorKind::Internal, "the request ended unexpectedly").because(error)))
             })
         } else {
             self.perform(caller, operation).await
         };
         let outcome = result.as_ref().map_or_else(|error| error.kind.name(), |_| "success");
-        self.observer.finished(caller.protocol, O::KIND, outcome, started.elapsed().as_secs_f64());
+        self.observer.finished(caller.protocol, kind, outcome, started.elapsed().as_secs_f64());
         if let Err(error) = &result {
-            log_failure(caller, O::KIND, error);
+            log_failure(caller, kind, error);
         }
         result
     }
@@ -285,7 +285,8 @@ impl Engine {
         Ok(())
     }
 
-    async fn perform<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Output, Error> {
+    /// What it turned out to be, and its result.
+    async fn perform<O: Operation>(&self, caller: &Caller, operation: O) -> (OperationKind, Result<O::Output, Error>) {
         let mut event = self.event(caller, O::KIND);
         let result = match self.load(caller, (O::KIND, operation.rule()), operation.target(), &mut event).await {
             Ok(permitted) => {
@@ -295,17 +296,18 @@ impl Engine {
                 let outcome = outcome_of(&result);
                 let (event, committed) = tools.finished(outcome);
                 let touched = before.filter(|_| committed).map(|before| (before, event.targets.clone()));
-                let result = self.close(caller, O::KIND, result, (event, committed)).await;
+                let kind = event.operation;
+                let result = self.close(caller, kind, result, (event, committed)).await;
                 if let Some((before, touched)) = touched.filter(|_| result.is_ok()) {
                     self.tell(caller, before, touched).await;
                 }
-                return result;
+                return (kind, result);
             }
             Err(error) => Err(error),
         };
         event.time = self.ports.clock.now();
         event.outcome = outcome_of(&result);
-        self.close(caller, O::KIND, result, (event, false)).await
+        (O::KIND, self.close(caller, O::KIND, result, (event, false)).await)
     }
 
     /// Tells listeners what became of the objects that a request has touched; in a transaction, when it is committed.

@@ -66,9 +66,9 @@ pub enum WrapMode {
     },
 }
 
-/// How bytes are made from a key or secret, where no mechanism of every token does it: computed from the value on the
-/// worker's thread, or by the token's key agreement.
-#[derive(Debug)]
+/// How bytes are made from a key or secret: by the token where it has a mechanism for it, else from the value on the
+/// worker's thread, if that was allowed.
+#[derive(Clone, Debug)]
 pub enum Derivation {
     /// The digest of the value with data after it.
     Hash {
@@ -306,6 +306,8 @@ pub enum HsmRequest {
         key: TokenReference,
         /// How.
         how: Derivation,
+        /// Whether the value may be used outside of the HSM; if not, what the token cannot do is `Unsupported`.
+        outside: bool,
     },
     /// The public half of the gateway's own issuer of certificates, made when it is wanted for the first time. Answer:
     /// [`HsmAnswer::Bytes`], SubjectPublicKeyInfo DER.

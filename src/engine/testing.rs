@@ -337,7 +337,9 @@ impl MemoryHsm {
                 pair.sign(&signature::RSA_PKCS1_SHA256, &rand::SystemRandom::new(), &data, &mut signature)?;
                 Ok(signature)
             }),
-            HsmRequest::Derive { key, how } => {
+            // As a token without any of these mechanisms.
+            HsmRequest::Derive { outside: false, .. } => Err(error(HsmErrorKind::Unsupported)),
+            HsmRequest::Derive { key, how, outside: true } => {
                 let value = SecretValue::new(self.value(&key, key.bytes.is_none())?);
                 derived(&value, how).map(HsmAnswer::Value)
             }

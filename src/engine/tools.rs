@@ -18,7 +18,8 @@ use super::{
     uses::{Use, Uses},
 };
 use crate::domain::{
-    Attribute, ManagedObject, ObjectType, Principal, SecretValue, Timestamp, TokenId, TokenReference, UniqueIdentifier,
+    Attribute, ManagedObject, ObjectType, OperationKind, Principal, SecretValue, Timestamp, TokenId, TokenReference,
+    UniqueIdentifier,
     attributes::RngParameters,
     audit::{AuditEvent, Outcome},
     project::{Quotas, Resource},
@@ -53,6 +54,33 @@ pub struct Settings {
     pub stores: Vec<SecretStore>,
     /// Whether another project's objects look like missing ones to Barbican clients.
     pub hide_foreign: bool,
+    /// What may be computed from a held value in the gateway where the HSM cannot.
+    pub software_fallback: SoftwareFallback,
+}
+
+/// The operator's table of what may be computed outside of the HSM, from a value that leaves it for that moment, where the
+/// HSM has no way to do it (design decision 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SoftwareFallback {
+    /// Derive Key by the digest of a key and data.
+    pub hash: bool,
+    /// Derive Key by PBKDF2 over a password, which no HSM does without being told the password.
+    pub pbkdf2: bool,
+    /// Derive Key by HKDF.
+    pub hkdf: bool,
+    /// Derive Key by AWS Signature.
+    pub aws_signature: bool,
+}
+
+impl SoftwareFallback {
+    /// Everything.
+    pub const ALL: Self = Self { hash: true, pbkdf2: true, hkdf: true, aws_signature: true };
+}
+
+impl Default for SoftwareFallback {
+    fn default() -> Self {
+        Self { hash: false, pbkdf2: true, hkdf: false, aws_signature: false }
+    }
 }
 
 /// A token as something that projects may choose.
@@ -89,6 +117,7 @@ impl Default for Settings {
             quotas: Quotas::default(),
             stores: Vec::new(),
             hide_foreign: false,
+            software_fallback: SoftwareFallback::default(),
         }
     }
 }
@@ -122,6 +151,7 @@ struct Touched {
     targets: Vec<UniqueIdentifier>,
     committed: bool,
     failure: Option<ErrorKind>,
+    operation: Option<OperationKind>,
 }
 
 /// An intent that has been written and must be concluded or withdrawn.
@@ -199,6 +229,11 @@ impl Tools {
         self.touched.lock().unwrap_or_else(PoisonError::into_inner).failure = Some(kind);
     }
 
+    /// Says that the request turns out to be something else, in the trail and in what is counted.
+    pub(super) fn becomes(&self, operation: OperationKind) {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).operation = Some(operation);
+    }
+
     /// The audit record as it will be if nothing goes wrong from here on.
     fn expected(&self) -> AuditEvent {
         let failure = self.touched.lock().unwrap_or_else(PoisonError::into_inner).failure;
@@ -208,7 +243,9 @@ impl Tools {
 
     pub(super) fn finished(&self, outcome: Outcome) -> (AuditEvent, bool) {
         let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        let event = AuditEvent { time: self.now(), targets: touched.targets.clone(), outcome, ..self.event.clone() };
+        let operation = touched.operation.unwrap_or(self.event.operation);
+        let targets = touched.targets.clone();
+        let event = AuditEvent { time: self.now(), targets, outcome, operation, ..self.event.clone() };
         (event, touched.committed)
     }
 

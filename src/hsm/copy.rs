@@ -131,6 +131,7 @@ impl Turn<'_> {
             (Class::Secret, CKK_AES) => Ok(KeyKind::Aes),
             (Class::Secret, CKK_DES2 | CKK_DES3) => Ok(KeyKind::TripleDes),
             (Class::Secret, CKK_CHACHA20) => Ok(KeyKind::ChaCha20),
+            (Class::Secret, CKK_AES_XTS) => Ok(KeyKind::AesXts),
             (Class::Secret, _) => Ok(KeyKind::Generic),
             (_, CKK_RSA) => Ok(if private { KeyKind::RsaPrivate } else { KeyKind::RsaPublic }),
             (_, CKK_EC_EDWARDS) => Ok(if private { KeyKind::Ed25519Private } else { KeyKind::Ed25519Public }),

@@ -112,6 +112,28 @@ pub(super) enum Parameter {
         /// The older layout without `ulIvBits` (contract §8).
         short: bool,
     },
+    /// `CK_CCM_PARAMS`.
+    Ccm {
+        /// Length of the plain data.
+        data_bytes: usize,
+        /// The nonce.
+        nonce: Vec<u8>,
+        /// Additional authenticated data.
+        aad: Vec<u8>,
+        /// Length of the tag.
+        tag_bytes: u32,
+    },
+    /// `CK_HKDF_PARAMS`: extract and expand, with the salt as data.
+    Hkdf {
+        /// `CKM_SHA…`.
+        hash: CK_MECHANISM_TYPE,
+        /// The salt; none when empty.
+        salt: Vec<u8>,
+        /// The context.
+        info: Vec<u8>,
+    },
+    /// `CK_KEY_DERIVATION_STRING_DATA`.
+    Text(Vec<u8>),
     /// `CK_CHACHA20_PARAMS`.
     ChaCha20 {
         /// The first block.
@@ -224,6 +246,36 @@ pub(super) fn with_mechanism_back<T>(
             let done = run(code, &mut parameters, call);
             written = Some(iv);
             done
+        }
+        Parameter::Ccm { data_bytes, mut nonce, mut aad, tag_bytes } => {
+            let mut parameters = CK_CCM_PARAMS {
+                ulDataLen: data_bytes as CK_ULONG,
+                pNonce: pointer(&mut nonce),
+                ulNonceLen: nonce.len() as CK_ULONG,
+                pAAD: pointer(&mut aad),
+                ulAADLen: aad.len() as CK_ULONG,
+                ulMACLen: tag_bytes.into(),
+            };
+            run(code, &mut parameters, call)
+        }
+        Parameter::Hkdf { hash, mut salt, mut info } => {
+            let mut parameters = CK_HKDF_PARAMS {
+                bExtract: CK_TRUE,
+                bExpand: CK_TRUE,
+                prfHashMechanism: hash,
+                ulSaltType: if salt.is_empty() { CKF_HKDF_SALT_NULL } else { CKF_HKDF_SALT_DATA },
+                pSalt: pointer(&mut salt),
+                ulSaltLen: salt.len() as CK_ULONG,
+                hSaltKey: CK_INVALID_HANDLE,
+                pInfo: pointer(&mut info),
+                ulInfoLen: info.len() as CK_ULONG,
+            };
+            run(code, &mut parameters, call)
+        }
+        Parameter::Text(mut text) => {
+            let mut parameters =
+                CK_KEY_DERIVATION_STRING_DATA { pData: pointer(&mut text), ulLen: text.len() as CK_ULONG };
+            run(code, &mut parameters, call)
         }
         Parameter::ChaCha20 { counter, mut nonce } => {
             let bits: CK_ULONG = if nonce.len() == 8 { 64 } else { 32 };

@@ -43,6 +43,7 @@ impl Turn<'_> {
             (KeyKind::TripleDes, 24) => (CKM_DES3_KEY_GEN, false),
             (KeyKind::TripleDes, 16) => (CKM_DES2_KEY_GEN, false),
             (KeyKind::ChaCha20, 32) => (CKM_CHACHA20_KEY_GEN, false),
+            (KeyKind::AesXts, 64) => (CKM_AES_XTS_KEY_GEN, true),
             (KeyKind::Generic, 1..) => (CKM_GENERIC_SECRET_KEY_GEN, true),
             _ => return Err(unsupported()),
         };
@@ -72,6 +73,7 @@ impl Turn<'_> {
         match kind {
             KeyKind::TripleDes => !offers(CKM_DES3_KEY_GEN) && !offers(CKM_DES2_KEY_GEN),
             KeyKind::ChaCha20 => !offers(CKM_CHACHA20_KEY_GEN),
+            KeyKind::AesXts => !offers(CKM_AES_XTS_KEY_GEN) || !offers(CKM_AES_XTS),
             _ => false,
         }
     }

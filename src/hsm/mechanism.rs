@@ -24,7 +24,7 @@ use crate::{
 pub(super) struct Hash {
     pub(super) algorithm: HashingAlgorithm,
     pub(super) bytes: u32,
-    mechanism: CK_MECHANISM_TYPE,
+    pub(super) mechanism: CK_MECHANISM_TYPE,
     mgf: CK_RSA_PKCS_MGF_TYPE,
     hmac: CK_MECHANISM_TYPE,
     keyed: CryptographicAlgorithm,
@@ -82,10 +82,26 @@ pub(super) enum Cipher {
     Padded(Mechanism, usize, PaddingMethod),
     /// The token does GCM; the tag of that many bytes stands at the end of its output.
     Gcm(Mechanism, usize),
+    /// The token does CCM; the tag of that many bytes stands at the end of its output.
+    Ccm(Mechanism, usize),
+    /// CCM from the token's CBC and ECB.
+    ComposedCcm(Ccm),
+    /// The token does XTS, with keys of its own kind.
+    Xts(Mechanism),
+    /// PCBC from single blocks of that length, an unpadded mechanism, the IV and a padding.
+    Propagating(Mechanism, usize, Vec<u8>, Option<PaddingMethod>),
     /// The token does ChaCha20-Poly1305, whose tag of 16 bytes at the end of its output is cut to that many.
     Poly1305(Mechanism, usize),
     /// The token encrypts single blocks, and we make this mode of them.
     Blocks(Feedback, [u8; 16]),
+}
+
+/// What CCM is given (SP 800-38C).
+#[derive(Debug)]
+pub(super) struct Ccm {
+    pub(super) nonce: Vec<u8>,
+    pub(super) aad: Vec<u8>,
+    pub(super) tag_bytes: usize,
 }
 
 /// A mode made from encrypted blocks of AES.
@@ -144,10 +160,11 @@ pub(super) fn cipher(
     parameters: &CryptographicParameters,
     iv: Option<&[u8]>,
     aad: &[u8],
+    data_bytes: usize,
     short_gcm: bool,
 ) -> Result<Cipher, HsmError> {
     match kind {
-        KeyKind::Aes | KeyKind::TripleDes => {}
+        KeyKind::Aes | KeyKind::AesXts | KeyKind::TripleDes => {}
         KeyKind::RsaPrivate | KeyKind::RsaPublic => return rsa_cipher(parameters),
         KeyKind::ChaCha20 => return chacha20(capability, parameters, iv.unwrap_or_default(), aad),
         _ => return Err(unsupported()),
@@ -177,11 +194,27 @@ pub(super) fn cipher(
             (_, None) => Cipher::Native(Mechanism::with_iv(row.plain, iv)),
         });
     }
-    if kind != KeyKind::Aes || padding.is_some() {
+    if mode == BlockCipherMode::PCBC && kind != KeyKind::AesXts {
+        let (code, block) = if kind == KeyKind::Aes { (CKM_AES_ECB, 16) } else { (CKM_DES3_ECB, 8) };
+        return match iv.len() == block {
+            true => Ok(Cipher::Propagating(Mechanism::plain(code), block, iv.to_vec(), padding)),
+            false => Err(bad()),
+        };
+    }
+    if padding.is_some() {
         return Err(unsupported());
+    }
+    match (mode, kind) {
+        (BlockCipherMode::XTS, KeyKind::Aes | KeyKind::AesXts) if iv.len() != 16 => return Err(bad()),
+        (BlockCipherMode::XTS, KeyKind::Aes | KeyKind::AesXts) if capability.offers(CKM_AES_XTS) => {
+            return Ok(Cipher::Xts(Mechanism::with_iv(CKM_AES_XTS, iv)));
+        }
+        (_, KeyKind::Aes) => {}
+        _ => return Err(unsupported()),
     }
     match mode {
         BlockCipherMode::GCM => gcm(parameters, iv, aad, short_gcm),
+        BlockCipherMode::CCM => ccm(capability, parameters, iv, aad, data_bytes),
         BlockCipherMode::CTR => {
             let bits = parameters.counter_length.map_or(Ok(128), u32::try_from).ok().ok_or_else(bad)?;
             if !(1..=128).contains(&bits) {
@@ -218,6 +251,30 @@ fn gcm(parameters: &CryptographicParameters, iv: &[u8], aad: &[u8], short: bool)
     }
     let parameter = Parameter::Gcm { iv: iv.to_vec(), aad: aad.to_vec(), tag_bits: 8 * u32::from(tag), short };
     Ok(Cipher::Gcm(Mechanism { code: CKM_AES_GCM, parameter }, tag.into()))
+}
+
+/// CCM: a nonce of 7 to 13 bytes leaves the rest of a block but one byte for the length of the data (SP 800-38C §A.1).
+fn ccm(
+    capability: &Capability,
+    parameters: &CryptographicParameters,
+    nonce: &[u8],
+    aad: &[u8],
+    data_bytes: usize,
+) -> Result<Cipher, HsmError> {
+    let tag = parameters.tag_length.map_or(Ok(16_u8), u8::try_from).ok().ok_or_else(bad)?;
+    if !matches!(nonce.len(), 7..=13) || !matches!(tag, 4 | 6 | 8 | 10 | 12 | 14 | 16) {
+        return Err(bad());
+    }
+    let length_bits = u32::try_from(8 * (15 - nonce.len())).unwrap_or(u32::MAX);
+    if u64::try_from(data_bytes).is_ok_and(|bytes| length_bits < 64 && bytes >> length_bits != 0) {
+        return Err(refused(HsmErrorKind::BadData, "length of the data for this nonce"));
+    }
+    let (nonce, aad) = (nonce.to_vec(), aad.to_vec());
+    if capability.offers(CKM_AES_CCM) {
+        let parameter = Parameter::Ccm { data_bytes, nonce, aad, tag_bytes: tag.into() };
+        return Ok(Cipher::Ccm(Mechanism { code: CKM_AES_CCM, parameter }, tag.into()));
+    }
+    Ok(Cipher::ComposedCcm(Ccm { nonce, aad, tag_bytes: tag.into() }))
 }
 
 /// ChaCha20 as it was first published (nonce of 8 bytes) or as RFC 8439 has it (12 bytes); the mode AEAD adds Poly1305.
@@ -337,7 +394,7 @@ pub(super) fn scheme(kind: KeyKind, parameters: &CryptographicParameters, digest
         },
         KeyKind::EcPrivate(curve) | KeyKind::EcPublic(curve) => Ok(Scheme::Ecdsa(of()?, curve)),
         KeyKind::Ed25519Private | KeyKind::Ed25519Public => Ok(Scheme::EdDsa),
-        KeyKind::Aes | KeyKind::TripleDes | KeyKind::ChaCha20 | KeyKind::Generic => Err(bad()),
+        KeyKind::Aes | KeyKind::AesXts | KeyKind::TripleDes | KeyKind::ChaCha20 | KeyKind::Generic => Err(bad()),
     }
 }
 

@@ -94,8 +94,9 @@ impl Turn<'_> {
         parameters: &CryptographicParameters,
         iv: Option<&[u8]>,
         aad: &[u8],
+        data_bytes: usize,
     ) -> Result<Cipher, HsmError> {
-        mechanism::cipher(&self.link.capability, kind, parameters, iv, aad, self.link.quirk.short_gcm)
+        mechanism::cipher(&self.link.capability, kind, parameters, iv, aad, data_bytes, self.link.quirk.short_gcm)
     }
 
     pub(super) fn encrypt(
@@ -107,7 +108,7 @@ impl Turn<'_> {
         data: &SecretValue,
     ) -> Result<HsmAnswer, HsmError> {
         let (kind, handle) = self.key(key)?;
-        let cipher = self.cipher(kind, parameters, iv, aad)?;
+        let cipher = self.cipher(kind, parameters, iv, aad, data.len())?;
         #[expect(clippy::disallowed_methods, reason = "the token encrypts the data")]
         let data = data.expose_secret();
         // The IV, where the token has made one instead of the given one.
@@ -148,6 +149,27 @@ impl Turn<'_> {
                 let tag = output.split_off(data.len());
                 (output, Some(tag))
             }
+            Cipher::Ccm(mechanism, tag) => {
+                let mut output = self.run_encrypt(&mechanism, handle, data)?;
+                if output.len() != data.len() + tag {
+                    return Err(refused(HsmErrorKind::Internal, "length of the CCM output"));
+                }
+                let tag = output.split_off(data.len());
+                (output, Some(tag))
+            }
+            Cipher::ComposedCcm(ccm) => {
+                let (output, tag) = self.seal_ccm(&ccm, handle, data)?;
+                (output, Some(tag))
+            }
+            Cipher::Xts(mechanism) => {
+                let output = self.with_xts_key(kind, handle, UsageMask::ENCRYPT, |turn, key| {
+                    turn.run_encrypt(&mechanism, key, data)
+                });
+                (output?, None)
+            }
+            Cipher::Propagating(mechanism, block, iv, padding) => {
+                (self.seal_propagating(&mechanism, block, &iv, padding, handle, data)?, None)
+            }
             Cipher::Poly1305(mechanism, tag) => {
                 let (data, mut full) = self.seal(&mechanism, handle, data)?;
                 full.truncate(tag);
@@ -158,7 +180,12 @@ impl Turn<'_> {
         Ok(HsmAnswer::Encrypted { data, iv: made, auth_tag })
     }
 
-    fn run_encrypt(&mut self, mechanism: &Mechanism, handle: Handle, data: &[u8]) -> Result<Vec<u8>, HsmError> {
+    pub(super) fn run_encrypt(
+        &mut self,
+        mechanism: &Mechanism,
+        handle: Handle,
+        data: &[u8],
+    ) -> Result<Vec<u8>, HsmError> {
         let mut output =
             self.seat.session.encrypt(mechanism, handle, data).map_err(|fault| unknown_parameters(mechanism, fault))?;
         Ok(std::mem::take(&mut *output))
@@ -174,7 +201,7 @@ impl Turn<'_> {
         data: &[u8],
     ) -> Result<HsmAnswer, HsmError> {
         let (kind, handle) = self.key(key)?;
-        let mut output = match self.cipher(kind, parameters, iv, aad)? {
+        let mut output = match self.cipher(kind, parameters, iv, aad, data.len())? {
             Cipher::Native(mechanism) => {
                 let output = self.run_decrypt(&mechanism, handle, data);
                 match output {
@@ -196,6 +223,21 @@ impl Turn<'_> {
                 let auth_tag = auth_tag.filter(|given| given.len() == tag);
                 let auth_tag = auth_tag.ok_or_else(|| refused(HsmErrorKind::BadParameters, "authentication tag"))?;
                 self.run_decrypt(&mechanism, handle, &[data, auth_tag].concat())?
+            }
+            Cipher::Ccm(mechanism, tag) => {
+                let auth_tag = auth_tag.filter(|given| given.len() == tag);
+                let auth_tag = auth_tag.ok_or_else(|| refused(HsmErrorKind::BadParameters, "authentication tag"))?;
+                self.run_decrypt(&mechanism, handle, &[data, auth_tag].concat())?
+            }
+            Cipher::ComposedCcm(ccm) => {
+                let auth_tag = auth_tag.filter(|given| given.len() == ccm.tag_bytes);
+                let auth_tag = auth_tag.ok_or_else(|| refused(HsmErrorKind::BadParameters, "authentication tag"))?;
+                self.open_ccm(&ccm, handle, data, auth_tag)?
+            }
+            Cipher::Xts(mechanism) => self
+                .with_xts_key(kind, handle, UsageMask::DECRYPT, |turn, key| turn.run_decrypt(&mechanism, key, data))?,
+            Cipher::Propagating(mechanism, block, iv, padding) => {
+                self.open_propagating(&mechanism, block, &iv, padding, handle, data)?
             }
             Cipher::Poly1305(mechanism, length) => {
                 let auth_tag = auth_tag.filter(|given| given.len() == length);
@@ -270,7 +312,7 @@ impl Turn<'_> {
         if same { Ok(plain) } else { Err(refused(HsmErrorKind::DecryptionFailed, "C_Encrypt")) }
     }
 
-    fn run_decrypt(
+    pub(super) fn run_decrypt(
         &mut self,
         mechanism: &Mechanism,
         handle: Handle,
@@ -454,7 +496,8 @@ impl Turn<'_> {
         // A cipher key may be meant for HMAC as well (CS-AC-M-4 gives one both uses).
         let cipher_key = matches!(kind, KeyKind::Aes | KeyKind::TripleDes);
         let generic = if cipher_key && !mechanism::is_cmac(&mechanism) {
-            Some(transfer::as_generic(self.link, self.seat, handle)?)
+            let usage = UsageMask::MAC_GENERATE;
+            Some(transfer::as_other(self.link, self.seat, handle, CKK_GENERIC_SECRET, usage)?)
         } else {
             None
         };
@@ -523,9 +566,11 @@ impl Turn<'_> {
         let (mechanism, wrapping) = self.wrapping(wrapping, mode)?;
         let mut common = template::key(Class::Secret, Life::Session, UsageMask(0), true);
         common.push(Attribute::number(CKA_KEY_TYPE, CKK_GENERIC_SECRET));
+        let unopened = self.link.quirk.unwrap_failure;
         let object = self.seat.session.unwrap(&mechanism, wrapping, blob, &common).map_err(|fault| {
             let error = HsmError::from(fault);
             match error.kind {
+                _ if Some(fault.rv) == unopened => HsmError { kind: HsmErrorKind::DecryptionFailed, ..error },
                 HsmErrorKind::BadData | HsmErrorKind::BadParameters => {
                     HsmError { kind: HsmErrorKind::DecryptionFailed, ..error }
                 }
@@ -549,11 +594,16 @@ impl Turn<'_> {
             WrapMode::Cipher { parameters, iv } => {
                 let (kind, handle) = self.key(key)?;
                 // Only what the token wraps by: a key that may wrap is not allowed to encrypt on the token.
-                return match self.cipher(kind, parameters, iv.as_deref(), &[])? {
+                return match self.cipher(kind, parameters, iv.as_deref(), &[], 0)? {
                     Cipher::Native(mechanism) | Cipher::Gcm(mechanism, _) => Ok((mechanism, handle)),
-                    Cipher::Padded(..) | Cipher::Blocks(..) | Cipher::Poly1305(..) => {
-                        Err(refused(HsmErrorKind::Unsupported, "C_WrapKey"))
-                    }
+                    // CCM begins with the length of what it wraps, which a key does not tell before it is wrapped.
+                    Cipher::Padded(..)
+                    | Cipher::Blocks(..)
+                    | Cipher::Poly1305(..)
+                    | Cipher::Ccm(..)
+                    | Cipher::ComposedCcm(_)
+                    | Cipher::Xts(_)
+                    | Cipher::Propagating(..) => Err(refused(HsmErrorKind::Unsupported, "C_WrapKey")),
                 };
             }
             WrapMode::AesKeyWrap => CKM_AES_KEY_WRAP,

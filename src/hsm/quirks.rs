@@ -3,7 +3,7 @@
 //! Everything here is a default that the capability list or a configured value overrides; a row changes how we ask, never what
 //! an answer means.
 
-use cryptoki_sys::{CK_RV, CKR_DEVICE_ERROR};
+use cryptoki_sys::{CK_RV, CKR_DEVICE_ERROR, CKR_GENERAL_ERROR};
 
 /// One row.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(super) struct Quirk {
     pub(super) short_gcm: bool,
     /// What `C_Decrypt` answers to data that do not decrypt, where it looks like a fault of the device.
     pub(super) decrypt_failure: Option<CK_RV>,
+    /// The same of `C_UnwrapKey`.
+    pub(super) unwrap_failure: Option<CK_RV>,
     /// Its own locking does not hold: it is called by one thread at a time.
     pub(super) one_call: bool,
     /// Worker sessions when the configuration names none.
@@ -31,6 +33,7 @@ const USUAL: Quirk = Quirk {
     software: false,
     short_gcm: false,
     decrypt_failure: None,
+    unwrap_failure: None,
     one_call: false,
     workers: 16,
 };
@@ -42,8 +45,22 @@ const USUAL: Quirk = Quirk {
 /// `CKR_TEMPLATE_INCONSISTENT` or `CKR_GENERAL_ERROR`, objects show up twice, and the process may crash.
 static QUIRKS: &[Quirk] = &[
     Quirk { part: "hsm-sim", simulated: true, software: true, workers: 32, ..USUAL },
-    Quirk { part: "SoftHSM", software: true, one_call: true, workers: 8, ..USUAL },
-    Quirk { part: "Kryoptic", software: true, decrypt_failure: Some(CKR_DEVICE_ERROR), workers: 8, ..USUAL },
+    Quirk {
+        part: "SoftHSM",
+        software: true,
+        unwrap_failure: Some(CKR_GENERAL_ERROR),
+        one_call: true,
+        workers: 8,
+        ..USUAL
+    },
+    Quirk {
+        part: "Kryoptic",
+        software: true,
+        decrypt_failure: Some(CKR_DEVICE_ERROR),
+        unwrap_failure: Some(CKR_DEVICE_ERROR),
+        workers: 8,
+        ..USUAL
+    },
     Quirk { part: "SmartCard-HSM", workers: 1, ..USUAL },
     Quirk { part: "Nitrokey", workers: 1, ..USUAL },
     Quirk { part: "YubiHSM", workers: 8, ..USUAL },

@@ -611,6 +611,9 @@ mod tests {
         assert_eq!((size(gcm(false)), size(gcm(true))), (48, 40));
         assert_eq!(size(Parameter::Oaep { hash: 0, mgf: 0, label: vec![] }), 40);
         assert_eq!(size(Parameter::Pss { hash: 0, mgf: 0, salt: 0 }), 24);
+        assert_eq!(size(Parameter::Ccm { data_bytes: 0, nonce: vec![0; 12], aad: vec![], tag_bytes: 16 }), 48);
+        assert_eq!(size(Parameter::Hkdf { hash: 0, salt: vec![], info: vec![] }), 64);
+        assert_eq!(size(Parameter::Text(vec![1])), 16);
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl<'a> Turn<'a> {
             HsmRequest::Sign { key, parameters, input } => self.sign(key, parameters, input),
             HsmRequest::Verify { key, parameters, input, signature } => self.verify(key, parameters, input, signature),
             HsmRequest::Mac { key, parameters, data } => self.mac(key, parameters, data),
-            HsmRequest::Derive { key, how } => self.derive(key, how),
+            HsmRequest::Derive { key, how, outside } => self.derive(key, how, *outside),
             HsmRequest::CertifierKey => self.certifier_key(Making::IfMissing),
             HsmRequest::CertifierSign { data } => self.certifier_sign(data),
             HsmRequest::Random { bytes, .. } => {

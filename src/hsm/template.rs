@@ -63,6 +63,7 @@ pub(super) const fn key_type(kind: KeyKind, bytes: usize) -> CK_ULONG {
         KeyKind::TripleDes => CKK_DES3,
         KeyKind::Generic => CKK_GENERIC_SECRET,
         KeyKind::ChaCha20 => CKK_CHACHA20,
+        KeyKind::AesXts => CKK_AES_XTS,
         KeyKind::RsaPrivate | KeyKind::RsaPublic => CKK_RSA,
         KeyKind::EcPrivate(_) | KeyKind::EcPublic(_) => CKK_EC,
         KeyKind::Ed25519Private | KeyKind::Ed25519Public => CKK_EC_EDWARDS,

@@ -369,10 +369,13 @@ pub(super) fn cipher_parameters(
             return Err(Error::new(ErrorKind::BadParameters, "the block cipher mode is missing"));
         }
         if is_authenticated(&parameters) {
-            // SP 800-38D §5.2.1.2: 16, 15, 14, 13, 12 bytes; 8 and 4 for short-lived uses that KMIP does not name.
+            // SP 800-38D §5.2.1.2: 16, 15, 14, 13, 12 bytes; 8 and 4 for short-lived uses that KMIP does not name. Tags of CCM
+            // have an even length (SP 800-38C §A.1).
+            let ccm = parameters.block_cipher_mode == Some(BlockCipherMode::CCM);
             match parameters.tag_length {
                 None => parameters.tag_length = Some(16),
-                Some(4 | 8 | 12..=16) => {}
+                Some(4 | 8 | 12..=16) if !ccm => {}
+                Some(4 | 6 | 8 | 10 | 12 | 14 | 16) if ccm => {}
                 Some(_) => {
                     return Err(Error::new(
                         ErrorKind::TagLength,
@@ -419,7 +422,7 @@ pub(super) fn made_iv(
 pub(super) fn iv_bytes(key: Option<KeyKind>, parameters: &CryptographicParameters) -> Option<usize> {
     let block = match key {
         Some(KeyKind::TripleDes) => 8,
-        Some(KeyKind::Aes) => 16,
+        Some(KeyKind::Aes | KeyKind::AesXts) => 16,
         // RFC 8439 §2.3; the shorter nonce of the first publication is for clients that bring one.
         Some(KeyKind::ChaCha20) => return Some(12),
         _ => return None,

@@ -1,8 +1,9 @@
 //! Derive Key: a new key or secret data out of keys and secrets that are here (KMIP 2.1 §6.1.14, §7.12; contract §9).
 //!
 //! HMAC, the KDFs of SP 800-108 and encryption are made of the token's own mechanisms, so the key stays inside; key agreement
-//! is the token's, too. What no token computes alike is computed from the value on the HSM layer's thread. The output
-//! is taken in like a registered value, so it was never inside only: *Never Extractable* is false.
+//! is the token's, too, and HKDF and AWS Signature where it has the mechanisms. What it cannot do is computed from the value on
+//! the HSM layer's thread, if the operator's table says so: then the trail says so, too, and the object is flagged *Software*.
+//! The output is taken in like a registered value, so it was never inside only: *Never Extractable* is false.
 
 use super::{
     crypt,
@@ -119,7 +120,12 @@ impl Operation for Derive {
         for source in &sources {
             object.link(link::DERIVATION_BASE, source.record.identifier)?;
         }
-        let output = self.derive(tools, &sources, bytes).await?;
+        let method = self.method;
+        let (output, outside) = self.derive(tools, &sources, bytes).await?;
+        if outside {
+            tracing::info!(object = %object.identifier, ?method, "a value was used outside of the HSM, as the operator allows");
+            object.attributes.set(AttributeKind::ProtectionStorageMask, AttributeValue::Integer(SOFTWARE));
+        }
         let value = cut(output, bytes)?;
         let value = template::raw_value(self.object_type, self.algorithm, object.usage(), value)?;
         let mut also = Vec::with_capacity(sources.len());
@@ -165,7 +171,8 @@ impl Derive {
         tools: &Tools,
         sources: &[Versioned<ManagedObject>],
         bytes: u32,
-    ) -> Result<SecretValue, Error> {
+    ) -> Result<(SecretValue, bool), Error> {
+        let inside = |value| (value, false);
         // The key comes first; a second object of secret data stands for the derivation data (KMIP 1.0 §4.5).
         let key = sources
             .iter()
@@ -176,7 +183,7 @@ impl Derive {
         let other = sources.iter().find(|it| it.record.identifier != key.record.identifier);
         let reference = tools.reference(&key.record)?.clone();
         if self.method == Method::Agreement {
-            return self.agree(tools, reference, other).await;
+            return self.agree(tools, reference, other).await.map(inside);
         }
         let data = self.derivation_data(tools, other).await?;
         let parameters = crypt::merged(&key.record, self.parameters.take());
@@ -211,12 +218,12 @@ impl Derive {
             Method::AwsSignature => Derivation::AwsSignature { scope: scope(&exposed(data))? },
             Method::Encrypt => {
                 let data = data.ok_or_else(no_data)?;
-                return self.encrypt(tools, &key.record, reference, parameters, data).await;
+                return self.encrypt(tools, &key.record, reference, parameters, data).await.map(inside);
             }
             Method::Hmac => {
                 let data = data.ok_or_else(no_data)?;
                 let function = Prf { tools, key: reference, parameters: hmac_with(needed(hash())?) };
-                return function.of(&[&open(&data)]).await;
+                return function.of(&[&open(&data)]).await.map(inside);
             }
             Method::Counter | Method::Feedback | Method::DoublePipeline => {
                 let fixed = fixed_input(data.as_ref().ok_or_else(no_data)?, bytes);
@@ -229,11 +236,41 @@ impl Derive {
                 };
                 let function = Prf { tools, key: reference, parameters: function };
                 let iv = self.iv.take().unwrap_or_default();
-                return sp800_108(self.method, &function, &fixed, iv, bytes).await;
+                return sp800_108(self.method, &function, &fixed, iv, bytes).await.map(inside);
             }
             Method::Agreement => return Err(Error::new(ErrorKind::Internal, "a derivation took the wrong way")),
         };
-        tools.hsm_value(HsmRequest::Derive { key: reference, how }).await
+        self.inside_or_not(tools, reference, how).await
+    }
+
+    /// Asks the HSM, and where it cannot, computes from the value if that is allowed. Answers whether it was computed so.
+    async fn inside_or_not(
+        &self,
+        tools: &Tools,
+        key: TokenReference,
+        how: Derivation,
+    ) -> Result<(SecretValue, bool), Error> {
+        let ask = |outside| HsmRequest::Derive { key: key.clone(), how: how.clone(), outside };
+        let refusal = match tools.hsm_value(ask(false)).await {
+            Ok(value) => return Ok((value, false)),
+            Err(error) if error.kind == ErrorKind::UnsupportedParameters => error,
+            Err(error) => return Err(error),
+        };
+        let table = &tools.settings().software_fallback;
+        let (allowed, text) = match self.method {
+            Method::Hash => (table.hash, "the HSM hashes no keys, and software_fallback.hash is off"),
+            Method::Pbkdf2 => (table.pbkdf2, "the HSM has no PBKDF2, and software_fallback.pbkdf2 is off"),
+            Method::Hkdf => (table.hkdf, "the HSM has no HKDF for this key, and software_fallback.hkdf is off"),
+            Method::AwsSignature => {
+                (table.aws_signature, "the HSM cannot prefix this key, and software_fallback.aws_signature is off")
+            }
+            _ => return Err(refusal),
+        };
+        if !allowed {
+            return Err(Error::new(ErrorKind::UnsupportedParameters, text).because(refusal));
+        }
+        tools.becomes(OperationKind::DeriveInSoftware);
+        tools.hsm_value(ask(true)).await.map(|value| (value, true))
     }
 
     /// What the client gave, or what a second object holds; not both (KMIP 1.0 §4.5).
@@ -276,7 +313,7 @@ impl Derive {
         if !key.key.is_some_and(crate::domain::reference::KeyKind::is_private) {
             return Err(Error::new(ErrorKind::WrongObjectType, "key agreement needs a private key"));
         }
-        tools.hsm_value(HsmRequest::Derive { key, how: Derivation::Agreement { peer } }).await
+        tools.hsm_value(HsmRequest::Derive { key, how: Derivation::Agreement { peer }, outside: false }).await
     }
 
     async fn encrypt(
@@ -297,6 +334,8 @@ impl Derive {
     }
 }
 
+/// KMIP 2.1 §11.46, *Protection Storage Mask*: Software.
+const SOFTWARE: i32 = 1;
 /// KMIP 2.1 §11.54, *Secret Data Type*: Seed.
 const SECRET_DATA_SEED: u32 = 2;
 

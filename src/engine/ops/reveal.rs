@@ -190,7 +190,7 @@ impl Operation for RevealWrapped {
         let request = match self.encode {
             None if matches!(
                 target.key,
-                Some(KeyKind::Aes | KeyKind::TripleDes | KeyKind::ChaCha20 | KeyKind::Generic)
+                Some(KeyKind::Aes | KeyKind::AesXts | KeyKind::TripleDes | KeyKind::ChaCha20 | KeyKind::Generic)
             ) && target.bytes.is_none() =>
             {
                 HsmRequest::WrapKey { wrapping: wrapping_at, target, mode }

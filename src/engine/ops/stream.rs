@@ -222,12 +222,19 @@ impl Operation for EncryptPart {
             return Err(Error::new(ErrorKind::Internal, "the HSM failed"));
         };
         stream.advance(&part, &data);
+        if stream.chain == Chain::Again && iv.is_some() && !self.last {
+            // The device makes an IV of its own for each message: what it gives for a part is of another message than what it
+            // will give for all of them. So nothing is given before the end, and then its IV with it.
+            stream.chain = Chain::End;
+            return Ok((stream, Encrypted { data: Vec::new(), iv: None, auth_tag: None }));
+        }
         if stream.chain == Chain::Again {
             data.drain(..stream.given.min(data.len()));
             stream.given += data.len();
         }
         let auth_tag = auth_tag.filter(|_| self.last);
-        Ok((stream, Encrypted { data, iv: made.or(iv), auth_tag }))
+        // One that the device has made is the one that counts.
+        Ok((stream, Encrypted { data, iv: iv.or(made), auth_tag }))
     }
 }
 

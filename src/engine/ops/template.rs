@@ -34,8 +34,8 @@ impl KeyShape {
 
     /// The shape of a secret key, or `None` when the length does not fit the algorithm.
     ///
-    /// Triple-DES counts effective bits: 112 and 168 (KMIP contract §6, Create). AES of 384 and 512 bits are two keys of
-    /// a mode that the HSM has no object for: they are held as generic secrets, as every algorithm without a mechanism.
+    /// Triple-DES counts effective bits: 112 and 168 (KMIP contract §6, Create). AES of 512 bits is the two keys of XTS; of
+    /// 384 bits it is two keys of a mode that the HSM has no object for, held as every algorithm without a mechanism.
     #[must_use]
     pub fn of(algorithm: CryptographicAlgorithm, bits: u32) -> Option<Self> {
         use CryptographicAlgorithm as A;
@@ -45,7 +45,8 @@ impl KeyShape {
         }
         match (algorithm, bits) {
             (A::AES, 128 | 192 | 256) => shape(KeyKind::Aes, bits / 8, true),
-            (A::AES, 384 | 512) => shape(KeyKind::Generic, bits / 8, false),
+            (A::AES, 512) => shape(KeyKind::AesXts, 64, true),
+            (A::AES, 384) => shape(KeyKind::Generic, bits / 8, false),
             (A::AES, _) => None,
             (A::TRIPLE_DES, 112) => shape(KeyKind::TripleDes, 16, true),
             (A::TRIPLE_DES, 168) => shape(KeyKind::TripleDes, 24, true),

@@ -17,7 +17,7 @@ use crate::{
     pool::{call, destroy, exposed, import, made, pair, place, pool, reveal},
 };
 
-const BOTH: UsageMask = UsageMask::ENCRYPT.with(UsageMask::DECRYPT);
+pub(super) const BOTH: UsageMask = UsageMask::ENCRYPT.with(UsageMask::DECRYPT);
 
 fn hex(text: &str) -> Vec<u8> {
     from_hex(text).unwrap()
@@ -27,7 +27,7 @@ fn secret(bytes: &[u8]) -> SecretValue {
     SecretValue::new(bytes.to_vec())
 }
 
-fn mode(mode: BlockCipherMode, padding: Option<PaddingMethod>) -> CryptographicParameters {
+pub(super) fn mode(mode: BlockCipherMode, padding: Option<PaddingMethod>) -> CryptographicParameters {
     CryptographicParameters {
         block_cipher_mode: Some(mode),
         padding_method: padding,
@@ -35,7 +35,7 @@ fn mode(mode: BlockCipherMode, padding: Option<PaddingMethod>) -> CryptographicP
     }
 }
 
-async fn encrypt(
+pub(super) async fn encrypt(
     pool: &Pool,
     key: &TokenReference,
     parameters: &CryptographicParameters,
@@ -56,7 +56,7 @@ async fn encrypt(
     }
 }
 
-async fn decrypt(
+pub(super) async fn decrypt(
     pool: &Pool,
     key: &TokenReference,
     parameters: &CryptographicParameters,
