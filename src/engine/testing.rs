@@ -28,7 +28,7 @@ use super::{
         HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Intent, MetadataStore, Order, Page, PairKind, Placement,
         Revision, Scope, Slice, StoreError, TokenStatus, Versioned, Window, Write,
     },
-    tools::{Ports, Settings},
+    tools::{Ports, Settings, SoftwareFallback},
 };
 use crate::{
     authz::Authorizer,
@@ -64,10 +64,10 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A bench at 2026-11-22 06:00:00 UTC.
+    /// A bench at 2026-11-22 06:00:00 UTC, whose operator allows all that its HSM in memory cannot do.
     #[must_use]
     pub fn new(authorizer: Authorizer) -> Self {
-        Self::made(authorizer, Settings::default())
+        Self::made(authorizer, Settings { software_fallback: SoftwareFallback::ALL, ..Settings::default() })
     }
 
     /// A bench with these settings.

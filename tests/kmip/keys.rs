@@ -23,7 +23,11 @@ use kmip_codec::{
     },
     version::{V1_2, V1_4, V2_0, V2_1},
 };
-use portcullis::crypto::pem;
+use portcullis::{
+    crypto::pem,
+    engine::{Settings as EngineSettings, testing::Bench},
+    kmip::{Service, Settings},
+};
 
 use crate::support::{Answer, Gateway, reason};
 
@@ -311,6 +315,45 @@ async fn derived_keys_are_those_of_the_published_cases() {
         assert_eq!(links, std::slice::from_ref(&base));
     }
     assert_eq!(linked(&attributes(&gateway, &base).await, LinkType::DERIVED_KEY_LINK).len(), 2);
+}
+
+/// What the HSM cannot do is refused unless the operator's table names it; where it does, trail and object say so.
+#[tokio::test]
+async fn what_is_derived_outside_of_the_hsm_is_the_operators_choice() {
+    let register_base = async |gateway: &Gateway| {
+        let key = ManagedObject::SymmetricKey(SymmetricKey { key_block: aes_block(&[7; 16]) });
+        register(gateway, ObjectType::SYMMETRIC_KEY, active(mask(0x20C)), key).await
+    };
+    let hash = |base: &UniqueIdentifier| derive(base, DerivationMethod::HASH, Some(b"x"), 128);
+    let mut gateway = Gateway::start();
+    gateway.bench = Bench::with(EngineSettings::default());
+    gateway.service =
+        std::sync::Arc::new(Service::new(std::sync::Arc::clone(&gateway.bench.engine), Settings::default()));
+    let base = register_base(&gateway).await;
+    for (version, reason) in
+        [(V2_1, ResultReason::UNSUPPORTED_CRYPTOGRAPHIC_PARAMETERS), (V1_4, ResultReason::INVALID_FIELD)]
+    {
+        let answer = gateway.one(version, Operation::DERIVE_KEY, hash(&base)).await;
+        assert_eq!(answer.reason, Some(reason), "{:?}", answer.message);
+    }
+    // HMAC is the HSM's own, and needs no table.
+    let answer = gateway.one(V2_1, Operation::DERIVE_KEY, derive(&base, DerivationMethod::HMAC, Some(b"x"), 128)).await;
+    assert!(answer.payload.is_some(), "{:?}", answer.message);
+    let told = |gateway: &Gateway| gateway.bench.audit.events().last().unwrap().operation.name();
+    assert_eq!(told(&gateway), "derive");
+
+    let gateway = Gateway::start();
+    let base = register_base(&gateway).await;
+    let answer = gateway.one(V2_1, Operation::DERIVE_KEY, hash(&base)).await;
+    let Some(Response::DeriveKey(made)) = answer.payload else { panic!("{:?}", answer.message) };
+    assert_eq!(told(&gateway), "derive-in-software");
+    let storage = attributes(&gateway, &made.unique_identifier).await;
+    assert!(
+        storage
+            .items
+            .iter()
+            .any(|it| { it.kind == Tag::PROTECTION_STORAGE_MASK.into() && it.value == Some(AttributeValue::Mask(1)) })
+    );
 }
 
 #[tokio::test]
