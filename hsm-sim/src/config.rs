@@ -46,6 +46,8 @@ pub struct Config {
     pub kdf_cost: KdfCost,
     /// What usage attributes are when a template does not name them.
     pub usage_defaults: UsageDefaults,
+    /// RSA keys of 2048 bits that are made ahead, by a thread of their own; 0 makes none, and starts no thread.
+    pub rsa_pool: usize,
     /// Whether what is old is offered: P-192, RSA keys of 1024 bits, Diffie-Hellman over primes, CBC-MAC. Unset, it is for
     /// callers with permissive usage defaults, unless a model is imitated.
     pub legacy: Option<bool>,
@@ -271,6 +273,7 @@ impl Default for Config {
             kdf: Kdf::default(),
             kdf_cost: KdfCost::default(),
             usage_defaults: UsageDefaults::default(),
+            rsa_pool: 0,
             legacy: None,
             spare_slots: 1,
             interface_max: InterfaceMax::default(),

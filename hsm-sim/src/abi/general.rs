@@ -52,7 +52,7 @@ pub(super) unsafe extern "C" fn C_Initialize(arguments: CK_VOID_PTR) -> CK_RV {
         })?;
         special::start(&library)?;
         if may_start_threads {
-            library.serve_control();
+            library.start_threads();
         }
         module::install(library, locks)
     })

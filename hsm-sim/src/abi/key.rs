@@ -50,7 +50,7 @@ pub(super) unsafe extern "C" fn C_GenerateKeyPair(
 ) -> CK_RV {
     // SAFETY: as the caller promises.
     let entry = unsafe { Entry::session(Function::GenerateKeyPair, session).with_mechanism(mechanism) };
-    entry_call(entry, session, |_, session| {
+    entry_call(entry, session, |library, session| {
         pointer::check(public_key)?;
         pointer::check(private_key)?;
         // SAFETY: as the caller promises.
@@ -59,7 +59,7 @@ pub(super) unsafe extern "C" fn C_GenerateKeyPair(
         let (public, private) = unsafe {
             (pointer::template(public_template, public_count)?, pointer::template(private_template, private_count)?)
         };
-        let [public, private] = session.generate_key_pair(mechanism.number, public, private)?;
+        let [public, private] = session.generate_key_pair(library, mechanism.number, public, private)?;
         // SAFETY: as the caller promises.
         unsafe { pointer::put(public_key, public).and_then(|()| pointer::put(private_key, private)) }
     })

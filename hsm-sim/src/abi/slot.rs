@@ -68,7 +68,7 @@ pub(super) unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_T
         let mut value = CK_TOKEN_INFO {
             label: pointer::padded(&meta.label),
             manufacturerID: pointer::padded(library.config.model().names.device),
-            model: pointer::padded(library.config.profile.token_model()),
+            model: pointer::padded(&library.config.profile.token_model()),
             serialNumber: pointer::padded(token.store.serial()),
             flags: token_flags(&meta) | pad_flag(library),
             // Zero is CK_EFFECTIVELY_INFINITE, and no limit in the options.

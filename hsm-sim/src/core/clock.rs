@@ -5,6 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Milliseconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "processes can only agree on the system's clock")]
 pub(crate) fn milliseconds() -> u64 {
+    #[cfg(feature = "deterministic")]
+    if let Some(still) = crate::crypto::deterministic::time() {
+        return still;
+    }
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,7 +4,9 @@ use cryptoki_sys::*;
 
 use super::{
     attributes::Attributes,
-    create, keys, permit,
+    create, keys,
+    library::Library,
+    permit,
     rules::given,
     rv::{Result, Rv},
     session::Session,
@@ -77,6 +79,7 @@ impl Session {
     /// `C_GenerateKeyPair`: answers with the public and the private key.
     pub(crate) fn generate_key_pair(
         &self,
+        library: &Library,
         number: CK_MECHANISM_TYPE,
         public: Attributes,
         private: Attributes,
@@ -94,7 +97,10 @@ impl Session {
         if let PairParams::Rsa { modulus_bits, .. } = &params {
             self.check_rsa_bits(*modulus_bits)?;
         }
-        let key = crypto::generate_key_pair(number, &params)?;
+        let key = match library.key_made_ahead(&params) {
+            Some(key) => key,
+            None => crypto::generate_key_pair(number, &params)?,
+        };
         // Both halves name the curve as the caller did.
         if let Some(name) = public.get(CKA_EC_PARAMS).map(<[u8]>::to_vec) {
             private.set(CKA_EC_PARAMS, name);

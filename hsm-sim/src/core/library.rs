@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     config::{Config, Settings, SlotIds},
+    crypto::{self, Key, PairParams, RsaPool},
     fault::{Engine, socket},
     profile::Device,
     store::{StoreError, StoreFolder},
@@ -38,6 +39,7 @@ pub(crate) struct Library {
     /// Tokens that faults have put in the slots of others, with the fault's turn.
     replacements: Mutex<HashMap<CK_SLOT_ID, (u64, Arc<Token>)>>,
     control: Mutex<Option<socket::Server>>,
+    rsa_pool: Mutex<Option<Arc<RsaPool>>>,
 }
 
 /// A slot with the token in it, or with why that token cannot be used.
@@ -48,6 +50,8 @@ pub(crate) struct Slot {
     token: Result<Arc<Token>, StoreError>,
 }
 
+/// More keys than any test makes while a thread makes them.
+const RSA_POOL_MAX: usize = 1024;
 const EVENT_PAUSE: Duration = Duration::from_millis(20);
 
 impl Library {
@@ -71,14 +75,24 @@ impl Library {
             events: Mutex::default(),
             replacements: Mutex::default(),
             control: Mutex::default(),
+            rsa_pool: Mutex::default(),
         };
         library.refresh_slots().map_err(|error| error.to_string())?;
         Ok(library)
     }
 
-    /// Serves the control socket of the environment, if one is named.
-    pub(crate) fn serve_control(&self) {
+    /// Starts the threads that were asked for: the control socket of the environment, and RSA keys made ahead.
+    pub(crate) fn start_threads(&self) {
+        if self.config.rsa_pool > 0 && !crypto::repeats() {
+            *self.rsa_pool.lock() = RsaPool::start(self.config.rsa_pool.min(RSA_POOL_MAX)).map(Arc::new);
+        }
         *self.control.lock() = socket::Server::from_environment(self.store.root());
+    }
+
+    /// A key made ahead, if there is one of these parameters.
+    pub(crate) fn key_made_ahead(&self, params: &PairParams) -> Option<Key> {
+        let pool = self.rsa_pool.lock().as_ref().map(Arc::clone)?;
+        pool.take(params)
     }
 
     // --- slots ------------------------------------------------------------------------------------------------------
@@ -325,6 +339,7 @@ impl Library {
     /// `C_Finalize`: sessions, log-ins, decrypted objects and files go; calls that still run find nothing.
     pub(crate) fn shut_down(&self) {
         drop(self.control.lock().take());
+        drop(self.rsa_pool.lock().take());
         self.replacements.lock().clear();
         let slots = std::mem::take(&mut *self.slots.write());
         for slot in slots {

@@ -182,9 +182,7 @@ pub fn generate_key_pair(mechanism: CK_MECHANISM_TYPE, params: &PairParams) -> R
         (CKM_RSA_PKCS_KEY_PAIR_GEN, PairParams::Rsa { modulus_bits, public_exponent }) => {
             generate_rsa(*modulus_bits, public_exponent)
         }
-        (CKM_EC_KEY_PAIR_GEN, PairParams::Curve(curve)) if curve.is_prime() => {
-            EcPrivateKey::checked(EcKey::generate(*curve)?).map(Key::EcPrivate)
-        }
+        (CKM_EC_KEY_PAIR_GEN, PairParams::Curve(curve)) if curve.is_prime() => generate_ec(*curve).map(Key::EcPrivate),
         (CKM_EC_EDWARDS_KEY_PAIR_GEN, PairParams::Curve(curve @ Curve::Ed25519)) => {
             RawPrivateKey::new(*curve, &generate_secret(32)?).map(Key::Ed25519Private)
         }
@@ -213,6 +211,14 @@ pub fn generate_key_pair(mechanism: CK_MECHANISM_TYPE, params: &PairParams) -> R
     }
 }
 
+fn generate_ec(curve: Curve) -> Result<EcPrivateKey> {
+    #[cfg(feature = "deterministic")]
+    if super::deterministic::is_on() {
+        return super::deterministic::ec(curve);
+    }
+    EcPrivateKey::checked(EcKey::generate(curve)?)
+}
+
 fn generate_rsa(modulus_bits: u32, public_exponent: &[u8]) -> Result<Key> {
     if !(rsa::BITS_MIN..=rsa::BITS_MAX).contains(&modulus_bits) || !modulus_bits.is_multiple_of(128) {
         return Err(CryptoError::KeySizeRange);
@@ -226,6 +232,11 @@ fn generate_rsa(modulus_bits: u32, public_exponent: &[u8]) -> Result<Key> {
         Some(exponent) if exponent % 2 == 1 && (65_537..1 << 33).contains(&exponent) => exponent,
         _ => return Err(CryptoError::AttributeValueInvalid),
     };
+    #[cfg(feature = "deterministic")]
+    if super::deterministic::is_on() {
+        let key = super::deterministic::rsa(modulus_bits, &exponent.to_be_bytes())?;
+        return RsaPrivateKey::checked(key).map(Key::RsaPrivate);
+    }
     RsaPrivateKey::checked(RsaKey::generate(modulus_bits, &exponent.to_be_bytes())?).map(Key::RsaPrivate)
 }
 

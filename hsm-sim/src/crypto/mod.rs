@@ -11,6 +11,8 @@ mod ccm;
 mod chacha20;
 mod combine;
 mod des;
+#[cfg(feature = "deterministic")]
+pub(crate) mod deterministic;
 mod dh;
 mod digest;
 mod ecdh;
@@ -34,11 +36,20 @@ mod ml_kem;
 mod operation;
 mod params;
 mod pin;
+mod pool;
 mod rsa_cipher;
 mod rsa_sign;
 pub mod seal;
 mod whole;
 mod xts;
+
+/// Whether randomness comes again, which what happens on several threads would spoil.
+pub(crate) fn repeats() -> bool {
+    #[cfg(feature = "deterministic")]
+    return deterministic::is_on();
+    #[cfg(not(feature = "deterministic"))]
+    false
+}
 
 pub use combine::pbkdf2;
 pub use des::{has_odd_parity, set_odd_parity};
@@ -60,3 +71,4 @@ pub use mechanism::{
 pub use operation::{CipherOperation, Digester, Direction, SignOperation, VerifyOperation};
 pub use params::{EcKdf, Hash, Hedge, HkdfSalt, Kbkdf, KbkdfPart, KeyRef, Number, Oaep, ParamKind, Params, Prf};
 pub use pin::PinKdf;
+pub use pool::RsaPool;

@@ -151,9 +151,14 @@ impl Model {
         self.0.name
     }
 
-    /// The token's model.
-    pub(crate) fn token_model(&self) -> &'static str {
-        self.0.names.model.unwrap_or(self.0.name)
+    /// The token's model; it says so when its randomness is none.
+    pub(crate) fn token_model(&self) -> String {
+        let model = self.0.names.model.unwrap_or(self.0.name);
+        #[cfg(feature = "deterministic")]
+        if crypto::deterministic::is_on() {
+            return format!("{model:.12}-DET");
+        }
+        model.to_owned()
     }
 
     /// The names of all profiles.

@@ -21,6 +21,9 @@ pub(crate) mod page {
     pub(crate) const RELEASES: usize = 1;
     /// When the installed plan began, in milliseconds of the system's clock.
     pub(crate) const BEGAN: usize = 2;
+    /// How often the store has been opened, while randomness comes again.
+    #[cfg(feature = "deterministic")]
+    pub(crate) const STARTS: usize = 3;
     /// First of [`RULES`] words: calls that matched a rule of the installed plan.
     pub(crate) const MATCHED: usize = 16;
     /// First of [`RULES`] words: times the rule fired.
@@ -75,9 +78,11 @@ impl StoreFolder {
         } else {
             publish(&format, format!("version = {FORMAT}\n").as_bytes())?;
         }
-        let device = device_key(&root.join("device.key"))?;
         let state = root.join("state");
         let page = SharedPage::map(&open_shared(&state)?).map_err(StoreError::io(&state))?;
+        #[cfg(feature = "deterministic")]
+        crypto::deterministic::begin(page.word(page::STARTS).fetch_add(1, std::sync::atomic::Ordering::AcqRel));
+        let device = device_key(&root.join("device.key"))?;
         Ok(Self { root: root.to_path_buf(), device, page })
     }
 

@@ -34,6 +34,40 @@ impl Owned<sys::BIGNUM> {
         Ok(result)
     }
 
+    /// One less.
+    #[cfg(feature = "deterministic")]
+    pub(super) fn predecessor(&self) -> Result<Self> {
+        let result = Self::zero()?;
+        // SAFETY: both numbers are live; `BN_value_one` is static.
+        ok(unsafe { sys::BN_sub(result.as_mut_ptr(), self.as_ptr(), sys::BN_value_one()) })?;
+        Ok(result)
+    }
+
+    /// The product.
+    #[cfg(feature = "deterministic")]
+    pub(super) fn times(&self, other: &Self) -> Result<Self> {
+        let result = Self::zero()?;
+        // SAFETY: a fresh object that we own.
+        let context = unsafe { Owned::new(sys::BN_CTX_new()) }?;
+        // SAFETY: all objects are live.
+        ok(unsafe { sys::BN_mul(result.as_mut_ptr(), self.as_ptr(), other.as_ptr(), context.as_mut_ptr()) })?;
+        Ok(result)
+    }
+
+    /// Whether it is a prime; as many rounds as the library thinks right for its size.
+    #[cfg(feature = "deterministic")]
+    pub(super) fn is_prime(&self) -> Result<bool> {
+        // SAFETY: a fresh object that we own.
+        let context = unsafe { Owned::new(sys::BN_CTX_new()) }?;
+        // SAFETY: both objects are live; no callback.
+        let answer =
+            unsafe { sys::BN_is_prime_fasttest_ex(self.as_ptr(), 0, context.as_mut_ptr(), 1, std::ptr::null_mut()) };
+        match answer {
+            0 | 1 => Ok(answer == 1),
+            _ => Err(super::failure()),
+        }
+    }
+
     /// The inverse of `self` modulo `modulus`.
     pub(super) fn inverse(&self, modulus: &Self) -> Result<Self> {
         let result = Self::zero()?;

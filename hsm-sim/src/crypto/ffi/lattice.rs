@@ -37,7 +37,7 @@ pub(in crate::crypto) const DSA_SEED: usize = 32;
 pub(in crate::crypto) const MU: usize = 64;
 
 type KemKeypair = unsafe extern "C" fn(*mut u8, *mut usize, *mut u8, *mut usize, *const u8) -> c_int;
-type KemEncapsulate = unsafe extern "C" fn(*mut u8, *mut usize, *mut u8, *mut usize, *const u8) -> c_int;
+type KemEncapsulate = unsafe extern "C" fn(*mut u8, *mut usize, *mut u8, *mut usize, *const u8, *const u8) -> c_int;
 type KemDecapsulate = unsafe extern "C" fn(*mut u8, *mut usize, *const u8, *const u8) -> c_int;
 type KemCheck = unsafe extern "C" fn(*const u8, usize) -> c_int;
 type DsaKeypair = unsafe extern "C" fn(*mut u8, *mut u8, *const u8) -> c_int;
@@ -66,6 +66,7 @@ macro_rules! kem {
                     shared: *mut u8,
                     shared_bytes: *mut usize,
                     public: *const u8,
+                    seed: *const u8,
                 ) -> c_int;
                 #[link_name = $decapsulate]
                 pub(super) fn decapsulate(
@@ -84,13 +85,13 @@ macro_rules! kem {
 }
 
 kem!(kem_512
-    "aws_lc_0_47_0_ml_kem_512_keypair_deterministic" "aws_lc_0_47_0_ml_kem_512_encapsulate"
+    "aws_lc_0_47_0_ml_kem_512_keypair_deterministic" "aws_lc_0_47_0_ml_kem_512_encapsulate_deterministic"
     "aws_lc_0_47_0_ml_kem_512_decapsulate" "aws_lc_0_47_0_ml_kem_512_check_pk" "aws_lc_0_47_0_ml_kem_512_check_sk");
 kem!(kem_768
-    "aws_lc_0_47_0_ml_kem_768_keypair_deterministic" "aws_lc_0_47_0_ml_kem_768_encapsulate"
+    "aws_lc_0_47_0_ml_kem_768_keypair_deterministic" "aws_lc_0_47_0_ml_kem_768_encapsulate_deterministic"
     "aws_lc_0_47_0_ml_kem_768_decapsulate" "aws_lc_0_47_0_ml_kem_768_check_pk" "aws_lc_0_47_0_ml_kem_768_check_sk");
 kem!(kem_1024
-    "aws_lc_0_47_0_ml_kem_1024_keypair_deterministic" "aws_lc_0_47_0_ml_kem_1024_encapsulate"
+    "aws_lc_0_47_0_ml_kem_1024_keypair_deterministic" "aws_lc_0_47_0_ml_kem_1024_encapsulate_deterministic"
     "aws_lc_0_47_0_ml_kem_1024_decapsulate" "aws_lc_0_47_0_ml_kem_1024_check_pk" "aws_lc_0_47_0_ml_kem_1024_check_sk");
 
 macro_rules! dsa {
@@ -224,7 +225,9 @@ impl Kem {
         sized(public, self.sizes.public)?;
         let (mut ciphertext, mut shared) = (vec![0; self.sizes.ciphertext], Zeroizing::new(vec![0; SHARED]));
         let (mut ciphertext_bytes, mut shared_bytes) = (ciphertext.len(), shared.len());
-        // SAFETY: outputs and input have the set's lengths.
+        let mut seed = Zeroizing::new([0; SHARED]);
+        random::fill(&mut *seed)?;
+        // SAFETY: outputs and input have the set's lengths; the seed has 32 bytes.
         Self::done(unsafe {
             (self.encapsulate)(
                 ciphertext.as_mut_ptr(),
@@ -232,6 +235,7 @@ impl Kem {
                 shared.as_mut_ptr(),
                 &raw mut shared_bytes,
                 public.as_ptr(),
+                seed.as_ptr(),
             )
         })?;
         Ok((ciphertext, shared))

@@ -121,6 +121,27 @@ impl RsaKey {
         Self::from_rsa(rsa)
     }
 
+    /// Whether a number is prime, and its predecessor has an inverse of the exponent.
+    #[cfg(feature = "deterministic")]
+    pub(in crate::crypto) fn is_prime_for(candidate: &[u8], public_exponent: &[u8]) -> Result<bool> {
+        let (candidate, e) = (Owned::from_bytes(candidate)?, Owned::from_bytes(public_exponent)?);
+        Ok(candidate.is_prime()? && e.inverse(&candidate.predecessor()?).is_ok())
+    }
+
+    /// The key of two primes.
+    #[cfg(feature = "deterministic")]
+    pub(in crate::crypto) fn from_primes(p: &[u8], q: &[u8], public_exponent: &[u8]) -> Result<Self> {
+        // RFC 8017 §3.2 has the larger one first.
+        let (p, q) = if p < q { (q, p) } else { (p, q) };
+        let (first, second) = (Owned::from_bytes(p)?, Owned::from_bytes(q)?);
+        let e = Owned::from_bytes(public_exponent)?;
+        let n = first.times(&second)?;
+        let d = e.inverse(&first.predecessor()?.times(&second.predecessor()?)?)?;
+        // SAFETY: both numbers are live.
+        let (n, d) = unsafe { (bignum::to_bytes(n.as_ptr())?, bignum::to_bytes(d.as_ptr())?) };
+        Self::private(&PrivateNumbers { n: &n, e: public_exponent, d: &d, p, q, crt: None })
+    }
+
     pub(in crate::crypto) const fn pkey(&self) -> &PKey {
         &self.pkey
     }

@@ -140,6 +140,11 @@ impl DhPrivateKey {
         if value_bits.is_some_and(|bits| bits < VALUE_BITS_MIN || bits > group.bits()) {
             return Err(CryptoError::AttributeValueInvalid);
         }
+        #[cfg(feature = "deterministic")]
+        if crate::crypto::deterministic::is_on() {
+            let bits = value_bits.unwrap_or(group.bits() - 1).min(group.bits() - 1);
+            return Self::new(group.clone(), &crate::crypto::deterministic::dh_value(bits)?);
+        }
         let (value, public) = dh::key_pair(&group.prime, &group.base, None, value_bits)?;
         let public = DhPublicKey::new(group.clone(), &public)?;
         Ok(Self(Arc::new(Private { value, public })))
