@@ -3,7 +3,7 @@
 //! A [`Refusal`] is a failure that the front end words itself. It may travel through the engine inside an [`Error`], so that
 //! lookup and policy come first; on the way out it is found again and answered as it was written.
 
-use std::{borrow::Cow, error::Error as _, fmt};
+use std::{borrow::Cow, error::Error as _, fmt, time::Duration};
 
 use axum::{
     body::Body,
@@ -21,11 +21,13 @@ pub(super) struct Refusal {
     pub(super) description: Option<Cow<'static, str>>,
     /// The `Allow` header of a 405.
     pub(super) allow: Option<String>,
+    /// After how long it is worth another try, where that is known.
+    pub(super) again: Option<Duration>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, description: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, description: Some(description.into()), allow: None }
+        Self { status, description: Some(description.into()), allow: None, again: None }
     }
 
     pub(super) fn bad_request(description: impl Into<Cow<'static, str>>) -> Self {
@@ -41,7 +43,7 @@ impl Refusal {
     }
 
     pub(super) const fn not_acceptable() -> Self {
-        Self { status: StatusCode::NOT_ACCEPTABLE, description: None, allow: None }
+        Self { status: StatusCode::NOT_ACCEPTABLE, description: None, allow: None, again: None }
     }
 
     pub(super) fn content_type(expected: &[&str]) -> Self {
@@ -64,8 +66,9 @@ impl Refusal {
         });
         let mut response = json_response(self.status, &body);
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            // A lost link is back within a second or two, and a full queue is worked off as fast.
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            // Where nobody knows better: a lost link is back within a second or two.
+            let again = self.again.map_or(1, |again| again.as_secs() + u64::from(again.subsec_nanos() > 0));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(again));
         }
         if let Some(allow) = self.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
             response.headers_mut().insert(header::ALLOW, allow);
@@ -208,7 +211,7 @@ pub(super) fn refusal_of(error: &Error, words: Words) -> Refusal {
     }
     let (status, text) = row(error.kind);
     let operation = words.operation;
-    match text {
+    let refusal = match text {
         Text::Missing => Refusal::new(status, words.missing),
         Text::Plain(text) => Refusal::new(status, text),
         Text::Issue(reason) => Refusal::issue(status, operation, reason),
@@ -220,7 +223,8 @@ pub(super) fn refusal_of(error: &Error, words: Words) -> Refusal {
         Text::Administrator => {
             Refusal::new(status, format!("{operation} failure seen - please contact site administrator."))
         }
-    }
+    };
+    Refusal { again: error.again, ..refusal }
 }
 
 #[cfg(test)]

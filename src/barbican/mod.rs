@@ -59,7 +59,7 @@ use crate::{
         Timestamp, UniqueIdentifier,
         audit::{HttpFacts, Protocol},
     },
-    engine::{Caller, Engine, Error, Http, Late, Operation, Stranger, jobs::Runner},
+    engine::{Caller, Engine, Error, Http, Late, Operation, Stranger, jobs::Runner, ports::Lane},
 };
 
 pub use extract::{AuthRefusal, Authenticate};
@@ -206,6 +206,7 @@ async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, rest: &st
         address,
         transaction: None,
         http: Some(Arc::new(Http { facts, status: Box::new(status) })),
+        lane: Lane::Interactive,
     };
     let version = match Microversion::of(&parts.headers) {
         Ok(version) => version,

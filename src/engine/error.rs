@@ -1,6 +1,6 @@
 //! What a use case answers when it cannot do what was asked: a kind, a text for the client, a cause for the log.
 
-use std::{borrow::Cow, error::Error as StdError, fmt};
+use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use super::ports::{AuditError, HsmError, HsmErrorKind, StoreError};
 use crate::domain::error::{AttributeRefusal, IllegalTransition};
@@ -152,6 +152,8 @@ pub struct Error {
     pub kind: ErrorKind,
     /// A text for the client; never a value, handle, label or library message.
     pub public: Cow<'static, str>,
+    /// After how long it is worth another try, where that is known.
+    pub again: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -159,7 +161,7 @@ impl Error {
     /// An error with a text for the client.
     #[must_use]
     pub fn new(kind: ErrorKind, public: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, public: public.into(), source: None }
+        Self { kind, public: public.into(), again: None, source: None }
     }
 
     /// The same with a cause for the log.
@@ -206,7 +208,7 @@ impl From<HsmError> for Error {
             H::Refused => (E::Denied, "an HSM operator refused"),
             H::Internal => (E::Internal, "the HSM failed"),
         };
-        Self::new(kind, public).because(error)
+        Self { again: error.again, ..Self::new(kind, public) }.because(error)
     }
 }
 

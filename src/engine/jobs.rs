@@ -25,6 +25,7 @@ use super::{
     error::{Error, ErrorKind},
     ops::jobs::{RunJob, may_be_repeated},
     pipeline::Caller,
+    ports::Lane,
 };
 use crate::domain::{
     Principal, Realm, UniqueIdentifier,
@@ -200,6 +201,7 @@ async fn work(engine: &Arc<Engine>, job: &Job) -> Result<(), Error> {
         address: None,
         transaction: None,
         http: None,
+        lane: Lane::Bulk,
     };
     engine.execute(&caller, RunJob { job: job.identifier }).await
 }

@@ -13,6 +13,7 @@ mod pipeline;
 pub mod ports;
 pub mod reconcile;
 mod search;
+mod terms;
 pub mod testing;
 mod tools;
 mod transaction;

@@ -6,7 +6,7 @@ use super::{
     changes::{Change, Changes, Listening},
     error::{Error, ErrorKind},
     operation::{Operation, Target, Targets},
-    ports::{AuditSink, Durability, StoreError, Versioned},
+    ports::{AuditSink, Durability, Lane, StoreError, Versioned},
     tools::{Ports, Tools},
     transaction::Transaction,
 };
@@ -35,6 +35,8 @@ pub struct Caller {
     pub transaction: Option<Arc<Transaction>>,
     /// What the audit trail says beside, of a request over HTTP.
     pub http: Option<Arc<Http>>,
+    /// Where it waits for the HSM.
+    pub lane: Lane,
 }
 
 /// A request over HTTP, for the audit trail: the record is written before the answer, so the status is worked out here.
@@ -291,7 +293,7 @@ impl Engine {
         let result = match self.load(caller, (O::KIND, operation.rule()), operation.target(), &mut event).await {
             Ok(permitted) => {
                 let before = self.changes.is_heard().then(|| records(permitted.get()));
-                let tools = Tools::new(Arc::clone(self.ports_of(caller)), caller.principal.clone(), event);
+                let tools = Tools::new(Arc::clone(self.ports_of(caller)), caller.principal.clone(), event, caller.lane);
                 let result = operation.run(permitted, &tools).await;
                 let outcome = outcome_of(&result);
                 let (event, committed) = tools.finished(outcome);

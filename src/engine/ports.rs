@@ -21,6 +21,8 @@ use crate::domain::{
     reference::{CkaId, KeyKind},
 };
 
+pub use super::terms::{Lane, Tenant, Terms};
+
 /// A boxed answer that may borrow the port.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -433,6 +435,8 @@ pub struct HsmError {
     pub function: &'static str,
     /// The `CK_RV`; 0 when the pool itself refused.
     pub rv: u64,
+    /// After how long it is worth another try, where too much waits.
+    pub again: Option<Duration>,
 }
 
 /// One token as operators see it.
@@ -493,8 +497,8 @@ pub trait Hsm: Send + Sync {
     /// `Full` when it has no room, `Unavailable` when it is not reachable or not configured.
     fn place_on(&self, token: &TokenId) -> Result<TokenId, HsmError>;
 
-    /// Runs one request within `limit`. Cancelling the future gives up waiting; a change that has begun is finished.
-    fn call(&self, request: HsmRequest, limit: Duration) -> Answer<'_, Result<HsmAnswer, HsmError>>;
+    /// Runs one request on these terms. Cancelling the future gives up waiting; a change that has begun is finished.
+    fn call(&self, request: HsmRequest, terms: Terms) -> Answer<'_, Result<HsmAnswer, HsmError>>;
 
     /// Every token.
     fn status(&self) -> Vec<TokenStatus>;

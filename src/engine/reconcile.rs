@@ -9,7 +9,8 @@ use super::{
     error::Error,
     ops::{lifecycle::without_value, retire::burial},
     ports::{
-        AuditSink, Batch, Durability, Guard, HsmAnswer, HsmRequest, Intent, IntentKind, Placement, Versioned, Write,
+        AuditSink, Batch, Durability, Guard, HsmAnswer, HsmRequest, Intent, IntentKind, Placement, Terms, Versioned,
+        Write,
     },
     tools::Ports,
 };
@@ -153,7 +154,8 @@ async fn is_recorded(ports: &Arc<Ports>, id: UniqueIdentifier, at: &Placement) -
 }
 
 async fn destroy(ports: &Arc<Ports>, at: &Placement) -> Result<(), Error> {
-    match ports.hsm.call(HsmRequest::Destroy { at: at.clone() }, ports.settings.hsm_limit).await? {
+    let terms = Terms::of_gateway(ports.settings.hsm_limit);
+    match ports.hsm.call(HsmRequest::Destroy { at: at.clone() }, terms).await? {
         HsmAnswer::Done => Ok(()),
         other => Err(super::tools::unexpected(&other)),
     }

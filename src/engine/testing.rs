@@ -10,7 +10,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
 };
 
 use aws_lc_rs::{
@@ -26,7 +25,7 @@ use super::{
     ports::{
         Answer, AuditError, AuditSink, Batch, Chance, Clock, Cursor, Derivation, Due, Durability, Found, Guard, Hsm,
         HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Intent, MetadataStore, Order, Page, PairKind, Placement,
-        Revision, Scope, Slice, StoreError, TokenStatus, Versioned, Window, Write,
+        Revision, Scope, Slice, StoreError, Terms, TokenStatus, Versioned, Window, Write,
     },
     tools::{Ports, Settings, SoftwareFallback},
 };
@@ -396,7 +395,7 @@ impl Hsm for MemoryHsm {
         Ok(token.clone())
     }
 
-    fn call(&self, request: HsmRequest, _: Duration) -> Answer<'_, Result<HsmAnswer, HsmError>> {
+    fn call(&self, request: HsmRequest, _: Terms) -> Answer<'_, Result<HsmAnswer, HsmError>> {
         Box::pin(async move { self.answer(request) })
     }
 
@@ -406,7 +405,7 @@ impl Hsm for MemoryHsm {
 }
 
 const fn error(kind: HsmErrorKind) -> HsmError {
-    HsmError { kind, function: "memory", rv: 0 }
+    HsmError { kind, function: "memory", rv: 0, again: None }
 }
 
 fn reference(at: &Placement, key: Option<KeyKind>, bytes: Option<HeldBytes>) -> TokenReference {

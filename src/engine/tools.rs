@@ -12,8 +12,8 @@ use std::{
 use super::{
     error::{Error, ErrorKind},
     ports::{
-        Batch, Chance, Clock, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Intent, IntentKind, MetadataStore,
-        Placement, Write,
+        Batch, Chance, Clock, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Intent, IntentKind, Lane,
+        MetadataStore, Placement, Tenant, Terms, Write,
     },
     uses::{Use, Uses},
 };
@@ -143,6 +143,8 @@ pub struct Tools {
     pub(super) ports: Arc<Ports>,
     pub(super) principal: Principal,
     pub(super) event: AuditEvent,
+    tenant: Tenant,
+    lane: Lane,
     touched: Mutex<Touched>,
 }
 
@@ -161,9 +163,10 @@ pub struct Announced {
 }
 
 impl Tools {
-    pub(super) fn new(ports: Arc<Ports>, principal: Principal, event: AuditEvent) -> Self {
+    pub(super) fn new(ports: Arc<Ports>, principal: Principal, event: AuditEvent, lane: Lane) -> Self {
+        let tenant = Tenant::of(&principal.project);
         let touched = Mutex::new(Touched { targets: event.targets.clone(), ..Touched::default() });
-        Self { ports, principal, event, touched }
+        Self { ports, principal, event, tenant, lane, touched }
     }
 
     /// Who asks.
@@ -294,7 +297,8 @@ impl Tools {
             HsmRequest::GenerateKeyPair { .. } | HsmRequest::CertifierKey => self.ports.settings.keygen_limit,
             _ => self.ports.settings.hsm_limit,
         };
-        Ok(self.ports.hsm.call(request, limit).await?)
+        let terms = Terms { limit, tenant: self.tenant, lane: self.lane };
+        Ok(self.ports.hsm.call(request, terms).await?)
     }
 
     /// Asks for a protected value.
@@ -461,5 +465,5 @@ impl Tools {
 /// The adapter answered another request than the one asked.
 pub(super) fn unexpected(answer: &HsmAnswer) -> Error {
     tracing::error!(?answer, "the HSM adapter's answer does not fit the request");
-    HsmError { kind: HsmErrorKind::Internal, function: "answer", rv: 0 }.into()
+    HsmError { kind: HsmErrorKind::Internal, function: "answer", rv: 0, again: None }.into()
 }

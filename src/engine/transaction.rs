@@ -10,7 +10,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use super::{
@@ -18,7 +17,7 @@ use super::{
     error::Error,
     ports::{
         Answer, Batch, Cursor, Due, Guard, Hsm, HsmAnswer, HsmError, HsmRequest, Intent, IntentKind, MetadataStore,
-        Order, Page, Placement, Revision, Scope, Slice, StoreError, TokenStatus, Versioned, Window, Write,
+        Order, Page, Placement, Revision, Scope, Slice, StoreError, Terms, TokenStatus, Versioned, Window, Write,
     },
     tools::Ports,
 };
@@ -156,7 +155,7 @@ impl Transaction {
     async fn destroy(&self, intent: &Intent) {
         for at in &intent.places {
             let request = HsmRequest::Destroy { at: at.clone() };
-            if let Err(error) = self.base.hsm.call(request, self.base.settings.hsm_limit).await {
+            if let Err(error) = self.base.hsm.call(request, Terms::of_gateway(self.base.settings.hsm_limit)).await {
                 tracing::warn!(%error, "a value is left to the reconciler");
                 return;
             }
@@ -182,14 +181,14 @@ impl Hsm for StagedHsm {
         self.base.place_on(token)
     }
 
-    fn call(&self, request: HsmRequest, limit: Duration) -> Answer<'_, Result<HsmAnswer, HsmError>> {
+    fn call(&self, request: HsmRequest, terms: Terms) -> Answer<'_, Result<HsmAnswer, HsmError>> {
         if let HsmRequest::Destroy { at } = &request {
             let made_inside = |at: &Placement| lock(&self.staged).made.values().any(|it| it.places.contains(at));
             if !made_inside(at) {
                 return Box::pin(async { Ok(HsmAnswer::Done) });
             }
         }
-        self.base.call(request, limit)
+        self.base.call(request, terms)
     }
 
     fn status(&self) -> Vec<TokenStatus> {

@@ -194,13 +194,13 @@ pub(super) const fn refuses_pin(rv: CK_RV) -> bool {
 
 impl From<Fault> for HsmError {
     fn from(fault: Fault) -> Self {
-        Self { kind: classify(fault.function, fault.rv).kind, function: fault.function, rv: fault.rv }
+        Self { kind: classify(fault.function, fault.rv).kind, function: fault.function, rv: fault.rv, again: None }
     }
 }
 
 /// A refusal of the pool itself.
 pub(super) const fn refused(kind: HsmErrorKind, step: &'static str) -> HsmError {
-    HsmError { kind, function: step, rv: 0 }
+    HsmError { kind, function: step, rv: 0, again: None }
 }
 
 /// Why a pool could not be started: the configuration must change, waiting does not help.

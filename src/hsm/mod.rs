@@ -17,6 +17,7 @@ mod mechanism;
 mod module;
 mod operate;
 mod pool;
+mod queue;
 mod quirks;
 mod raw;
 mod request;
@@ -43,13 +44,13 @@ use self::{
     group::Mirror,
     health::Keeper,
     module::{Module, Start},
-    pool::Shared,
+    pool::{Errand, Shared},
     token::Trouble,
     work::{Making, Work},
 };
 use crate::{
     domain::{ObjectType, ProjectId, SecretValue, TokenId},
-    engine::ports::{Answer, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Memory, TokenStatus},
+    engine::ports::{Answer, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Lane, Memory, Terms, TokenStatus},
 };
 
 /// Reads the PIN anew each time it is needed; the text of an error is shown to operators.
@@ -309,8 +310,8 @@ impl Pool {
     /// One of the gateway's own keys, made when it is wanted for the first time.
     async fn own(&self, purpose: &'static str, work: impl Fn(Making) -> Work) -> Result<HsmAnswer, HsmError> {
         match self.first()? {
-            Place::Token(token) => token.ask(work(Making::IfMissing), SYSTEM_LIMIT).await,
-            Place::Mirror(mirror) => mirror.own(purpose, work, Instant::now() + SYSTEM_LIMIT).await,
+            Place::Token(token) => token.ask(work(Making::IfMissing), Errand::of_gateway(SYSTEM_LIMIT)).await,
+            Place::Mirror(mirror) => mirror.own(purpose, work, Errand::of_gateway(SYSTEM_LIMIT)).await,
         }
     }
 
@@ -550,11 +551,11 @@ impl Hsm for Pool {
         }
     }
 
-    fn call(&self, request: HsmRequest, limit: Duration) -> Answer<'_, Result<HsmAnswer, HsmError>> {
+    fn call(&self, request: HsmRequest, terms: Terms) -> Answer<'_, Result<HsmAnswer, HsmError>> {
         Box::pin(async move {
             match self.place_of(&request)? {
-                Place::Token(token) => token.ask(Work::Engine(Arc::new(request)), limit).await,
-                Place::Mirror(mirror) => mirror.call(request, limit).await,
+                Place::Token(token) => token.ask(Work::Engine(Arc::new(request)), Errand::new(terms)).await,
+                Place::Mirror(mirror) => mirror.call(request, Errand::new(terms)).await,
             }
         })
     }
@@ -628,11 +629,13 @@ impl SystemSigner {
     /// As [`Hsm::call`].
     pub async fn sign(&self, data: Vec<u8>, limit: Duration) -> Result<Vec<u8>, HsmError> {
         let work = || Work::SystemSign(self.purpose, data.clone());
+        // The audit trail waits for it, and everybody for the audit trail.
+        let errand = Errand { lane: Lane::Interactive, ..Errand::of_gateway(limit) };
         let answer = match self.pool.first()? {
-            Place::Token(token) => token.ask(work(), limit).await?,
+            Place::Token(token) => token.ask(work(), errand).await?,
             Place::Mirror(mirror) => {
                 let ids = work().ids();
-                mirror.use_any(work, &ids, Instant::now() + limit).await?
+                mirror.use_any(work, &ids, errand).await?
             }
         };
         match answer {

@@ -15,13 +15,14 @@ use std::{
 use arc_swap::ArcSwapOption;
 use moka::sync::Cache;
 use parking_lot::Mutex;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{sync::oneshot, time::timeout_at};
 
 use super::{
     Config, Observer,
     capability::Capability,
     error::refused,
     module::Module,
+    queue::{Entered, Queue, Ticket},
     quirks::Quirk,
     raw::{Caller, Fault, Handle, Session, TokenInfo},
     token::{self, RefusedPins, Trouble},
@@ -30,7 +31,7 @@ use super::{
 };
 use crate::{
     domain::{TokenId, reference::CkaId},
-    engine::ports::{HsmAnswer, HsmError, HsmErrorKind, Memory},
+    engine::ports::{HsmAnswer, HsmError, HsmErrorKind, Lane, Memory, Tenant, Terms},
 };
 
 /// Handles kept a token.
@@ -48,6 +49,48 @@ pub(super) struct Job {
     pub(super) queued: Instant,
     pub(super) started: Arc<AtomicBool>,
     pub(super) reply: oneshot::Sender<Result<HsmAnswer, HsmError>>,
+}
+
+/// For whom the token is asked, how urgently, and until when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Errand {
+    pub(super) until: Instant,
+    pub(super) tenant: Tenant,
+    pub(super) lane: Lane,
+}
+
+impl Errand {
+    /// From now on.
+    pub(super) fn new(terms: Terms) -> Self {
+        let now = Instant::now();
+        let until = now.checked_add(terms.limit).unwrap_or(now + Duration::from_secs(86_400));
+        Self { until, tenant: terms.tenant, lane: terms.lane }
+    }
+
+    /// The gateway's own.
+    pub(super) fn of_gateway(limit: Duration) -> Self {
+        Self::new(Terms::of_gateway(limit))
+    }
+
+    /// What is left of the time.
+    pub(super) fn rest(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// The same with so much time at most from now on.
+    pub(super) fn within(self, patience: Duration) -> Self {
+        Self { until: self.until.min(Instant::now() + patience), ..self }
+    }
+
+    /// The same with more time.
+    pub(super) fn longer(self, by: Duration) -> Self {
+        Self { until: self.until + by, ..self }
+    }
+}
+
+/// Too much waits: nothing has begun, and after that time it is worth another try.
+fn busy(step: &'static str, wait: Duration) -> HsmError {
+    HsmError { again: Some(wait.max(Duration::from_secs(1))), ..refused(HsmErrorKind::Busy, step) }
 }
 
 /// A request that was put into the queue.
@@ -109,9 +152,7 @@ pub(super) struct Shared {
     pub(super) caller: Arc<Caller>,
     pub(super) memory: Arc<dyn Memory>,
     pub(super) observer: Arc<dyn Observer>,
-    pub(super) jobs: flume::Receiver<Job>,
-    /// Gone when the pool is being closed: that wakes the workers that wait for work.
-    queue: ArcSwapOption<flume::Sender<Job>>,
+    pub(super) queue: Queue<Job>,
     wake: flume::Sender<()>,
     pub(super) link: ArcSwapOption<Link>,
     pub(super) generation: AtomicU64,
@@ -142,7 +183,6 @@ impl Shared {
         observer: Arc<dyn Observer>,
     ) -> (Arc<Self>, flume::Receiver<()>) {
         let id = TokenId(config.name.clone());
-        let (queue, jobs) = flume::bounded(config.queue.max(1));
         let (wake, woken) = flume::bounded(1);
         let shared = Self {
             caller: Arc::new(Caller::new(module, id.clone(), Arc::clone(&observer))),
@@ -152,8 +192,7 @@ impl Shared {
             module,
             memory,
             observer,
-            jobs,
-            queue: ArcSwapOption::from_pointee(queue),
+            queue: Queue::new(config.queue),
             wake,
             link: ArcSwapOption::empty(),
             generation: AtomicU64::new(0),
@@ -175,40 +214,50 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// `Unavailable` without a link, `Busy` with a full queue.
-    pub(super) fn submit(&self, work: Work, limit: Duration) -> Result<Pending, HsmError> {
-        if self.link.load().is_none() {
-            return Err(refused(HsmErrorKind::Unavailable, "link"));
+    /// `Unavailable` without a link, `Busy` with a full queue or one that is too long for the deadline.
+    pub(super) fn submit(&self, work: Work, errand: Errand) -> Result<Pending, HsmError> {
+        let sessions = self.link.load().as_ref().map(|link| link.workers.min(self.ceiling.load(Ordering::Relaxed)));
+        let sessions = sessions.ok_or_else(|| refused(HsmErrorKind::Unavailable, "link"))?;
+        let ticket = Ticket { tenant: errand.tenant, lane: errand.lane, cost: work.cost() };
+        let wait = self.queue.expected(ticket, sessions);
+        if wait > errand.rest() {
+            return Err(busy("expected wait", wait));
         }
         let (reply, answer) = oneshot::channel();
         let started = Arc::new(AtomicBool::new(false));
+        let job = Job { work, deadline: errand.until, queued: Instant::now(), started: Arc::clone(&started), reply };
         let now = Instant::now();
-        let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_secs(86_400));
-        let job = Job { work, deadline, queued: now, started: Arc::clone(&started), reply };
-        let queue = self.queue.load();
-        let queue = queue.as_ref().ok_or_else(|| refused(HsmErrorKind::Unavailable, "closing"))?;
-        queue.try_send(job).map_err(|_full| refused(HsmErrorKind::Busy, "queue"))?;
-        Ok(Pending { answer, started })
+        let is_dead = |job: &Job| job.deadline <= now || job.reply.is_closed() && !job.work.mutates();
+        match self.queue.enter(ticket, job, is_dead) {
+            Entered::Waits => Ok(Pending { answer, started }),
+            Entered::Instead(other) => {
+                // Nothing of it has begun. Its caller may have gone.
+                let _gone = other.reply.send(Err(busy("queue", wait)));
+                Ok(Pending { answer, started })
+            }
+            Entered::Full(_) => Err(busy("queue", wait)),
+            Entered::Closed(_) => Err(refused(HsmErrorKind::Unavailable, "closing")),
+        }
     }
 
-    /// Puts work into the queue and waits for its answer, `limit` at most; a change that has begun is finished all the same.
+    /// Puts work into the queue and waits for its answer, until the errand is over at most; a change that has begun is finished all the same.
     ///
     /// # Errors
     ///
     /// As [`Self::submit`]; `Busy` when nobody has begun within the limit, `Unavailable` when the call takes longer.
-    pub(super) async fn ask(&self, work: Work, limit: Duration) -> Result<HsmAnswer, HsmError> {
-        let Pending { answer, started } = self.submit(work, limit)?;
-        match timeout(limit, answer).await {
+    pub(super) async fn ask(&self, work: Work, errand: Errand) -> Result<HsmAnswer, HsmError> {
+        let Pending { answer, started } = self.submit(work, errand)?;
+        match timeout_at(errand.until.into(), answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_dropped)) => Err(refused(HsmErrorKind::Unavailable, "worker")),
             Err(_elapsed) if started.load(Ordering::Acquire) => Err(refused(HsmErrorKind::Unavailable, "call limit")),
-            Err(_elapsed) => Err(refused(HsmErrorKind::Busy, "deadline")),
+            Err(_elapsed) => Err(busy("deadline", Duration::ZERO)),
         }
     }
 
     /// Requests waiting.
     pub(super) fn queued(&self) -> usize {
-        self.jobs.len()
+        self.queue.len()
     }
 
     /// Whether the pool is being closed.
@@ -219,7 +268,8 @@ impl Shared {
     /// Ends all threads at their next step.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        self.queue.store(None);
+        // Whoever waits for these is told by the end of his channel.
+        drop(self.queue.close());
         self.wake_keeper();
     }
 

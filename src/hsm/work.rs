@@ -10,7 +10,10 @@ use super::{
     system::{CERTIFIER, GROUP_KEY, system_name},
     template::class_of,
 };
-use crate::{domain::reference::CkaId, engine::ports::HsmRequest};
+use crate::{
+    domain::reference::CkaId,
+    engine::ports::{HsmRequest, PairKind},
+};
 
 /// Whether one of the gateway's own keys may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +96,26 @@ impl Work {
             Self::Engine(request) => self.mutates() && !matches!(**request, HsmRequest::Destroy { .. }),
             // Copies clear their place themselves, each time they begin.
             _ => false,
+        }
+    }
+
+    /// How much of a session's time it takes, measured by the use of a key: at least 1.
+    pub(super) fn cost(&self) -> u32 {
+        match self {
+            Self::Engine(request) => match &**request {
+                HsmRequest::GenerateKeyPair { kind: PairKind::Rsa { bits }, .. } if *bits > 3072 => 64,
+                HsmRequest::GenerateKeyPair { kind: PairKind::Rsa { .. }, .. } => 16,
+                HsmRequest::GenerateKeyPair { .. }
+                | HsmRequest::GenerateKey { .. }
+                | HsmRequest::ImportKey { .. }
+                | HsmRequest::HoldBytes { .. }
+                | HsmRequest::MakeTwin { .. }
+                | HsmRequest::Destroy { .. } => 2,
+                _ => 1,
+            },
+            Self::CopyIn(..) | Self::Clear(_) => 2,
+            Self::Inventory(_) => 64,
+            _ => 1,
         }
     }
 

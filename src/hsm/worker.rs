@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use super::{
     error::{After, Retry, classify, refused},
     pool::{Job, Link, Seat, Shared},
+    queue::Taken,
     request::Turn,
     work::Work,
 };
@@ -82,10 +83,10 @@ pub(super) fn run(shared: &Arc<Shared>, station: &Arc<Station>) {
             thread::sleep(Duration::from_millis(100));
             continue;
         }
-        match shared.jobs.recv_timeout(IDLE) {
-            Ok(job) => worker.serve(job),
-            Err(flume::RecvTimeoutError::Timeout) => {}
-            Err(flume::RecvTimeoutError::Disconnected) => break,
+        match shared.queue.take(IDLE) {
+            Taken::Entry(job) => worker.serve(job),
+            Taken::Nothing => {}
+            Taken::Closed => break,
         }
     }
     worker.leave(true);
@@ -154,6 +155,7 @@ impl Worker<'_> {
         let limit = job.work.call_limit(self.shared.config.call_limit);
         *self.station.due.lock() = Some(now + limit);
         let answer = self.answer(&job.work, job.deadline);
+        self.shared.queue.took(now.elapsed() / job.work.cost());
         *self.station.due.lock() = None;
         if self.station.stuck.load(Ordering::Acquire) {
             tracing::warn!(token = %self.shared.id, "a call that was given up has returned; its answer is discarded");

@@ -25,7 +25,7 @@ use crate::{
         Attribute, AttributeKind, AttributeValue, ObjectType, Principal, SecretValue, Timestamp, UniqueIdentifier,
         access::Grants, audit::Protocol, secret::SecretFacet,
     },
-    engine::{self, Caller, Transaction, ops},
+    engine::{self, Caller, Transaction, ops, ports::Lane},
 };
 
 /// Who a message is from.
@@ -83,6 +83,7 @@ impl<'a> Exchange<'a> {
             address: Some(who.address),
             transaction,
             http: None,
+            lane: Lane::Interactive,
         };
         Self {
             service,
@@ -105,6 +106,11 @@ impl<'a> Exchange<'a> {
     /// Who asks.
     pub(super) const fn principal(&self) -> &Principal {
         &self.caller.principal
+    }
+
+    /// Where its items wait for the HSM.
+    pub(super) const fn waits_in(&mut self, lane: Lane) {
+        self.caller.lane = lane;
     }
 
     /// The client by its certificate.

@@ -29,7 +29,11 @@ use super::{
 use crate::{
     authn::{CredentialClaim, Credentials, DeviceClaim},
     domain::{Timestamp, algorithm::HashingAlgorithm},
-    engine::{Engine, Transaction, ops::rng::SeedShare, ports::Memory},
+    engine::{
+        Engine, Transaction,
+        ops::rng::SeedShare,
+        ports::{Lane, Memory},
+    },
 };
 
 /// What the KMIP front end may do and how much it takes.
@@ -292,6 +296,9 @@ impl Service {
         let transaction = undo.then(|| self.engine.begin());
         let mut exchange = Exchange::new(self, who, request, version, transaction.clone());
         exchange.room = room;
+        if message.items.len() > 1 {
+            exchange.waits_in(Lane::Bulk);
+        }
         exchange.asked = message.header.protocol_version;
         let mut answers: Vec<Option<Answer>> = Vec::with_capacity(message.items.len());
         let (mut failed, mut too_large) = (false, false);

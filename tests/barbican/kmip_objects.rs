@@ -15,6 +15,7 @@ use portcullis::{
             lifecycle::Revoke,
             reveal::{Form, Prefer, Reveal},
         },
+        ports::Lane,
     },
 };
 use serde_json::json;
@@ -35,6 +36,7 @@ fn caller() -> Caller {
         address: None,
         transaction: None,
         http: None,
+        lane: Lane::Interactive,
     }
 }
 

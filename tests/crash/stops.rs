@@ -11,7 +11,7 @@ use portcullis::{
     },
     engine::{
         Error,
-        ports::{Hsm, HsmRequest, MetadataStore},
+        ports::{Hsm, HsmRequest, MetadataStore, Terms},
         reconcile::Repaired,
     },
 };
@@ -130,7 +130,7 @@ async fn token_and_store(world: &World, life: &Life, run: &Run) {
             value.bytes.map(|_| HsmRequest::RevealBytes { reference: value.clone() }),
         ] {
             let Some(request) = request else { continue };
-            let revealed = world.hsm.call(request, std::time::Duration::from_secs(1)).await;
+            let revealed = world.hsm.call(request, Terms::of_gateway(std::time::Duration::from_secs(1))).await;
             assert!(revealed.is_ok(), "{run}: {revealed:?}");
         }
     }

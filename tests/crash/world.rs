@@ -22,8 +22,8 @@ use portcullis::{
         Caller, Engine, Error, Operation, Ports, Settings,
         ports::{
             Answer, AuditError, AuditSink, Batch, Clock, Cursor, Due, Durability, Guard, Hsm, HsmAnswer, HsmError,
-            HsmErrorKind, HsmRequest, Intent, MetadataStore, Order, Page, Scope, Slice, StoreError, TokenStatus,
-            Versioned, Window, Write,
+            HsmErrorKind, HsmRequest, Intent, Lane, MetadataStore, Order, Page, Scope, Slice, StoreError, Terms,
+            TokenStatus, Versioned, Window, Write,
         },
         reconcile::{Repaired, reconcile},
         testing::{MemoryAudit, MemoryHsm, SystemChance, Unobserved},
@@ -170,6 +170,7 @@ impl Life {
             address: None,
             transaction: None,
             http: None,
+            lane: Lane::Interactive,
         };
         self.engine.execute(&caller, operation).await
     }
@@ -440,7 +441,7 @@ impl Hsm for FaultyHsm {
         self.inner.place_on(token)
     }
 
-    fn call(&self, request: HsmRequest, limit: Duration) -> Answer<'_, Result<HsmAnswer, HsmError>> {
+    fn call(&self, request: HsmRequest, terms: Terms) -> Answer<'_, Result<HsmAnswer, HsmError>> {
         let changes = matches!(
             request,
             HsmRequest::GenerateKey { .. }
@@ -450,27 +451,27 @@ impl Hsm for FaultyHsm {
                 | HsmRequest::MakeTwin { .. }
                 | HsmRequest::Destroy { .. }
         );
-        let away = || HsmError { kind: HsmErrorKind::Unavailable, function: "test", rv: 0x30 };
+        let away = || HsmError { kind: HsmErrorKind::Unavailable, function: "test", rv: 0x30, again: None };
         Box::pin(async move {
             if !changes {
                 self.faults.read().await;
-                return self.inner.call(request, limit).await;
+                return self.inner.call(request, terms).await;
             }
             let second = match &request {
                 HsmRequest::GenerateKeyPair { public, .. } => Some(public.clone()),
                 _ => None,
             };
             match self.faults.write().await {
-                Fate::Happens => self.inner.call(request, limit).await,
+                Fate::Happens => self.inner.call(request, terms).await,
                 Fate::IsRefused => Err(away()),
                 Fate::IsDenied => {
-                    self.inner.call(request, limit).await?;
+                    self.inner.call(request, terms).await?;
                     Err(away())
                 }
                 Fate::HappensInPart => {
-                    self.inner.call(request, limit).await?;
+                    self.inner.call(request, terms).await?;
                     if let Some(at) = second {
-                        self.inner.call(HsmRequest::Destroy { at }, limit).await?;
+                        self.inner.call(HsmRequest::Destroy { at }, terms).await?;
                     }
                     self.faults.end();
                     std::future::pending().await

@@ -15,7 +15,7 @@ use portcullis::{
         reference::{CkaId, KeyKind},
     },
     engine::ports::{
-        Found, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Memory, PairKind, Placement, StoreError,
+        Found, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Memory, PairKind, Placement, StoreError, Terms,
     },
     hsm::{Config, ConnectError, Observer, Pool},
 };
@@ -81,7 +81,7 @@ pub(crate) fn place() -> Placement {
 }
 
 pub(crate) async fn call(pool: &Pool, request: HsmRequest) -> Result<HsmAnswer, HsmError> {
-    pool.call(request, LIMIT).await
+    pool.call(request, Terms::of_gateway(LIMIT)).await
 }
 
 pub(crate) async fn made(pool: &Pool, request: HsmRequest) -> TokenReference {

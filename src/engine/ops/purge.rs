@@ -14,7 +14,7 @@ use crate::{
         error::{Error, ErrorKind},
         operation::{Operation, Target, Targets},
         pipeline::Caller,
-        ports::{Due, Guard, Order, Scope, Window, Write},
+        ports::{Due, Guard, Lane, Order, Scope, Window, Write},
         tools::Tools,
     },
 };
@@ -225,5 +225,6 @@ fn gateway(project: ProjectId, request: &str) -> Caller {
         address: None,
         transaction: None,
         http: None,
+        lane: Lane::Bulk,
     }
 }

@@ -10,7 +10,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{sleep, sleep_until},
+};
 
 use super::ledger::{Ledger, Stamp};
 use crate::{
@@ -18,7 +21,7 @@ use crate::{
     engine::ports::{HsmAnswer, HsmError, HsmErrorKind, StoreError},
     hsm::{
         error::refused,
-        pool::{Pending, Shared},
+        pool::{Errand, Pending, Shared},
         work::Work,
     },
 };
@@ -174,22 +177,22 @@ impl Member {
         kept(tokio::task::spawn_blocking(move || own.ledger.strike(&repaid)).await)
     }
 
-    /// Asks the token for something; gives up when the limit is over or everybody does. `changes` names the identifiers under
+    /// Asks the token for something; gives up when the errand is over or everybody does. `changes` names the identifiers under
     /// which a call that nobody waits for may still change something: they are not settled before it has ended.
     pub(super) async fn ask(
         self: &Arc<Self>,
         work: Work,
-        limit: Duration,
+        errand: Errand,
         changes: &[CkaId],
     ) -> Result<HsmAnswer, HsmError> {
-        let Pending { mut answer, .. } = self.token.submit(work, limit)?;
+        let Pending { mut answer, .. } = self.token.submit(work, errand)?;
         let late = tokio::select! {
             biased;
             answer = &mut answer => {
                 return answer.unwrap_or_else(|_dropped| Err(refused(HsmErrorKind::Unavailable, "worker")));
             }
             () = self.gave_up.notified() => "the token was given up",
-            () = sleep(limit) => "call limit",
+            () = sleep_until(errand.until.into()) => "call limit",
         };
         if !changes.is_empty() {
             let (own, ids) = (Arc::clone(self), changes.to_vec());

@@ -18,9 +18,10 @@ use super::{
 use crate::{
     crypto::hash,
     domain::reference::CkaId,
-    engine::ports::{HsmAnswer, HsmError, HsmErrorKind},
+    engine::ports::{HsmAnswer, HsmError, HsmErrorKind, Lane},
     hsm::{
         error::refused,
+        pool::Errand,
         system::{CANARY, system_name},
         work::{GroupKey, Making, Tray, Work},
     },
@@ -36,6 +37,15 @@ const LOOK: Duration = Duration::from_millis(50);
 const AGAIN: Duration = Duration::from_millis(500);
 /// For one step of letting it in.
 const STEP: Duration = Duration::from_secs(60);
+
+fn a_step() -> Errand {
+    Errand::of_gateway(STEP)
+}
+
+/// Let in even where the queue is full: a token must not be fenced because it is busy.
+fn canary() -> Errand {
+    Errand { lane: Lane::Probe, ..Errand::of_gateway(CANARY_LIMIT) }
+}
 /// Identifiers repaid before the ledger is written.
 const BATCH: usize = 64;
 
@@ -157,7 +167,7 @@ impl Mirror {
 
     /// The group's key: it is there, or comes from another token, or is made once for all time.
     async fn bring_key(&self, member: &Arc<Member>) -> Result<(), HsmError> {
-        let find = |member: Arc<Member>| async move { member.ask(Work::GroupKey(GroupKey::Find), STEP, &[]).await };
+        let find = |member: Arc<Member>| async move { member.ask(Work::GroupKey(GroupKey::Find), a_step(), &[]).await };
         match find(Arc::clone(member)).await {
             Ok(_) => return Ok(()),
             Err(error) if error.kind == HsmErrorKind::ObjectMissing => {}
@@ -174,7 +184,7 @@ impl Mirror {
         }
         let step = |member: &Arc<Member>, step| {
             let member = Arc::clone(member);
-            async move { member.ask(Work::GroupKey(step), STEP, &[]).await }
+            async move { member.ask(Work::GroupKey(step), a_step(), &[]).await }
         };
         let bytes = |answer| match answer {
             HsmAnswer::Bytes(bytes) => Ok(bytes),
@@ -214,7 +224,7 @@ impl Mirror {
 
     async fn inventory(&self, member: &Arc<Member>) -> Result<Vec<CkaId>, HsmError> {
         let tray: Tray<CkaId> = Arc::default();
-        member.ask(Work::Inventory(Arc::clone(&tray)), STEP.saturating_mul(10), &[]).await?;
+        member.ask(Work::Inventory(Arc::clone(&tray)), Errand::of_gateway(STEP.saturating_mul(10)), &[]).await?;
         Ok(std::mem::take(&mut *tray.lock()))
     }
 
@@ -258,9 +268,9 @@ impl Mirror {
 
     async fn repay_one(&self, member: &Arc<Member>, source: &Arc<Member>, id: CkaId) -> Result<(), HsmError> {
         let tray = Arc::default();
-        source.ask(Work::CopyOut(id, Arc::clone(&tray)), STEP, &[]).await?;
+        source.ask(Work::CopyOut(id, Arc::clone(&tray)), a_step(), &[]).await?;
         let copies = Arc::new(std::mem::take(&mut *tray.lock()));
-        member.ask(Work::CopyIn(id, copies), STEP, &[id]).await.map(drop)
+        member.ask(Work::CopyIn(id, copies), a_step(), &[id]).await.map(drop)
     }
 
     /// The canary's fact: the digest of its MAC.
@@ -278,7 +288,7 @@ impl Mirror {
         if self.recall(&fact).await?.is_some() {
             return Ok(());
         }
-        let mac = member.ask(Work::SystemSecret(CANARY, Making::ForGroup), STEP, &[]).await?;
+        let mac = member.ask(Work::SystemSecret(CANARY, Making::ForGroup), a_step(), &[]).await?;
         let digest = digest(mac)?;
         for other in self.members.iter().filter(|other| !Arc::ptr_eq(other, member)) {
             other.owe(vec![system_name(CANARY).id]).await?;
@@ -289,7 +299,7 @@ impl Mirror {
     /// Whether the canary sings as it did; fences the token if not.
     async fn sings(&self, member: &Arc<Member>, generation: u64) -> Result<bool, HsmError> {
         let known = self.recall(&self.canary_fact()).await?;
-        let answer = member.ask(Work::SystemSecret(CANARY, Making::Never), CANARY_LIMIT, &[]).await;
+        let answer = member.ask(Work::SystemSecret(CANARY, Making::Never), canary(), &[]).await;
         let why = match answer.and_then(digest) {
             Ok(sung) if known.as_deref() == Some(sung.as_slice()) => return Ok(true),
             Ok(_) => "its canary sang a wrong tune: the token computes wrongly, or belongs to another group",

@@ -26,7 +26,7 @@ use crate::{
     engine::ports::{Found, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Memory, Placement, StoreError},
     hsm::{
         error::refused,
-        pool::Shared,
+        pool::{Errand, Shared},
         system::{CERTIFIER, system_name},
         work::{Making, Work},
     },
@@ -195,22 +195,21 @@ impl Mirror {
     }
 
     /// Runs a request; answers name the group and not the token.
-    pub(in crate::hsm) async fn call(&self, mut request: HsmRequest, limit: Duration) -> Result<HsmAnswer, HsmError> {
+    pub(in crate::hsm) async fn call(&self, mut request: HsmRequest, errand: Errand) -> Result<HsmAnswer, HsmError> {
         let_copies_leave(&mut request);
-        let until = Instant::now() + limit;
         let request = Arc::new(request);
         let work = Work::Engine(Arc::clone(&request));
         let ids = work.ids();
         let mut answer = match &*request {
-            HsmRequest::Destroy { at } => self.destroy(at.cka_id, until).await?,
-            HsmRequest::Find { at } => self.find(at, until).await?,
-            HsmRequest::CertifierKey => self.own(CERTIFIER, Work::Certifier, until).await?,
+            HsmRequest::Destroy { at } => self.destroy(at.cka_id, errand).await?,
+            HsmRequest::Find { at } => self.find(at, errand).await?,
+            HsmRequest::CertifierKey => self.own(CERTIFIER, Work::Certifier, errand).await?,
             HsmRequest::CertifierSign { .. } => {
-                self.found(CERTIFIER, &Work::Certifier, until).await?;
-                self.use_any(|| Work::Engine(Arc::clone(&request)), &ids, until).await?
+                self.found(CERTIFIER, &Work::Certifier, errand).await?;
+                self.use_any(|| Work::Engine(Arc::clone(&request)), &ids, errand).await?
             }
-            _ if work.mutates() => self.make(&request, &ids, until).await?,
-            _ => self.use_any(|| Work::Engine(Arc::clone(&request)), &ids, until).await?,
+            _ if work.mutates() => self.make(&request, &ids, errand).await?,
+            _ => self.use_any(|| Work::Engine(Arc::clone(&request)), &ids, errand).await?,
         };
         match &mut answer {
             HsmAnswer::Made { reference, .. } => reference.token = self.id.clone(),
@@ -235,8 +234,8 @@ impl Mirror {
     }
 
     /// As [`Self::candidates`], waiting a moment where nobody serves just now.
-    async fn awaited(&self, ids: &[CkaId], until: Instant) -> Vec<&Arc<Member>> {
-        let until = until.min(Instant::now() + NOBODY);
+    async fn awaited(&self, ids: &[CkaId], errand: Errand) -> Vec<&Arc<Member>> {
+        let until = errand.within(NOBODY).until;
         loop {
             let candidates = self.candidates(ids);
             if !candidates.is_empty() || Instant::now() >= until {
@@ -251,16 +250,16 @@ impl Mirror {
         &self,
         work: impl Fn() -> Work,
         ids: &[CkaId],
-        until: Instant,
+        errand: Errand,
     ) -> Result<HsmAnswer, HsmError> {
-        let candidates = self.awaited(ids, until).await;
+        let candidates = self.awaited(ids, errand).await;
         let mut first_error = None;
         let (mut lacking, mut undecided): (Vec<&Arc<Member>>, Vec<&Arc<Member>>) = Default::default();
         let mut left = candidates.len();
         for member in candidates {
             left -= 1;
-            let rest = until.saturating_duration_since(Instant::now());
-            let error = match member.ask(work(), if left > 0 { rest.min(PATIENCE) } else { rest }, &[]).await {
+            let patience = if left > 0 { errand.within(PATIENCE) } else { errand };
+            let error = match member.ask(work(), patience, &[]).await {
                 Ok(answer) => {
                     for member in undecided {
                         tracing::error!(token = %member.token.id, "another token of the group decided otherwise");
@@ -288,18 +287,17 @@ impl Mirror {
     }
 
     /// Makes objects on one token and copies them to the others.
-    async fn make(&self, request: &Arc<HsmRequest>, ids: &[CkaId], until: Instant) -> Result<HsmAnswer, HsmError> {
+    async fn make(&self, request: &Arc<HsmRequest>, ids: &[CkaId], errand: Errand) -> Result<HsmAnswer, HsmError> {
         let existing: &[CkaId] = if matches!(**request, HsmRequest::MakeTwin { .. }) { ids } else { &[] };
-        let candidates = self.awaited(existing, until).await;
+        let candidates = self.awaited(existing, errand).await;
         let slow = matches!(**request, HsmRequest::GenerateKeyPair { .. });
         let mut first_error = None;
         let mut left = candidates.len();
         for member in candidates {
             left -= 1;
-            let rest = until.saturating_duration_since(Instant::now());
-            let patience = if left > 0 && !slow { rest.min(PATIENCE) } else { rest };
+            let patience = if left > 0 && !slow { errand.within(PATIENCE) } else { errand };
             match member.ask(Work::Engine(Arc::clone(request)), patience, ids).await {
-                Ok(answer) => match self.spread(member, ids, until).await? {
+                Ok(answer) => match self.spread(member, ids, errand).await? {
                     Spread::Done => return Ok(answer),
                     // What was made is on a token that fails: it is made anew where it is safe.
                     Spread::SourceFailed(error) => {
@@ -333,7 +331,7 @@ impl Mirror {
     }
 
     /// Copies what one token has to all others; those that cannot take it now owe it. Undone when too few have it.
-    async fn spread(&self, source: &Arc<Member>, ids: &[CkaId], until: Instant) -> Result<Spread, HsmError> {
+    async fn spread(&self, source: &Arc<Member>, ids: &[CkaId], errand: Errand) -> Result<Spread, HsmError> {
         let others: Vec<_> = self.members.iter().filter(|member| !Arc::ptr_eq(member, source)).collect();
         let serving = |member: &Arc<Member>| member.serves() && !ids.iter().any(|id| member.owes(*id));
         let mut parcels = Vec::with_capacity(ids.len());
@@ -341,8 +339,8 @@ impl Mirror {
         if others.iter().any(|member| serving(member)) {
             for id in ids {
                 let tray = Arc::default();
-                let rest = until.saturating_duration_since(Instant::now()).min(PATIENCE.saturating_mul(2));
-                match source.ask(Work::CopyOut(*id, Arc::clone(&tray)), rest, &[]).await {
+                let errand = errand.within(PATIENCE.saturating_mul(2));
+                match source.ask(Work::CopyOut(*id, Arc::clone(&tray)), errand, &[]).await {
                     Ok(_) => parcels.push((*id, Arc::new(std::mem::take(&mut *tray.lock())))),
                     Err(error) if matches!(verdict(&error), Verdict::Failing | Verdict::Missing) => {
                         return Ok(Spread::SourceFailed(error));
@@ -361,8 +359,8 @@ impl Mirror {
         for member in others {
             let mut missed = stays.is_some() || !serving(member);
             for (id, copied) in parcels.iter().filter(|_| !missed) {
-                let rest = until.saturating_duration_since(Instant::now()).min(PATIENCE.saturating_mul(2));
-                if let Err(error) = member.ask(Work::CopyIn(*id, Arc::clone(copied)), rest, &[*id]).await {
+                let errand = errand.within(PATIENCE.saturating_mul(2));
+                if let Err(error) = member.ask(Work::CopyIn(*id, Arc::clone(copied)), errand, &[*id]).await {
                     tracing::warn!(token = %member.token.id, %error, "a copy could not be made; the token owes it");
                     if let Verdict::Failing = verdict(&error) {
                         member.doubt();
@@ -385,7 +383,7 @@ impl Mirror {
             return Ok(Spread::Done);
         }
         for id in ids {
-            if let Err(error) = self.destroy(*id, until + PATIENCE).await {
+            if let Err(error) = self.destroy(*id, errand.longer(PATIENCE)).await {
                 tracing::warn!(%error, "objects of which too few copies were made stay for the next start to settle");
             }
         }
@@ -393,8 +391,8 @@ impl Mirror {
     }
 
     /// Destroys on every token; those that cannot do it now owe it.
-    async fn destroy(&self, id: CkaId, until: Instant) -> Result<HsmAnswer, HsmError> {
-        if self.awaited(&[], until).await.is_empty() {
+    async fn destroy(&self, id: CkaId, errand: Errand) -> Result<HsmAnswer, HsmError> {
+        if self.awaited(&[], errand).await.is_empty() {
             return Err(refused(HsmErrorKind::Unavailable, "no token of the group serves"));
         }
         let mut first_error = None;
@@ -402,9 +400,9 @@ impl Mirror {
         for member in &self.members {
             let at = Placement { token: self.id.clone(), cka_id: id };
             let work = Work::Engine(Arc::new(HsmRequest::Destroy { at }));
-            let rest = until.saturating_duration_since(Instant::now()).min(PATIENCE.saturating_mul(2));
+            let errand = errand.within(PATIENCE.saturating_mul(2));
             let answer = if member.serves() {
-                member.ask(work, rest, &[id]).await
+                member.ask(work, errand, &[id]).await
             } else {
                 Err(refused(HsmErrorKind::Unavailable, "a token that does not serve"))
             };
@@ -436,13 +434,13 @@ impl Mirror {
     }
 
     /// What stands anywhere in the group.
-    async fn find(&self, at: &Placement, until: Instant) -> Result<HsmAnswer, HsmError> {
+    async fn find(&self, at: &Placement, errand: Errand) -> Result<HsmAnswer, HsmError> {
         let mut last = refused(HsmErrorKind::Unavailable, "no token of the group serves");
         let mut empty = None;
-        for member in self.awaited(&[], until).await {
+        for member in self.awaited(&[], errand).await {
             let work = Work::Engine(Arc::new(HsmRequest::Find { at: at.clone() }));
-            let rest = until.saturating_duration_since(Instant::now()).min(PATIENCE);
-            match member.ask(work, rest, &[]).await {
+            let errand = errand.within(PATIENCE);
+            match member.ask(work, errand, &[]).await {
                 Ok(HsmAnswer::Found(found)) if found.is_empty() => empty = Some(found),
                 Ok(found) => return Ok(found),
                 Err(error) => last = error,
@@ -456,10 +454,10 @@ impl Mirror {
         &self,
         purpose: &'static str,
         work: impl Fn(Making) -> Work,
-        until: Instant,
+        errand: Errand,
     ) -> Result<HsmAnswer, HsmError> {
-        self.found(purpose, &work, until).await?;
-        self.use_any(|| work(Making::Never), &[system_name(purpose).id], until).await
+        self.found(purpose, &work, errand).await?;
+        self.use_any(|| work(Making::Never), &[system_name(purpose).id], errand).await
     }
 
     /// Sees to it that one of the gateway's own keys was made once and for all tokens.
@@ -467,7 +465,7 @@ impl Mirror {
         &self,
         purpose: &'static str,
         work: &impl Fn(Making) -> Work,
-        until: Instant,
+        errand: Errand,
     ) -> Result<(), HsmError> {
         if self.founded.lock().contains(purpose) {
             return Ok(());
@@ -476,22 +474,20 @@ impl Mirror {
         let fact = format!("group/{}/own/{purpose}", self.id.0);
         if self.recall(&fact).await?.is_none() {
             let id = system_name(purpose).id;
-            let candidates = self.awaited(&[id], until).await;
+            let candidates = self.awaited(&[id], errand).await;
             let mut home = candidates.first().copied();
             // Where a crash cut this short, or a token served alone before, the key stands somewhere already.
             for member in candidates {
                 let at = Placement { token: self.id.clone(), cka_id: id };
-                let rest = until.saturating_duration_since(Instant::now());
-                let answer = member.ask(Work::Engine(Arc::new(HsmRequest::Find { at })), rest, &[]).await?;
+                let answer = member.ask(Work::Engine(Arc::new(HsmRequest::Find { at })), errand, &[]).await?;
                 if !matches!(answer, HsmAnswer::Found(found) if found.is_empty()) {
                     home = Some(member);
                     break;
                 }
             }
             let home = home.ok_or_else(|| refused(HsmErrorKind::Unavailable, "no token of the group serves"))?;
-            let rest = until.saturating_duration_since(Instant::now());
-            home.ask(work(Making::ForGroup), rest, &[id]).await?;
-            if let Spread::SourceFailed(error) = self.spread(home, &[id], until).await? {
+            home.ask(work(Making::ForGroup), errand, &[id]).await?;
+            if let Spread::SourceFailed(error) = self.spread(home, &[id], errand).await? {
                 return Err(error);
             }
             self.remember(&fact, vec![1]).await?;

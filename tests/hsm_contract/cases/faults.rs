@@ -14,7 +14,7 @@ use portcullis::{
         CryptographicAlgorithm, CryptographicParameters, SecretValue, TokenReference, UsageMask, algorithm::Curve,
         reference::KeyKind,
     },
-    engine::ports::{Found, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Memory, PairKind},
+    engine::ports::{Found, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Memory, PairKind, Terms},
     hsm::{Config, Pool},
 };
 
@@ -253,7 +253,7 @@ pub(super) async fn a_call_that_hangs_is_replaced(context: Context) {
     let hanging: Vec<_> = (0..2)
         .map(|_| {
             let (pool, key) = (Arc::clone(&pool), key.clone());
-            tokio::spawn(async move { pool.call(mac_request(&key), Duration::from_secs(4)).await })
+            tokio::spawn(async move { pool.call(mac_request(&key), Terms::of_gateway(Duration::from_secs(4))).await })
         })
         .collect();
     until(&pool, "degraded", || pool.status()[0].health == "degraded").await;

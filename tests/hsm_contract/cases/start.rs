@@ -12,7 +12,7 @@ use std::{
 
 use portcullis::{
     domain::{ObjectType, ProjectId, SecretValue, TokenId, UsageMask, reference::KeyKind},
-    engine::ports::{Hsm, HsmErrorKind, HsmRequest, Memory},
+    engine::ports::{Hsm, HsmErrorKind, HsmRequest, Memory, Terms},
     hsm::{Observer, Pool, Unobserved},
 };
 
@@ -137,7 +137,7 @@ pub(super) async fn a_full_queue_and_a_passed_deadline_are_busy(context: Context
     let waiting: Vec<_> = (0..2)
         .map(|_| {
             let pool = Arc::clone(&pool);
-            tokio::spawn(async move { pool.call(random(), Duration::from_millis(1)).await })
+            tokio::spawn(async move { pool.call(random(), Terms::of_gateway(Duration::from_millis(1))).await })
         })
         .collect();
     for late in waiting {
@@ -145,19 +145,27 @@ pub(super) async fn a_full_queue_and_a_passed_deadline_are_busy(context: Context
         assert_eq!((error.kind, error.function), (HsmErrorKind::Busy, "deadline"));
     }
     assert!(started.elapsed() < Duration::from_secs(60), "a caller waits no longer than it said");
-    // They have their places until a worker drops them; so there is none for others.
+    // They give their places to whoever comes, and when those wait there is none for others.
+    assert_eq!(pool.status()[0].queued, 2);
+    let patient = || Terms::of_gateway(Duration::from_secs(600));
+    let (mut first, mut second) = (pool.call(random(), patient()), pool.call(random(), patient()));
+    for waiting in [&mut first, &mut second] {
+        tokio::select! {
+            biased;
+            answer = waiting => panic!("nobody is there to answer: {answer:?}"),
+            () = std::future::ready(()) => {}
+        }
+    }
     assert_eq!(pool.status()[0].queued, 2);
     for _ in 0..8 {
-        let error = pool.call(random(), Duration::from_secs(60)).await.unwrap_err();
+        let error = pool.call(random(), Terms::of_gateway(Duration::from_secs(60))).await.unwrap_err();
         assert_eq!((error.kind, error.function), (HsmErrorKind::Busy, "queue"));
     }
 
     go.send(()).unwrap();
     running.await.unwrap().unwrap();
-    // What was late is dropped, and the pool goes on.
-    while pool.status()[0].queued > 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    first.await.unwrap();
+    second.await.unwrap();
     call(&pool, random()).await.unwrap();
 }
 
