@@ -42,7 +42,7 @@ use crate::{
     crypto::hash,
     domain::{Timestamp, TokenId, UniqueIdentifier, project::Quotas},
     engine::{
-        Engine, ISSUER, Ports, SecretStore, Settings, SoftwareFallback, Uses,
+        Engine, ISSUER, Ports, Rates, SecretStore, Settings, SoftwareFallback, Uses,
         jobs::Runner,
         ports::{Answer, Clock, Hsm, HsmError, Memory, MetadataStore, StoreError},
         reconcile::reconcile,
@@ -611,6 +611,10 @@ fn settings(config: &Config, pool: &Pool, stores: Vec<SecretStore>) -> Settings 
             pbkdf2: config.software_fallback.pbkdf2,
             hkdf: config.software_fallback.hkdf,
             aws_signature: config.software_fallback.aws_signature,
+        },
+        rates: Rates {
+            client: limits.client_requests_per_second.map(Within::small),
+            project: limits.project_requests_per_second.map(Within::small),
         },
     }
 }

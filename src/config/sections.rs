@@ -658,6 +658,11 @@ section! {
         walk_records_max: Within<100, 100_000_000> = Some(Within::new(10_000));
         /// Random bytes of one request.
         random_bytes_max: Within<1, 1_073_741_824> = Some(Within::new(1 << 20));
+        /// Requests that one client may make in a second, over both protocols; absent: as many as it likes. Each item of a batch is
+        /// one. More are refused as *busy*, with the time after which to try again.
+        client_requests_per_second: Option<Within<1, 1_000_000>> = None;
+        /// The same for all clients of a project together.
+        project_requests_per_second: Option<Within<1, 1_000_000>> = None;
         /// Seconds of a KMIP lease.
         lease_seconds: Seconds = Some(Seconds::new(3_600));
         /// For a TLS handshake.

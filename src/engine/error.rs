@@ -171,6 +171,13 @@ impl Error {
         self
     }
 
+    /// The same, worth another try after that time.
+    #[must_use]
+    pub const fn again_in(mut self, time: Duration) -> Self {
+        self.again = Some(time);
+        self
+    }
+
     /// No such object.
     #[must_use]
     pub fn not_found() -> Self {
@@ -208,7 +215,8 @@ impl From<HsmError> for Error {
             H::Refused => (E::Denied, "an HSM operator refused"),
             H::Internal => (E::Internal, "the HSM failed"),
         };
-        Self { again: error.again, ..Self::new(kind, public) }.because(error)
+        let again = error.again;
+        Self { again, ..Self::new(kind, public) }.because(error)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod operation;
 pub mod ops;
 mod pipeline;
 pub mod ports;
+mod rates;
 pub mod reconcile;
 mod search;
 mod terms;
@@ -26,6 +27,7 @@ pub use operation::{Operation, Target, Targets};
 pub use pipeline::{Caller, Engine, Http, Observer, StatusOf, Stranger};
 use tools::unexpected;
 
+pub use rates::Rates;
 pub use tools::{Announced, ISSUER, Ports, SecretStore, Settings, SoftwareFallback, Tools};
 pub use transaction::Transaction;
 pub use uses::Uses;

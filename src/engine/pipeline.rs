@@ -7,6 +7,7 @@ use super::{
     error::{Error, ErrorKind},
     operation::{Operation, Target, Targets},
     ports::{AuditSink, Durability, Lane, StoreError, Versioned},
+    rates::Limiter,
     tools::{Ports, Tools},
     transaction::Transaction,
 };
@@ -89,6 +90,7 @@ pub struct Engine {
     observer: Arc<dyn Observer>,
     strict_audit: bool,
     changes: Changes,
+    limiter: Limiter,
 }
 
 impl Engine {
@@ -102,6 +104,7 @@ impl Engine {
         strict_audit: bool,
     ) -> Self {
         Self {
+            limiter: Limiter::new(ports.settings.rates),
             ports,
             audit,
             authorizer: arc_swap::ArcSwap::from_pointee(authorizer),
@@ -190,6 +193,11 @@ impl Engine {
     ///
     /// The use case's own, `Denied`/`Foreign`/`NotFound` from the rules, `Unavailable` when the audit record is refused.
     pub async fn execute<O: Operation>(self: &Arc<Self>, caller: &Caller, operation: O) -> Result<O::Output, Error> {
+        if let Err(error) = self.limiter.admit(&caller.principal) {
+            self.observer.finished(caller.protocol, O::KIND, error.kind.name(), 0.0);
+            tracing::debug!(request = caller.request, error = %error, "refused");
+            return Err(error);
+        }
         let started = Instant::now();
         let (kind, result) = if O::KIND.effect() == Effect::Change {
             let (engine, of) = (Arc::clone(self), caller.clone());

@@ -15,6 +15,7 @@ use super::{
         Batch, Chance, Clock, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Intent, IntentKind, Lane,
         MetadataStore, Placement, Tenant, Terms, Write,
     },
+    rates::Rates,
     uses::{Use, Uses},
 };
 use crate::domain::{
@@ -54,6 +55,8 @@ pub struct Settings {
     pub stores: Vec<SecretStore>,
     /// Whether another project's objects look like missing ones to Barbican clients.
     pub hide_foreign: bool,
+    /// How many requests a second a client and a project may make.
+    pub rates: Rates,
     /// What may be computed from a held value in the gateway where the HSM cannot.
     pub software_fallback: SoftwareFallback,
 }
@@ -118,6 +121,7 @@ impl Default for Settings {
             stores: Vec::new(),
             hide_foreign: false,
             software_fallback: SoftwareFallback::default(),
+            rates: Rates::default(),
         }
     }
 }
