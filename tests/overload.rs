@@ -58,7 +58,7 @@ async fn served(until: usize, clients: Vec<Client>) -> Vec<usize> {
 }
 
 enum Client {
-    Kmip(Kmip, String),
+    Kmip(Box<Kmip>, String),
     Rest(Rest, String),
 }
 
@@ -80,7 +80,7 @@ async fn four_sessions_are_shared_fairly_among_clients_and_projects() {
     let secret = other.store("symmetric", &[7; 32]).await.unwrap().reference("secret_ref");
     let mut clients = Vec::new();
     for _ in 0..60 {
-        clients.push(Client::Kmip(Kmip::connect(&gateway).await.unwrap(), key.clone()));
+        clients.push(Client::Kmip(Box::new(Kmip::connect(&gateway).await.unwrap()), key.clone()));
     }
     for _ in 0..4 {
         clients.push(Client::Rest(Rest::new(&gateway.rest(), "another-project"), secret.clone()));

@@ -164,7 +164,7 @@ mod tests {
         let start = Instant::now();
         let limiter = Limiter::new(Rates { client: Some(1), project: Some(1) });
         assert_eq!(admitted(&limiter, &principal("jobs", "p", Realm::System), start, 50), 50);
-        assert_eq!(admitted(&Limiter::default(), &principal("one", "p", Realm::Static), start, 50), 50);
+        assert_eq!(admitted(&Limiter::default(), &principal("one", "p", Realm::Bearer), start, 50), 50);
     }
 
     #[test]
