@@ -430,3 +430,93 @@ fn an_older_store_gets_its_indexes_when_it_is_opened_and_goes_on_where_it_was_st
         assert!(everything(&store).await.iter().all(|it| [1, 2, 4].contains(&storage_status(it))));
     });
 }
+
+/// A key as many are: of one of 1 000 groups, at one of 100 000 sites, of one of two lengths.
+fn one_of_many(number: u64) -> ManagedObject {
+    let mut made = named(number, "p", &[&format!("key-{number}")]);
+    (made.object_type, made.origin, made.secret.name) = (ObjectType::SymmetricKey, Origin::Kmip, None);
+    made.lifecycle.activation = Some(made.lifecycle.initial);
+    let values = [
+        (AttributeKind::CryptographicAlgorithm, AttributeValue::Enumeration(3)),
+        (AttributeKind::CryptographicLength, AttributeValue::Integer(if number.is_multiple_of(3) { 128 } else { 256 })),
+        (AttributeKind::CryptographicUsageMask, AttributeValue::Integer(12)),
+        (AttributeKind::ObjectGroup, AttributeValue::Text(format!("group-{}", number % 1_000))),
+        (site(), AttributeValue::Text(format!("site-{}", number % 100_000))),
+    ];
+    for (kind, value) in values {
+        made.attributes.add(kind, value).unwrap();
+    }
+    made
+}
+
+fn site() -> AttributeKind {
+    AttributeKind::Vendor { vendor: "x".to_owned(), name: "site".to_owned() }
+}
+
+/// What a search costs among many objects: `LONG=1 cargo test --release --test store_contract among_many -- --nocapture`;
+/// `OBJECTS` says how many there are. Index, records and judgement, without the protocol around them.
+#[test]
+fn what_a_search_costs_among_many_objects() {
+    if std::env::var_os("LONG").is_none() {
+        println!("skipped, because it takes minutes: LONG=1 runs it");
+        return;
+    }
+    let many: u64 = std::env::var("OBJECTS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
+    let folder = tempfile::tempdir().unwrap();
+    let backend: Arc<dyn Backend> = Arc::new(
+        SledBackend::open(folder.path(), SledOptions::default(), Box::new(|reason| panic!("{reason}"))).unwrap(),
+    );
+    let store = RawStore::on(Arc::clone(&backend)).unlock(&key()).unwrap();
+    runtime().block_on(async {
+        let began = Instant::now();
+        for batch in 0..many.div_ceil(1_000) {
+            let numbers = batch * 1_000..many.min((batch + 1) * 1_000);
+            commit(&store, numbers.map(|it| put(one_of_many(it), Guard::Absent)).collect()).await.unwrap();
+        }
+        println!("{many} objects in {:?}, {} MB", began.elapsed(), backend.bytes_on_disk() >> 20);
+        let began = Instant::now();
+        let store = reread(&backend);
+        println!("opened again in {:?}", began.elapsed());
+        let text = |kind: AttributeKind, text: String| Attribute::new(kind, AttributeValue::Text(text));
+        let group = |of: u64| text(AttributeKind::ObjectGroup, format!("group-{}", of % 1_000));
+        let length = |bits: i32| Attribute::new(AttributeKind::CryptographicLength, AttributeValue::Integer(bits));
+        let state = |number: u32| Attribute::new(AttributeKind::State, AttributeValue::Enumeration(number));
+        type Question<'a> = (&'a str, Box<dyn Fn(u64) -> Vec<Attribute> + 'a>);
+        let questions: [Question<'_>; 6] = [
+            (
+                "name",
+                Box::new(|of| {
+                    let value = AttributeValue::Name { value: format!("key-{of}"), kind: 1 };
+                    vec![Attribute::new(AttributeKind::Name, value)]
+                }),
+            ),
+            ("group, a page of 100", Box::new(|of| vec![group(of)])),
+            ("custom attribute", Box::new(|of| vec![text(site(), format!("site-{}", of % 100_000))])),
+            ("group and length, a page of 100", Box::new(|of| vec![group(of), length(256)])),
+            (
+                "state and custom attribute",
+                Box::new(|of| vec![state(2), text(site(), format!("site-{}", of % 100_000))]),
+            ),
+            ("a state that nothing has", Box::new(|_| vec![state(4)])),
+        ];
+        let mut dice = Dice(7);
+        let now = Timestamp::from_seconds(2_000_000_000);
+        for (what, question) in &questions {
+            let (mut took, mut hits) = (Vec::new(), 0);
+            for _ in 0..500 {
+                let locate = Locate { conditions: question(dice.below(many)), ..Locate::default() };
+                let scope = match locate.conditions.first().map(|first| &first.value) {
+                    Some(AttributeValue::Name { value, .. }) => Scope::Name(project("p"), value.clone()),
+                    _ => Scope::Having(Box::new(locate.search(project("p")))),
+                };
+                let began = Instant::now();
+                let page = store.objects(scope, Order::NewestFirst, None, 100).await.unwrap();
+                hits += page.records.iter().filter(|it| locate.matches(&it.record, now)).count();
+                took.push(began.elapsed().as_micros());
+            }
+            took.sort_unstable();
+            let at = |percent: usize| took.get((took.len() - 1) * percent / 100).unwrap();
+            println!("{what}: p50 {} µs, p99 {} µs, {} hits each", at(50), at(99), hits / took.len());
+        }
+    });
+}
