@@ -10,10 +10,10 @@ use super::{
     query::{Query, decode, invalid},
 };
 use crate::{
-    domain::{ManagedObject, Timestamp, access::Grants, group::Group},
+    domain::{ManagedObject, Timestamp, access::Grants, group::Group, secret::SecretType},
     engine::{
-        ops::list_secrets::{Filter, Sort},
-        ports::Order,
+        ops::list_secrets::{Filter, Narrow, Sort},
+        ports::{Order, Shown},
     },
 };
 
@@ -22,6 +22,8 @@ use crate::{
 pub(super) struct Wanted {
     /// A whole name, without regard to case: an index leads to it.
     pub(super) name: Option<String>,
+    /// What indexes know of the rest.
+    pub(super) narrow: Narrow,
     /// Everything else; `None` when it keeps everything.
     pub(super) filter: Option<Filter<ManagedObject>>,
 }
@@ -32,22 +34,26 @@ pub(super) fn filter(query: &Query) -> Result<Wanted, Refusal> {
     let pattern = |name| query.filter(name).map(|value| value.map(decode));
     let mut wanted = Wanted::default();
     if let Some(pattern) = pattern("name")? {
-        if !pattern.contains(['%', '_']) {
+        if is_whole(&pattern) {
             wanted.name = Some(pattern);
         } else {
             tests.push(Box::new(move |object| Secret(object).name().is_some_and(|name| like(&pattern, name))));
         }
     }
     if let Some(pattern) = pattern("alg")? {
+        wanted.narrow.shown.extend(is_whole(&pattern).then(|| Shown::Algorithm(pattern.clone())));
         tests.push(Box::new(move |object| Secret(object).algorithm().is_some_and(|text| like(&pattern, &text))));
     }
     if let Some(pattern) = pattern("mode")? {
+        wanted.narrow.shown.extend(is_whole(&pattern).then(|| Shown::Mode(pattern.clone())));
         tests.push(Box::new(move |object| Secret(object).mode().is_some_and(|mode| like(&pattern, mode))));
     }
     if let Some(bits) = query.filter("bits")?.and_then(integer).filter(|bits| *bits > 0) {
+        wanted.narrow.shown.extend(u32::try_from(bits).ok().map(Shown::BitLength));
         tests.push(Box::new(move |object| Secret(object).bit_length().is_some_and(|have| i64::from(have) == bits)));
     }
     if let Some(word) = query.filter("secret_type")?.map(str::to_owned) {
+        wanted.narrow.shown.extend(SecretType::from_name(&word).map(Shown::Type));
         tests.push(Box::new(move |object| Secret(object).secret_type().name() == word));
     }
     let dates: [(&str, DateOf); 3] = [
@@ -58,6 +64,9 @@ pub(super) fn filter(query: &Query) -> Result<Wanted, Refusal> {
     for (name, date) in dates {
         if let Some(value) = query.filter(name)? {
             let bounds = Bounds::parse(value).ok_or_else(invalid)?;
+            if name == "created" {
+                wanted.narrow.created = Some(bounds.range());
+            }
             tests.push(Box::new(move |object| date(Secret(object)).is_some_and(|at| bounds.hold(at))));
         }
     }
@@ -65,6 +74,11 @@ pub(super) fn filter(query: &Query) -> Result<Wanted, Refusal> {
         wanted.filter = Some(Box::new(move |object| tests.iter().all(|test| test(object))));
     }
     Ok(wanted)
+}
+
+/// Whether a pattern stands for itself alone.
+fn is_whole(pattern: &str) -> bool {
+    !pattern.contains(['%', '_'])
 }
 
 /// Where private things are hidden from lists: what the list of this caller may show.
@@ -157,6 +171,13 @@ impl Bounds {
         }
         let loose = [bounds.lower, bounds.upper].into_iter().flatten().any(|(_, inclusive)| inclusive);
         if bounds.equal.is_some() && loose { None } else { Some(bounds) }
+    }
+
+    /// The first and the last time that may hold.
+    fn range(&self) -> (Timestamp, Timestamp) {
+        let ends = |bound: Option<(Timestamp, bool)>| self.equal.or_else(|| bound.map(|(at, _)| at));
+        let (first, last) = (Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MAX));
+        (ends(self.lower).unwrap_or(first), ends(self.upper).unwrap_or(last))
     }
 
     fn hold(&self, at: Timestamp) -> bool {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{content, dates, extract::Microversion};
 use crate::domain::{
-    CryptographicAlgorithm, ManagedObject, ObjectType, Origin, State, Timestamp, UniqueIdentifier,
+    ManagedObject, State, Timestamp, UniqueIdentifier,
     access::{Consumer, Grants},
     group::Group,
     secret::SecretType,
@@ -20,39 +20,15 @@ impl<'a> Secret<'a> {
     }
 
     pub(super) fn secret_type(self) -> SecretType {
-        self.0.secret.secret_type.unwrap_or(match self.0.object_type {
-            ObjectType::SymmetricKey => SecretType::Symmetric,
-            ObjectType::PrivateKey => SecretType::Private,
-            ObjectType::PublicKey => SecretType::Public,
-            ObjectType::Certificate => SecretType::Certificate,
-            ObjectType::SecretData => SecretType::Passphrase,
-            ObjectType::SplitKey
-            | ObjectType::Template
-            | ObjectType::OpaqueObject
-            | ObjectType::PgpKey
-            | ObjectType::CertificateRequest
-            | ObjectType::User
-            | ObjectType::Group
-            | ObjectType::PasswordCredential
-            | ObjectType::DeviceCredential
-            | ObjectType::OneTimePasswordCredential
-            | ObjectType::HashedPasswordCredential
-            | ObjectType::Obliterated => SecretType::Opaque,
-        })
+        self.0.shown_type()
     }
 
     pub(super) fn algorithm(self) -> Option<String> {
-        match self.0.origin {
-            Origin::Barbican => self.0.secret.algorithm.clone(),
-            Origin::Kmip => self.0.algorithm().and_then(algorithm_text),
-        }
+        self.0.shown_algorithm()
     }
 
     pub(super) fn bit_length(self) -> Option<u32> {
-        match self.0.origin {
-            Origin::Barbican => self.0.secret.bit_length,
-            Origin::Kmip => self.0.length_bits(),
-        }
+        self.0.shown_bit_length()
     }
 
     pub(super) fn mode(self) -> Option<&'a str> {
@@ -104,12 +80,6 @@ impl<'a> Secret<'a> {
         }
         Value::Object(shown)
     }
-}
-
-/// The words that Barbican's clients use for KMIP's algorithms.
-fn algorithm_text(algorithm: CryptographicAlgorithm) -> Option<String> {
-    let name = algorithm.name()?;
-    Some(name.to_ascii_lowercase().replace('-', ""))
 }
 
 pub(super) fn secret_ref(base: &str, id: UniqueIdentifier) -> String {

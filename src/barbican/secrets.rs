@@ -208,11 +208,12 @@ pub(super) fn labels(schema: &Schema, body: &Json, now: Timestamp) -> Result<Sec
 pub(super) async fn list(request: Request) -> Result<Response<Body>, Error> {
     let (now, window) = (request.now(), request.window());
     let wanted = || {
-        let filters::Wanted { name, filter } = filters::filter(&request.query)?;
+        let filters::Wanted { name, narrow, filter } = filters::filter(&request.query)?;
         let filter = filters::shown_to(&request, filter);
         Ok::<_, Refusal>(ListSecrets {
             granted: request.query.once("acl_only")?.is_some_and(|value| value.eq_ignore_ascii_case("true")),
             name,
+            narrow,
             filter,
             sort: filters::sort(&request.query, now)?,
             offset: window.offset,

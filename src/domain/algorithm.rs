@@ -66,6 +66,14 @@ open_enumeration! {
     }
 }
 
+impl CryptographicAlgorithm {
+    /// The word that Barbican's clients use for it.
+    #[must_use]
+    pub fn word(self) -> Option<String> {
+        Some(self.name()?.to_ascii_lowercase().replace('-', ""))
+    }
+}
+
 open_enumeration! {
     /// KMIP *Hashing Algorithm* (KMIP 2.1 §11.24).
     HashingAlgorithm {

@@ -12,7 +12,7 @@ use super::{
     error::AttributeRefusal,
     lifecycle::{Lifecycle, State},
     reference::{CkaId, TokenReference},
-    secret::SecretFacet,
+    secret::{SecretFacet, SecretType},
     time::Timestamp,
 };
 
@@ -206,6 +206,30 @@ impl ObjectType {
         matches!(self, Self::User | Self::Group | Self::Obliterated) || self.credential_type().is_some()
     }
 
+    /// The type that the Barbican API shows for objects that were made through KMIP.
+    #[must_use]
+    pub const fn shown_type(self) -> SecretType {
+        match self {
+            Self::SymmetricKey => SecretType::Symmetric,
+            Self::PrivateKey => SecretType::Private,
+            Self::PublicKey => SecretType::Public,
+            Self::Certificate => SecretType::Certificate,
+            Self::SecretData => SecretType::Passphrase,
+            Self::SplitKey
+            | Self::Template
+            | Self::OpaqueObject
+            | Self::PgpKey
+            | Self::CertificateRequest
+            | Self::User
+            | Self::Group
+            | Self::PasswordCredential
+            | Self::DeviceCredential
+            | Self::OneTimePasswordCredential
+            | Self::HashedPasswordCredential
+            | Self::Obliterated => SecretType::Opaque,
+        }
+    }
+
     /// Whether it travels in a key block.
     #[must_use]
     pub const fn has_key_block(self) -> bool {
@@ -353,6 +377,30 @@ impl ManagedObject {
         match self.origin {
             Origin::Barbican => self.secret.name.as_deref(),
             Origin::Kmip => self.names().next(),
+        }
+    }
+
+    /// The type that the Barbican API shows: its own, or what comes nearest to the KMIP type.
+    #[must_use]
+    pub fn shown_type(&self) -> SecretType {
+        self.secret.secret_type.unwrap_or_else(|| self.object_type.shown_type())
+    }
+
+    /// The algorithm that the Barbican API shows: its own text, or the word of its clients for KMIP's algorithm.
+    #[must_use]
+    pub fn shown_algorithm(&self) -> Option<String> {
+        match self.origin {
+            Origin::Barbican => self.secret.algorithm.clone(),
+            Origin::Kmip => self.algorithm().and_then(CryptographicAlgorithm::word),
+        }
+    }
+
+    /// The bit length that the Barbican API shows.
+    #[must_use]
+    pub fn shown_bit_length(&self) -> Option<u32> {
+        match self.origin {
+            Origin::Barbican => self.secret.bit_length,
+            Origin::Kmip => self.length_bits(),
         }
     }
 

@@ -9,7 +9,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use super::search::{Dated, Search, storage_status};
+pub use super::search::{Dated, Search, Shown, storage_status};
 use crate::domain::{
     CryptographicParameters, ManagedObject, ObjectType, ProjectId, SecretValue, Timestamp, TokenId, TokenReference,
     UniqueIdentifier, UsageMask,

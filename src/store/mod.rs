@@ -65,7 +65,7 @@ pub struct Stats {
 
 /// Which index entries the records have: raised with each new table of them, so that older stores get theirs. While they are
 /// being made, the last key that they have come to follows it in the store.
-const INDEX_LAYOUT: u8 = 3;
+const INDEX_LAYOUT: u8 = 4;
 /// Keys of each fence: more than two of sled's leaves take.
 const FENCE_KEYS: u8 = 34;
 

@@ -13,8 +13,11 @@ use serde::Serialize;
 
 use super::{backend::Key, index, record::Table};
 use crate::{
-    domain::{AttributeKind, AttributeValue, Lifecycle, ManagedObject, ObjectType, ProjectId, State, Timestamp},
-    engine::ports::{Dated, Search, storage_status},
+    domain::{
+        AttributeKind, AttributeValue, CryptographicAlgorithm, Lifecycle, ManagedObject, ObjectType, ProjectId, State,
+        Timestamp,
+    },
+    engine::ports::{Dated, Search, Shown, storage_status},
 };
 
 /// A hash of what an object is found by.
@@ -24,6 +27,8 @@ pub(super) type Position = [u8; 24];
 
 /// What every object carries.
 const EVERYTHING: Term = [0; 8];
+/// Above every Cryptographic Algorithm that has a name here.
+const ALGORITHMS_END: u32 = 0x200;
 /// Stands where else the status is: entries by date.
 const BY_DATE: u8 = 0xFF;
 /// The storage statuses.
@@ -56,6 +61,9 @@ pub(super) fn of_object(object: &ManagedObject) -> Vec<Key> {
     terms.extend(states(&object.lifecycle).into_iter().filter_map(of_state));
     for attribute in object.all_attributes(object.lifecycle.last_change) {
         terms.extend(carried(&attribute.kind, &attribute.value));
+    }
+    if !object.object_type.is_of_accounts() && object.lifecycle.destroy.is_none() {
+        terms.extend(shown(object));
     }
     let status = u8::try_from(storage_status(object)).unwrap_or(u8::MAX);
     let listed = terms.iter().map(|term| Table::ObjectsByTerm.key(&[&project, &[status], term, &when]));
@@ -91,9 +99,10 @@ pub(super) struct Plan {
 /// Which lists a search reads: all must hold an object.
 pub(super) fn plan(search: &Search) -> Plan {
     let project = index::project(&search.project);
-    let runs = |term: Term| {
+    let runs = |terms: &[Term]| {
         let asked = STATUSES.into_iter().filter(|status| search.statuses & u32::from(*status) != 0);
-        Listing::Runs(asked.map(|status| Table::ObjectsByTerm.key(&[&project, &[status], &term])).collect())
+        let key = |status: u8, term: &Term| Table::ObjectsByTerm.key(&[&project, &[status], term]);
+        Listing::Runs(asked.flat_map(|status| terms.iter().map(move |term| key(status, term))).collect())
     };
     let mut terms: BTreeSet<Term> = search.carries.iter().filter_map(|it| asked(&it.kind, &it.value)).collect();
     terms.extend(search.states.iter().filter_map(|state| of_state(*state)));
@@ -108,11 +117,12 @@ pub(super) fn plan(search: &Search) -> Plan {
             plan.lists.push(Listing::Range(key(&from, 0), key(&to, u8::MAX)));
         }
     }
-    if terms.is_empty() {
+    plan.lists.extend(search.shown.iter().map(|it| runs(&asked_shown(it))));
+    if terms.is_empty() && search.shown.is_empty() {
         // Dates say nothing of the status.
         terms.insert(EVERYTHING);
     }
-    plan.lists.extend(terms.into_iter().map(runs));
+    plan.lists.extend(terms.into_iter().map(|term| runs(&[term])));
     plan
 }
 
@@ -149,6 +159,10 @@ enum Words<'a> {
     Application(&'a AttributeKind, &'a str, &'a str),
     Digest(&'a AttributeKind, u32, &'a [u8]),
     State(u32),
+    Algorithm(&'a str),
+    Mode(&'a str),
+    BitLength(u32),
+    Type(&'a str),
 }
 
 fn term(words: &Words<'_>) -> Option<Term> {
@@ -159,6 +173,47 @@ fn term(words: &Words<'_>) -> Option<Term> {
 
 fn of_state(state: State) -> Option<Term> {
     term(&Words::State(state.number()))
+}
+
+/// The terms of what the Barbican API's lists show. What was made through KMIP shows its attributes, which have terms.
+fn shown(object: &ManagedObject) -> Vec<Term> {
+    let secret = &object.secret;
+    let (algorithm, mode) =
+        (secret.algorithm.as_deref().map(str::to_lowercase), secret.mode.as_deref().map(str::to_lowercase));
+    let words = [
+        algorithm.as_deref().map(Words::Algorithm),
+        mode.as_deref().map(Words::Mode),
+        secret.bit_length.map(Words::BitLength),
+        secret.secret_type.map(|it| Words::Type(it.name())),
+    ];
+    words.iter().flatten().filter_map(term).collect()
+}
+
+/// The terms of which every object has one that shows what is asked.
+fn asked_shown(asked: &Shown) -> Vec<Term> {
+    let value = |kind: AttributeKind, value: AttributeValue| term(&Words::Value(&kind, &value));
+    let number = |kind: AttributeKind, number: u32| value(kind, AttributeValue::Enumeration(number));
+    let terms: Vec<Option<Term>> = match asked {
+        Shown::Algorithm(text) => {
+            let text = text.to_lowercase();
+            let known =
+                (0..ALGORITHMS_END).filter(|it| CryptographicAlgorithm(*it).word().is_some_and(|it| it == text));
+            let known = known.map(|it| number(AttributeKind::CryptographicAlgorithm, it));
+            known.chain([term(&Words::Algorithm(&text))]).collect()
+        }
+        Shown::Mode(text) => vec![term(&Words::Mode(&text.to_lowercase()))],
+        Shown::BitLength(bits) => {
+            let length = i32::try_from(*bits).ok().map(AttributeValue::Integer);
+            let length = length.and_then(|length| value(AttributeKind::CryptographicLength, length));
+            vec![term(&Words::BitLength(*bits)), length]
+        }
+        Shown::Type(kind) => {
+            let types = ObjectType::ALL.into_iter().filter(|it| it.shown_type() == *kind);
+            let types = types.map(|it| number(AttributeKind::ObjectType, it.number()));
+            types.chain([term(&Words::Type(kind.name()))]).collect()
+        }
+    };
+    terms.into_iter().flatten().collect()
 }
 
 /// The terms of an attribute that an object has.

@@ -1,24 +1,27 @@
 //! Reads a secret's record, and lists the secrets of a project.
 //!
 //! What a filter or an order means is the front end's business. A page of a whole project, or of one name, is read by its
-//! position and costs the same in a large project as in a small one. Other filters walk the records: the page is always
-//! complete, only the counting of matches behind it ends at the limit of the settings.
+//! position and costs the same in a large project as in a small one. Other filters walk the records, those of an index where
+//! it knows something of the filter: the page is always complete, only the counting of matches behind it ends at the limit of the settings.
 
 use std::cmp::Ordering;
 
 use crate::{
     authz::Permitted,
-    domain::{ManagedObject, OperationKind, UniqueIdentifier},
+    domain::{AttributeKind, ManagedObject, OperationKind, Timestamp, UniqueIdentifier},
     engine::{
         error::Error,
         operation::{Operation, Target, Targets},
-        ports::{Order, Scope, Slice, Window},
+        ports::{Dated, Order, Scope, Search, Shown, Slice, Window},
         tools::Tools,
     },
 };
 
 /// Records fetched at a time.
 pub(super) const STEP: usize = 256;
+
+/// On-line or archived, of KMIP's Storage Status Mask.
+const NOT_DESTROYED: u32 = 3;
 
 /// Reads a secret's record.
 #[derive(Debug)]
@@ -45,6 +48,15 @@ pub type Filter<T> = Box<dyn Fn(&T) -> bool + Send + Sync>;
 /// Puts records in an order.
 pub type Compare = Box<dyn Fn(&ManagedObject, &ManagedObject) -> Ordering + Send + Sync>;
 
+/// What a filter is known to keep, as far as indexes go.
+#[derive(Debug, Default)]
+pub struct Narrow {
+    /// What every record that is kept shows.
+    pub shown: Vec<Shown>,
+    /// The first and the last time of creation.
+    pub created: Option<(Timestamp, Timestamp)>,
+}
+
 /// The order of a list.
 pub enum Sort {
     /// By creation.
@@ -59,6 +71,8 @@ pub struct ListSecrets {
     pub granted: bool,
     /// Those that are shown under this name, whatever the case of its letters.
     pub name: Option<String>,
+    /// What an index may know of those that `filter` keeps: it narrows the walk and decides nothing.
+    pub narrow: Narrow,
     /// Which ones; all when absent.
     pub filter: Option<Filter<ManagedObject>>,
     /// In which order.
@@ -89,7 +103,13 @@ impl Operation for ListSecrets {
     async fn run(self, _: Permitted<Targets>, tools: &Tools) -> Result<Self::Output, Error> {
         let (now, project) = (tools.now(), tools.principal().project.clone());
         let scope = match (self.granted, &tools.principal().name, &self.name) {
-            (false, _, None) => Scope::Live(project),
+            (false, _, None) if self.narrow.shown.is_empty() && self.narrow.created.is_none() => Scope::Live(project),
+            (false, _, None) => {
+                let created =
+                    self.narrow.created.map(|(from, to)| Dated { kind: AttributeKind::InitialDate, from, to });
+                let (dates, shown) = (created.into_iter().collect(), self.narrow.shown.clone());
+                Scope::Having(Box::new(Search { dates, shown, ..Search::all(project, NOT_DESTROYED) }))
+            }
             (false, _, Some(name)) => Scope::Called(project, name.clone()),
             (true, Some(user), _) => Scope::GrantedTo(user.clone()),
             (true, None, _) => return Ok(Listed { records: Vec::new(), total: 0 }),
@@ -110,6 +130,7 @@ impl Operation for ListSecrets {
         };
         let wanted = |object: &ManagedObject| {
             !object.state(now).is_destroyed()
+                && !object.object_type.is_of_accounts()
                 && !object.is_expired(now)
                 && called(object)
                 && self.filter.as_ref().is_none_or(|keep| keep(object))
