@@ -67,6 +67,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("axum", &["barbican", "kmip", "admin", "net", "app"]),
     ("prometheus", &["telemetry"]),
     ("clap", &["app"]),
+    ("amqprs", &["net"]),
 ];
 
 fn root() -> PathBuf {

@@ -27,6 +27,7 @@ use super::{
     dropped,
     enrolled::Enrolled,
     fronts::{self, KmipFront},
+    notices,
     observers::{CountedTrail, Counting, Lag},
     policy,
     problem::{Explain, Problem},
@@ -128,6 +129,7 @@ async fn live(
     let metrics = Arc::new(Metrics::new());
     let admin = Admin::new(Arc::clone(&metrics));
     let doors = Doors::prepare(&config, Arc::clone(&metrics))?;
+    let bus = notices::prepare(&config)?;
     let (ops, ops_address) = doors.open_ops(&admin).await?;
 
     let (broken, mut fatal) = mpsc::unbounded_channel();
@@ -138,6 +140,9 @@ async fn live(
     let (fronts, addresses) = doors.open(&started, ops_address).await?;
     admin.enter(Phase::Serving(started.parts()));
     let mut upkeep = upkeep::start(&started);
+    if let Some(bus) = bus {
+        upkeep.spawn(notices::listen(bus, Arc::clone(&started.engine), Arc::clone(&metrics)));
+    }
     announce(&addresses)?;
 
     let ended = loop {

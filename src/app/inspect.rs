@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{
     control,
     enrolled::{Register, file_of},
-    fronts, gateway, policy,
+    fronts, gateway, notices, policy,
     problem::{Explain, Problem},
     refusals,
     tokens::{self, serves},
@@ -34,6 +34,7 @@ pub(super) fn check(config: &Config) -> Result<ExitCode, Problem> {
     let rules = policy::authorizer(config)?;
     Register::read(&file_of(config))?.with(config)?;
     fronts::authenticator(config)?;
+    notices::prepare(config)?;
     let status = reach(config)?;
     refusals::tokens(config, &status)?;
 

@@ -15,6 +15,7 @@ mod enrolled;
 mod fronts;
 mod gateway;
 mod inspect;
+mod notices;
 mod observers;
 mod policy;
 mod problem;

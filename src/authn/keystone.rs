@@ -9,6 +9,7 @@
 mod access_rules;
 mod answer;
 mod login;
+pub(super) mod notice;
 
 use std::{
     fmt,

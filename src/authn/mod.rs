@@ -15,7 +15,10 @@ pub use certificate::{Clients, EnrolledClient};
 pub use credential::{
     CredentialClaim, CredentialRefusal, Credentials, Device, DeviceClaim, OneTimeBy, Proof, Remembered, User,
 };
-pub use keystone::{Keystone, KeystoneError, KeystoneSettings};
+pub use keystone::{
+    Keystone, KeystoneError, KeystoneSettings,
+    notice::{NoticeError, deleted_project},
+};
 pub use unauthenticated::DEFAULT_ROLE;
 
 use std::sync::Arc;

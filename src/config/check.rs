@@ -38,6 +38,11 @@ pub(super) fn relations(config: &Config, origins: &BTreeMap<String, Origin>) -> 
         }
         (AuthMode::Keystone, Some(_)) | (AuthMode::Unauthenticated | AuthMode::Tokens, None) => {}
     }
+    if let Some(bus) = config.rest.auth.keystone.as_ref().and_then(|keystone| keystone.notifications.as_ref())
+        && bus.url_file.is_some() == bus.url_env.is_some()
+    {
+        refuse("rest.auth.keystone.notifications", "give the broker's URL by url_file or by url_env, one of them");
+    }
     match (config.rest.auth.mode, config.rest.auth.tokens.is_empty()) {
         (AuthMode::Tokens, true) => {
             refuse("rest.auth", "mode `tokens` needs a section [[rest.auth.tokens]]; `portcullis token` makes one");

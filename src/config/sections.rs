@@ -554,6 +554,24 @@ section! {
         cache_seconds: Within<0, 3_600> = Some(Within::new(60));
         /// For one validation.
         request_seconds: Seconds = Some(Seconds::new(5));
+        /// Where Keystone tells of deleted projects.
+        notifications: Option<KeystoneNotifications> = None;
+    }
+
+    /// The message bus on which Keystone tells of deleted projects; for a program built with the feature `amqp`.
+    KeystoneNotifications {
+        /// The file with the URL of the broker, which holds a password.
+        url_file: Option<PathBuf> = None;
+        /// The environment variable with that URL.
+        url_env: Option<String> = None;
+        /// PEM of the CA of the broker's certificate, for `amqps`.
+        ca: Option<PathBuf> = None;
+        /// Keystone's exchange.
+        exchange: String = Some("keystone".to_owned());
+        /// The gateway's own queue.
+        queue: String = Some("portcullis".to_owned());
+        /// What Keystone's configuration calls the topic of its notifications.
+        topic: String = Some("notifications".to_owned());
     }
 
     /// What Barbican clients may do.

@@ -163,6 +163,10 @@ metrics! {
         "1 while the rules in force are those of the policy file, 0 while the file cannot be used.";
     purged: Counter, "portcullis_purged_total", ["what"],
         "What was removed because its time had passed: expired secrets, and records of deleted ones (deleted).";
+    notices: Counter, "portcullis_keystone_notices_total", ["outcome"],
+        "Notices from Keystone's message bus: purged (a project was removed), ignored (of something else), malformed, or failed (tried again).";
+    bus_connected: Gauge, "portcullis_keystone_bus_connected", [],
+        "1 while Keystone's message bus is listened to, otherwise 0.";
     connections: Gauge, "portcullis_connections", ["listener"],
         "Connections open, handshakes included.";
     connections_refused: Counter, "portcullis_connections_refused_total", ["listener"],
@@ -241,6 +245,16 @@ impl Metrics {
         self.purged.with_label_values(&[what]).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
+    /// Counts a notice of Keystone. `outcome` is `purged`, `ignored`, `malformed` or `failed`.
+    pub fn keystone_notice(&self, outcome: &str) {
+        self.notices.with_label_values(&[outcome]).inc();
+    }
+
+    /// Sets whether Keystone's message bus is listened to.
+    pub fn keystone_bus(&self, is_connected: bool) {
+        self.bus_connected.with_label_values(&[] as &[&str]).set(i64::from(is_connected));
+    }
+
     /// Sets when the listener's certificate expires, in seconds since 1970.
     pub fn tls_expiry(&self, listener: &str, seconds: i64) {
         self.tls_expiry.with_label_values(&[listener]).set(seconds);
@@ -278,6 +292,10 @@ impl Metrics {
         self.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         self.audit_lag.with_label_values(&[] as &[&str]).set(0.0);
         self.policy_current.with_label_values(&[] as &[&str]).set(1);
+        self.bus_connected.with_label_values(&[] as &[&str]).set(0);
+        for outcome in ["purged", "ignored", "malformed", "failed"] {
+            self.notices.with_label_values(&[outcome]).inc_by(0);
+        }
         for what in ["expired", "deleted"] {
             self.purged.with_label_values(&[what]).inc_by(0);
         }

@@ -14,7 +14,7 @@ mod server;
 use std::sync::Once;
 
 pub use certificate::{Summary, spki_sha256};
-pub use client::client_config;
+pub use client::{anonymous_client_config, client_config};
 pub use error::TlsError;
 pub use files::{Identity, private_file, write_private};
 pub use issue::{ClientFiles, DEVELOPMENT, DevFiles, issue_client, make_dev_files, spki_of_file};
