@@ -1,8 +1,9 @@
 //! One measurement from beginning to end: connect, prepare, drive, clean up.
 
-use std::{fs, io::Read as _};
+use std::{fs, io::Read as _, path::Path};
 
 use anyhow::Context as _;
+use hyper::header::HeaderValue;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -74,10 +75,19 @@ async fn over_kmip(operation: KmipOperation, connections: usize, common: &Common
     Ok(finish(driven.measured, driven.interrupted, errors.await?))
 }
 
+/// The token in a file, which is in no log.
+fn token(path: &Path) -> anyhow::Result<HeaderValue> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let mut token = HeaderValue::from_str(text.trim()).with_context(|| format!("{}: no token", path.display()))?;
+    token.set_sensitive(true);
+    Ok(token)
+}
+
 async fn over_rest(operation: RestOperation, connections: usize, common: &Common) -> anyhow::Result<Done> {
     let (endpoint, authority) = Target::read(&common.dir, common.allow_remote)?.rest()?;
     let project = common.project.clone().map_or_else(run_name, Ok)?;
-    let site = rest::Site { endpoint, authority, project };
+    let token = common.token_file.as_ref().map(|path| token(path)).transpose()?;
+    let site = rest::Site { endpoint, authority, project, token };
     let mut link = rest::Link::open(&site).await.with_context(|| unreachable(&site.endpoint))?;
     let (count, size) = (usize::try_from(common.objects)?, usize::try_from(common.size)?);
     let prepared = rest::Prepared::make(&mut link, operation, count, size).await;

@@ -78,6 +78,9 @@ pub(crate) struct Common {
     /// The project of REST requests; a new one for each measurement unless it is named.
     #[arg(long, global = true)]
     pub(crate) project: Option<String>,
+    /// The file with the Keystone or static token of REST requests; it says whose project they are for.
+    #[arg(long, global = true)]
+    pub(crate) token_file: Option<PathBuf>,
     /// The gateway's process; else the one that listens on the address.
     #[arg(long, global = true)]
     pub(crate) server_pid: Option<u32>,

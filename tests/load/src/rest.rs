@@ -24,6 +24,8 @@ pub(crate) struct Site {
     /// For the `Host` header.
     pub(crate) authority: String,
     pub(crate) project: String,
+    /// What proves who asks, where somebody asks for it.
+    pub(crate) token: Option<header::HeaderValue>,
 }
 
 /// A connection that speaks HTTP.
@@ -63,6 +65,9 @@ impl Link {
             .header(header::HOST, self.site.authority.as_str())
             .header("X-Project-Id", self.site.project.as_str())
             .header(header::ACCEPT, accept);
+        if let Some(token) = &self.site.token {
+            request = request.header("X-Auth-Token", token);
+        }
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, JSON);
         }
