@@ -216,7 +216,7 @@ mod tests {
         for project in ["gone", "stays"] {
             let body = json!({"payload": "x", "payload_content_type": "text/plain"}).to_string();
             let request = axum::http::Request::post("/v1/secrets").header("content-type", "application/json");
-            let request = request.header("x-project-id", project).body(body.into()).unwrap();
+            let request = request.header("x-project-id", project).body(axum::body::Body::from(body)).unwrap();
             assert_eq!(router.clone().oneshot(request).await.unwrap().status(), 201);
         }
         let metrics = Metrics::new();

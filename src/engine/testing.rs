@@ -584,9 +584,25 @@ pub struct MemoryStore {
     refusals: Mutex<(u64, u64)>,
     /// How many commits of records find that somebody else was faster.
     conflicts: Mutex<u64>,
+    /// How often a record was asked for and found, and how often not.
+    reads: Mutex<(u64, u64)>,
 }
 
 impl MemoryStore {
+    /// How often a record was asked for by its identifier and found, and how often not.
+    pub fn reads(&self) -> (u64, u64) {
+        *lock(&self.reads)
+    }
+
+    fn read<T>(&self, found: Option<T>) -> Option<T> {
+        let mut reads = lock(&self.reads);
+        match &found {
+            Some(_) => reads.0 += 1,
+            None => reads.1 += 1,
+        }
+        found
+    }
+
     /// Lets `passing` commits through and then fails `times` of them with `Unavailable`.
     pub fn refuse_after(&self, passing: u64, times: u64) {
         *lock(&self.refusals) = (passing, times);
@@ -697,7 +713,7 @@ impl MemoryStore {
 
 impl MetadataStore for MemoryStore {
     fn object(&self, id: UniqueIdentifier) -> Answer<'_, Result<Option<Versioned<ManagedObject>>, StoreError>> {
-        Box::pin(async move { Ok(one(&lock(&self.tables).objects, id)) })
+        Box::pin(async move { Ok(self.read(one(&lock(&self.tables).objects, id))) })
     }
 
     fn objects(
@@ -715,7 +731,7 @@ impl MetadataStore for MemoryStore {
     }
 
     fn group(&self, id: UniqueIdentifier) -> Answer<'_, Result<Option<Versioned<Group>>, StoreError>> {
-        Box::pin(async move { Ok(one(&lock(&self.tables).groups, id)) })
+        Box::pin(async move { Ok(self.read(one(&lock(&self.tables).groups, id))) })
     }
 
     fn groups(
@@ -740,7 +756,7 @@ impl MetadataStore for MemoryStore {
     }
 
     fn job(&self, id: UniqueIdentifier) -> Answer<'_, Result<Option<Versioned<Job>>, StoreError>> {
-        Box::pin(async move { Ok(one(&lock(&self.tables).jobs, id)) })
+        Box::pin(async move { Ok(self.read(one(&lock(&self.tables).jobs, id))) })
     }
 
     fn jobs(
