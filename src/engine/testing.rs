@@ -589,17 +589,14 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// How often a record was asked for by its identifier and found, and how often not.
+    /// Of `reads`.
     pub fn reads(&self) -> (u64, u64) {
         *lock(&self.reads)
     }
 
     fn read<T>(&self, found: Option<T>) -> Option<T> {
         let mut reads = lock(&self.reads);
-        match &found {
-            Some(_) => reads.0 += 1,
-            None => reads.1 += 1,
-        }
+        *(if found.is_some() { &mut reads.0 } else { &mut reads.1 }) += 1;
         found
     }
 
