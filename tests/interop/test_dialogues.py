@@ -34,6 +34,7 @@ AUTHENTICATION, CREDENTIAL, CREDENTIAL_TYPE, CREDENTIAL_VALUE = 0x42000C, 0x4200
 USERNAME, PASSWORD, BATCH_ORDER = 0x420099, 0x4200A1, 0x420010
 PARAMETERS, CIPHER_MODE, PADDING, RANDOM_IV = 0x42002B, 0x420011, 0x42005F, 0x4200C5
 DATA, IV = 0x4200C2, 0x42003D
+TAG_LENGTH, AUTH_TAG = 0x4200CE, 0x4200FF
 BOOLEAN, DATE = 6, 9
 
 CREATE, CREATE_KEY_PAIR, REGISTER, RE_KEY, LOCATE, GET = 0x01, 0x02, 0x03, 0x04, 0x08, 0x0A
@@ -43,7 +44,8 @@ TYPE_SYMMETRIC, TYPE_PUBLIC, TYPE_PRIVATE, TYPE_SECRET = 2, 3, 4, 7
 AES, RSA, HMAC_SHA1, RAW, PASSWORD_SECRET = 3, 4, 7, 1, 1
 SIGN, VERIFY, ENCRYPTS, MAC_GENERATE = 1, 2, 0xC, 0x80
 PRE_ACTIVE, ACTIVE = 1, 2
-CBC, PKCS5 = 1, 3
+CBC, GCM, PKCS5 = 1, 9, 3
+CRYPTOGRAPHIC_FAILURE = 0x0A
 
 
 def truth(tag: int, value: bool) -> bytes:
@@ -364,6 +366,28 @@ def test_data_keys_are_wrapped_by_encrypt(gateway, version):
         opened = client.ask(DECRYPT, uid(key), CBC_PKCS5, data(DATA, sealed), data(IV, vector))
         assert opened.one(DATA).value == data_key, "what was sealed stays readable"
 
+
+@pytest.mark.parametrize("version", [(1, 2), (1, 3)], ids=["1.2", "1.3"])
+def test_a_tag_stands_behind_the_data_before_1_4(gateway, version):
+    """1.4 gave the authentication tag a field; without one, what GCM has encrypted must still be decrypted again."""
+    with Client(gateway, version) as client, Client(gateway, (1, 4)) as newer:
+        key = client.create_aes()
+        client.ask(ACTIVATE, uid(key))
+        parameters = structure(PARAMETERS, enumeration(CIPHER_MODE, GCM), integer(TAG_LENGTH, 12))
+        nonce, plain = bytes(range(12)), b"attack at dawn"
+        said = client.ask(ENCRYPT, uid(key), parameters, data(DATA, plain), data(IV, nonce))
+        assert not said.has(AUTH_TAG)
+        sealed = said.one(DATA).value
+        assert len(sealed) == len(plain) + 12
+        opened = client.ask(DECRYPT, uid(key), parameters, data(DATA, sealed), data(IV, nonce))
+        assert opened.one(DATA).value == plain
+        # The two forms are one.
+        apart = (data(DATA, sealed[:-12]), data(IV, nonce), data(AUTH_TAG, sealed[-12:]))
+        assert newer.ask(DECRYPT, uid(key), parameters, *apart).one(DATA).value == plain
+        for wrong in (sealed[:-1] + bytes([sealed[-1] ^ 1]), sealed[:11], b""):
+            refused = client.refused(DECRYPT, uid(key), parameters, data(DATA, wrong), data(IV, nonce))
+            assert refused == CRYPTOGRAPHIC_FAILURE
+        client.revoke_and_destroy(key)
 
 def test_swift_keymaster_looks_at_its_root_secret(gateway):
     with Client(gateway, (1, 2)) as client:

@@ -90,6 +90,8 @@ pub struct Decrypt {
     pub aad: Vec<u8>,
     /// The authentication tag.
     pub auth_tag: Option<Vec<u8>>,
+    /// Whether a tag that is not given stands behind the data.
+    pub tag_behind: bool,
     /// The encrypted data.
     pub data: Vec<u8>,
 }
@@ -109,10 +111,11 @@ impl Operation for Decrypt {
         if self.iv.is_none() && iv_bytes(key.key, &parameters).is_some() {
             return Err(Error::new(ErrorKind::IvMissing, "the mode needs an IV"));
         }
-        if is_authenticated(&parameters) && self.auth_tag.is_none() {
-            return Err(Error::new(ErrorKind::Cryptographic, "decryption failed"));
+        let Self { object, iv, aad, mut auth_tag, mut data, tag_behind, .. } = self;
+        if is_authenticated(&parameters) && auth_tag.is_none() {
+            let tag = tag_behind.then(|| take_tag(&parameters, &mut data)).flatten();
+            auth_tag = Some(tag.ok_or_else(|| Error::new(ErrorKind::Cryptographic, "decryption failed"))?);
         }
-        let Self { object, iv, aad, auth_tag, data, .. } = self;
         let plain = tools.hsm_value(HsmRequest::Decrypt { key, parameters, iv, aad, auth_tag, data }).await?;
         tools.used(object, Use::Decrypt);
         Ok(plain)
@@ -345,6 +348,11 @@ pub(super) fn merged(object: &ManagedObject, request: Option<CryptographicParame
         p_source: asked.p_source.or(stored.p_source),
         trailer_field: asked.trailer_field.or(stored.trailer_field),
     }
+}
+/// Takes the authentication tag off the end of the data; none where the data is too short for one.
+pub(super) fn take_tag(parameters: &CryptographicParameters, data: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let length = usize::try_from(parameters.tag_length.unwrap_or(16)).ok()?;
+    data.len().checked_sub(length).map(|at| data.split_off(at))
 }
 
 pub(super) fn cipher_parameters(

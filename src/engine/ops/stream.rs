@@ -252,6 +252,8 @@ pub struct DecryptPart {
     pub aad: Vec<u8>,
     /// The authentication tag, with whichever part it comes.
     pub auth_tag: Option<Vec<u8>>,
+    /// Whether a tag that never comes stands behind the data.
+    pub tag_behind: bool,
     /// The part.
     pub data: SecretValue,
     /// Whether it is the last one.
@@ -287,6 +289,10 @@ impl Operation for DecryptPart {
         stream.tag = self.auth_tag.or(stream.tag);
         let part = stream.ready(&self.data, self.last, false)?;
         let authenticated = crypt::is_authenticated(&stream.parameters);
+        let mut data = part.to_vec();
+        if authenticated && self.last && stream.tag.is_none() && self.tag_behind {
+            stream.tag = crypt::take_tag(&stream.parameters, &mut data);
+        }
         if authenticated && self.last && stream.tag.is_none() {
             return Err(Error::new(ErrorKind::Cryptographic, "decryption failed"));
         }
@@ -299,7 +305,7 @@ impl Operation for DecryptPart {
             iv: stream.iv.clone(),
             aad: stream.aad.clone(),
             auth_tag: stream.tag.clone(),
-            data: part.to_vec(),
+            data,
         };
         let plain = tools.hsm_value(request).await?;
         stream.advance(plain.expose_secret(), &part);

@@ -9,6 +9,7 @@ use kmip_codec::{
     },
     secret::SecretBytes,
     spec::enums::{DataEnumeration, ResultReason, ValidityIndicator},
+    version::V1_4,
 };
 
 use super::wire;
@@ -18,7 +19,7 @@ use crate::{
     engine::{
         Error, ErrorKind,
         ops::{
-            crypt::{Decrypt, Encrypt, Mac, MacVerify, Sign, SignatureVerify, Signed},
+            crypt::{Decrypt, Encrypt, Encrypted, Mac, MacVerify, Sign, SignatureVerify, Signed},
             rng::{Hash, RngRetrieve, RngSeed},
             stream::{DecryptPart, EncryptPart, MacPart, MacVerifyPart, SignPart, SignatureVerifyPart},
         },
@@ -117,6 +118,16 @@ fn parameters(from: Option<&kmip_codec::attribute::CryptographicParameters>) -> 
     from.map(parameters_in)
 }
 
+/// Before 1.4 there is no field for an authentication tag, so it stands behind the data (RFC 5116 §5.1).
+fn with_tag(on: &Exchange<'_>, mut encrypted: Encrypted) -> Encrypted {
+    if on.version < V1_4
+        && let Some(tag) = encrypted.auth_tag.take()
+    {
+        encrypted.data.extend(tag);
+    }
+    encrypted
+}
+
 pub(in crate::kmip) async fn encrypt(
     on: &mut Exchange<'_>,
     request: EncryptRequest,
@@ -128,7 +139,7 @@ pub(in crate::kmip) async fn encrypt(
     let Some(mut part) = part(on, correlation_value, init_indicator, final_indicator, named, true)? else {
         let object = on.object(named)?;
         let data = on.data(request.data)?;
-        let encrypted = on.run(Encrypt { object, parameters, iv, aad, data }).await?;
+        let encrypted = with_tag(on, on.run(Encrypt { object, parameters, iv, aad, data }).await?);
         on.put_out(DataEnumeration::ENCRYPT, SecretValue::new(encrypted.data.clone()));
         return Ok(EncryptResponse {
             unique_identifier: wire(object),
@@ -141,6 +152,7 @@ pub(in crate::kmip) async fn encrypt(
     let (object, data, last) = (part.object(on)?, part_data(on, request.data)?, part.last);
     let stream = begun!(on, part, Held::Encrypt(stream) => stream);
     let (stream, encrypted) = on.run(EncryptPart { object, stream, parameters, iv, aad, data, last }).await?;
+    let encrypted = with_tag(on, encrypted);
     Ok(EncryptResponse {
         unique_identifier: wire(object),
         data: some(encrypted.data),
@@ -159,18 +171,19 @@ pub(in crate::kmip) async fn decrypt(
     let named = request.unique_identifier.as_ref();
     let parameters = parameters(request.cryptographic_parameters.as_ref());
     let (iv, aad) = (request.iv_counter_nonce, request.authenticated_encryption_additional_data.unwrap_or_default());
-    let auth_tag = request.authenticated_encryption_tag;
+    let (auth_tag, tag_behind) = (request.authenticated_encryption_tag, on.version < V1_4);
     let Some(mut part) = part(on, correlation_value, init_indicator, final_indicator, named, true)? else {
         let object = on.object(named)?;
         let data = on.data(request.data)?.expose_secret().to_vec();
-        let plain = on.run(Decrypt { object, parameters, iv, aad, auth_tag, data }).await?;
+        let plain = on.run(Decrypt { object, parameters, iv, aad, auth_tag, tag_behind, data }).await?;
         on.put_out(DataEnumeration::DECRYPT, plain.duplicate());
         let data = Some(values::answered(&plain));
         return Ok(DecryptResponse { unique_identifier: wire(object), data, correlation_value: None });
     };
     let (object, data, last) = (part.object(on)?, part_data(on, request.data)?, part.last);
     let stream = begun!(on, part, Held::Decrypt(stream) => stream);
-    let (stream, plain) = on.run(DecryptPart { object, stream, parameters, iv, aad, auth_tag, data, last }).await?;
+    let (stream, plain) =
+        on.run(DecryptPart { object, stream, parameters, iv, aad, auth_tag, tag_behind, data, last }).await?;
     Ok(DecryptResponse {
         unique_identifier: wire(object),
         data: (!plain.is_empty()).then(|| values::answered(&plain)),
