@@ -14,7 +14,8 @@ use kmip_codec::{
 
 use super::error::Refusal;
 use crate::domain::{
-    Attribute, AttributeKind as K, AttributeValue as V, CryptographicAlgorithm, CryptographicParameters, Timestamp,
+    Attribute, AttributeKind as K, AttributeValue as V, CryptographicAlgorithm, CryptographicParameters, ManagedObject,
+    Timestamp,
     algorithm::{BlockCipherMode, DigitalSignatureAlgorithm, HashingAlgorithm, PaddingMethod},
     attributes::RngParameters,
 };
@@ -205,6 +206,12 @@ pub(super) fn known_format(of: enums::KeyFormatType) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new(enums::ResultReason::KEY_FORMAT_TYPE_NOT_SUPPORTED, "the key format is not known"))
+}
+
+/// The algorithm of a key, where the version has a number for it.
+pub(super) fn algorithm_out(of: &ManagedObject, version: ProtocolVersion) -> Option<enums::CryptographicAlgorithm> {
+    let algorithm = enums::CryptographicAlgorithm::from_number(of.algorithm()?.0);
+    (algorithm.is_defined(version) || algorithm.number() >= 0x8000_0000).then_some(algorithm)
 }
 
 /// A Cryptographic Length, which is not below zero.

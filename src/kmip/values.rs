@@ -803,13 +803,13 @@ pub(super) fn plain_block(
     object: &ManagedObject,
     format: F,
     value: Option<KeyMaterial>,
-    _version: ProtocolVersion,
+    version: ProtocolVersion,
 ) -> KeyBlock {
     KeyBlock {
         key_format_type: enums::KeyFormatType::from_number(format.0),
         key_compression_type: None,
         key_value: value.map(|material| KeyValue::Plain { material, attributes: OptionalAttributeList::default() }),
-        cryptographic_algorithm: object.algorithm().map(|it| enums::CryptographicAlgorithm::from_number(it.0)),
+        cryptographic_algorithm: attributes::algorithm_out(object, version),
         cryptographic_length: object.length_bits().map(u32::cast_signed),
         key_wrapping_data: None,
     }

@@ -18,4 +18,5 @@ mod states;
 mod streams;
 mod support;
 mod turned;
+mod v1_3;
 mod v3;
