@@ -1,13 +1,14 @@
 //! Batches: order, continuation, the placeholder (KMIP contract §4).
 
 use kmip_codec::{
-    ProtocolVersion, UniqueIdentifier,
+    Limits, ProtocolVersion, Tag, UniqueIdentifier,
     attribute::Attributes,
-    message::{RequestHeader, RequestItem, RequestMessage},
+    message::{Payload, RequestHeader, RequestItem, RequestMessage},
     payload::{DestroyRequest, GetRequest, Request, Response, RngSeedRequest},
     spec::enums::{
         BatchErrorContinuationOption as Option_, Operation, ResultReason, ResultStatus, UniqueIdentifierEnumeration,
     },
+    ttlv::{self, Item, Value, Writer},
     version::{V1_0, V1_2, V1_4, V2_0, V2_1},
 };
 
@@ -177,4 +178,108 @@ async fn a_deleted_value_is_gone_for_every_item_after() {
     assert!(matches!(answers[1].payload, Some(Response::Destroy(_))));
     assert_eq!(reason(&answers[2]), ResultReason::OBJECT_DESTROYED);
     assert_eq!(gateway.bench.hsm.count(), 0, "the token holds nothing any more");
+}
+
+fn unknown() -> UniqueIdentifier {
+    UniqueIdentifier::from("6c2f3f1e-0b1a-4d5c-9e2f-1a2b3c4d5e6f")
+}
+
+/// Good and bad items in turn: item n is bad where n is a multiple of three.
+fn mixed(count: u32) -> Vec<RequestItem<Request>> {
+    let item = |number: u32| {
+        let (operation, request) = if number.is_multiple_of(3) {
+            (Operation::GET, get(Some(unknown())))
+        } else {
+            (Operation::CREATE, create("", Attributes::default()))
+        };
+        RequestItem { id: Some(number.to_be_bytes().to_vec()), ..RequestItem::new(operation, request) }
+    };
+    (1..=count).map(item).collect()
+}
+
+/// 1 024 items are the limit (`Limits::batch_items_max`).
+#[tokio::test]
+async fn a_thousand_items_are_answered_each_for_itself_and_in_order() {
+    for version in [V1_0, V1_4, V2_0, V2_1] {
+        let gateway = Gateway::start();
+        let header =
+            RequestHeader { batch_error_continuation_option: Some(Option_::CONTINUE), ..RequestHeader::new(version) };
+        let answers = gateway.send(&RequestMessage { header, items: mixed(1000) }).await;
+        assert_eq!(answers.len(), 1000, "{version}");
+        for (number, answer) in (1_u32..).zip(&answers) {
+            assert_eq!(answer.id, Some(number.to_be_bytes().to_vec()), "{version}");
+            assert_eq!(answer.reason.is_some(), number.is_multiple_of(3), "{version} {number}: {answer:?}");
+            assert_eq!(answer.payload.is_some(), !number.is_multiple_of(3), "{version} {number}");
+        }
+        assert_eq!((gateway.bench.hsm.count(), gateway.bench.store.open_intents()), (667, 0), "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_over_the_limit_is_refused_as_a_whole() {
+    let gateway = Gateway::start();
+    let header = RequestHeader { batch_error_continuation_option: Some(Option_::CONTINUE), ..RequestHeader::new(V2_1) };
+    let answers = gateway.send(&RequestMessage { header, items: mixed(1025) }).await;
+    assert_eq!((answers.len(), answers[0].operation, reason(&answers[0])), (1, None, ResultReason::INVALID_MESSAGE));
+    assert_eq!(gateway.bench.hsm.count(), 0, "nothing of it was done");
+}
+
+/// The items that fail in their own ways: what they ask, how they are written, what they ask it of.
+fn bad_items() -> Vec<(Operation, Item<'static>)> {
+    let payload = |fields: Vec<Item<'static>>| Item::new(Tag::REQUEST_PAYLOAD, Value::Structure(fields.into()));
+    let text = |tag, text: &'static str| Item::new(tag, Value::TextString(text.into()));
+    vec![
+        (Operation::GET, payload(vec![text(Tag::UNIQUE_IDENTIFIER, "nobody")])),
+        (Operation::CREATE, payload(Vec::new())),
+        (Operation::GET, payload(vec![Item::new(Tag::UNIQUE_IDENTIFIER, Value::Boolean(true))])),
+        (Operation::GET, payload(vec![Item::new(Tag::from_number(0x42_0FFF), Value::Integer(1))])),
+        (Operation::from_number(0xFF), payload(Vec::new())),
+        (Operation::from_number(0x8000_0001), payload(vec![text(Tag::UNIQUE_IDENTIFIER, "nobody")])),
+        (Operation::REVOKE, payload(vec![text(Tag::UNIQUE_IDENTIFIER, "a"), text(Tag::UNIQUE_IDENTIFIER, "b")])),
+    ]
+}
+
+fn encoded(version: ProtocolVersion, request: &Request) -> Item<'static> {
+    let mut writer = Writer::new(version);
+    request.encode_payload(Tag::REQUEST_PAYLOAD, &mut writer);
+    ttlv::parse(&writer.finish().unwrap(), &Limits::default()).unwrap().into_owned()
+}
+
+/// Whatever is wrong with an item, and wherever it stands: Continue does the others, Stop those before, Undo none.
+#[tokio::test]
+async fn no_bad_item_spoils_another() {
+    let options = [None, Some(Option_::STOP), Some(Option_::CONTINUE), Some(Option_::UNDO)];
+    for version in [V1_0, V1_2, V1_4, V2_0, V2_1] {
+        for (operation, bad) in bad_items() {
+            for (option, at) in options.into_iter().flat_map(|option| [0, 1, 2].map(|at| (option, at))) {
+                let gateway = Gateway::start();
+                let good = encoded(version, &create("", Attributes::default()));
+                let mut items: Vec<_> = (0..2).map(|_| RequestItem::new(Operation::CREATE, good.clone())).collect();
+                items.insert(at, RequestItem::new(operation, bad.clone()));
+                for (number, item) in (0..).zip(&mut items) {
+                    item.id = Some(vec![number]);
+                }
+                let header = RequestHeader { batch_error_continuation_option: option, ..RequestHeader::new(version) };
+                let bytes = RequestMessage { header, items }.encode().unwrap();
+                let (_, answers) = gateway.raw_items(&bytes).await;
+                let what = format!("{operation} at {at} with {option:?} in {version}");
+                let (answered, kept) = match option {
+                    Some(Option_::CONTINUE) => (3, 2),
+                    Some(Option_::UNDO) => (at + 1, 0),
+                    _ => (at + 1, at),
+                };
+                assert_eq!((answers.len(), gateway.bench.hsm.count()), (answered, kept), "{what}: {answers:?}");
+                for (number, answer) in answers.iter().enumerate() {
+                    let expected = match option {
+                        _ if number == at => ResultStatus::OPERATION_FAILED,
+                        Some(Option_::UNDO) => ResultStatus::OPERATION_UNDONE,
+                        _ => ResultStatus::SUCCESS,
+                    };
+                    assert_eq!(answer.status, expected, "{what}");
+                    assert_eq!(answer.id, Some(vec![u8::try_from(number).unwrap()]), "{what}");
+                }
+                assert_eq!(gateway.bench.store.open_intents(), 0, "{what}");
+            }
+        }
+    }
 }
