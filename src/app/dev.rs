@@ -163,6 +163,7 @@ certificate = "tls/server.pem"
 key = "tls/server.key"
 client_ca = "tls/ca.pem"
 client_ca_key = "tls/ca.key"
+re_provision = true
 versions = ["1.0", "1.1", "1.2", "1.3", "1.4", "2.0", "2.1", "3.0"]
 wrapping = "standard"
 interop = true

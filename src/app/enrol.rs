@@ -155,8 +155,10 @@ fn add(arguments: &AddArguments, config: &Config) -> Result<(), Problem> {
 
 fn revoke(name: &str, config: &Config) -> Result<(), Problem> {
     change(config, |register| {
-        if let Some(entry) = register.clients.iter_mut().find(|entry| entry.name == name) {
-            entry.revoked = true;
+        // Earlier keys of a client that was given another certificate stand there, too, revoked.
+        let mut entries = register.clients.iter_mut().filter(|entry| entry.name == name).peekable();
+        if entries.peek().is_some() {
+            entries.for_each(|entry| entry.revoked = true);
             return Ok(());
         }
         let configured = config.kmip.clients.iter().find(|client| client.name == name).ok_or_else(|| {
@@ -194,7 +196,10 @@ fn list(config: &Config) -> Result<String, Problem> {
 }
 
 /// Changes the file, one command at a time; what would not work with the configuration is not written.
-fn change<T>(config: &Config, change: impl FnOnce(&mut Register) -> Result<T, Problem>) -> Result<T, Problem> {
+pub(super) fn change<T>(
+    config: &Config,
+    change: impl FnOnce(&mut Register) -> Result<T, Problem>,
+) -> Result<T, Problem> {
     const REMEDY: &str = "make its folder writable";
     let path = file_of(config);
     let lock = path.with_extension("lock");

@@ -106,14 +106,32 @@ struct Open {
     certificate: Vec<u8>,
     principal: Principal,
     end: CancellationToken,
+    finish: CancellationToken,
+}
+
+impl Open {
+    fn is_over(&self, clients: &Clients) -> bool {
+        clients.authenticate(&self.certificate).ok().as_ref() != Some(&self.principal)
+    }
 }
 
 /// An open connection; it counts as one until this is dropped.
 pub(super) struct Held {
     /// Cancelled when its client may not go on.
     pub(super) end: CancellationToken,
+    /// Cancelled when its client has another certificate: the message at hand is answered still.
+    pub(super) finish: CancellationToken,
     number: u64,
     enrolled: Arc<Enrolled>,
+}
+
+impl Held {
+    /// Drains the connection once its client has another certificate; never ends by itself.
+    pub(super) async fn finishing(&self, drain: &CancellationToken) {
+        self.finish.cancelled().await;
+        drain.cancel();
+        std::future::pending().await
+    }
 }
 
 impl Drop for Held {
@@ -136,10 +154,15 @@ impl Enrolled {
         // Under the lock, so that a change of the clients either is seen here or sees this connection.
         let principal = self.clients.load().authenticate(certificate)?;
         let number = open.keys().max().map_or(0, |last| last.wrapping_add(1));
-        let end = CancellationToken::new();
-        let entry = Open { certificate: certificate.to_vec(), principal: principal.clone(), end: end.clone() };
+        let (end, finish) = (CancellationToken::new(), CancellationToken::new());
+        let entry = Open {
+            certificate: certificate.to_vec(),
+            principal: principal.clone(),
+            end: end.clone(),
+            finish: finish.clone(),
+        };
         open.insert(number, entry);
-        Ok((principal, Held { end, number, enrolled: Arc::clone(self) }))
+        Ok((principal, Held { end, finish, number, enrolled: Arc::clone(self) }))
     }
 
     /// The client of this name.
@@ -157,10 +180,24 @@ impl Enrolled {
         let open = self.open.lock();
         self.clients.store(Arc::new(clients));
         let now = self.clients.load();
-        let over = open.values().filter(|it| now.authenticate(&it.certificate).ok().as_ref() != Some(&it.principal));
+        let over = open.values().filter(|it| it.is_over(&now) && !it.finish.is_cancelled());
         let ended = over.map(|it| it.end.cancel()).count();
         self.changed.send_replace(());
         ended
+    }
+
+    /// The same for a client that has got another certificate: its connections answer the message that they are at.
+    pub(super) fn retire(&self, clients: Clients) {
+        let open = self.open.lock();
+        self.clients.store(Arc::new(clients));
+        let now = self.clients.load();
+        open.values().filter(|it| it.is_over(&now)).for_each(|it| it.finish.cancel());
+        self.changed.send_replace(());
+    }
+
+    /// The certificates by which a client is connected now.
+    pub(super) fn certificates(&self, client: &Principal) -> Vec<Vec<u8>> {
+        self.open.lock().values().filter(|it| it.principal == *client).map(|it| it.certificate.clone()).collect()
     }
 
     /// Looks at the file again and again.

@@ -22,6 +22,7 @@ use super::{
     enrolled::{Enrolled, Held},
     gateway::Core,
     problem::{Explain, Problem},
+    reissue::Reissue,
     system::SystemClock,
 };
 use crate::{
@@ -61,8 +62,11 @@ impl KmipFront {
         let credentials = credentials(&core.config)?.remembering(kept);
         let memory = Some(Arc::clone(&core.memory));
         Ok(Self {
+            service: Arc::new(
+                kmip::Service::with(Arc::clone(&core.engine), settings, credentials, memory)
+                    .provisioned_by(Arc::new(Reissue::new(Arc::clone(&clients), Arc::clone(&core.config)))),
+            ),
             clients,
-            service: Arc::new(kmip::Service::with(Arc::clone(&core.engine), settings, credentials, memory)),
             metrics: Arc::clone(&core.metrics),
         })
     }
@@ -142,22 +146,29 @@ impl KmipFront {
         let admitted = self.peer(&connection).await;
         let Connection { stream, drain, .. } = connection;
         match admitted {
-            Some((peer, held)) => tokio::select! {
-                () = kmip::serve(stream, peer, self.service, drain) => {}
-                () = held.end.cancelled() => {}
-            },
+            Some((peer, held)) => {
+                let drain = drain.child_token();
+                tokio::select! {
+                    () = kmip::serve(stream, peer, self.service, drain.clone()) => {}
+                    () = held.end.cancelled() => {}
+                    () = held.finishing(&drain) => {}
+                }
+            }
             None => kmip::refuse(stream, self.service, drain).await,
         }
     }
 
     /// The same for a connection of the HTTPS listener.
-    pub(super) async fn serve_https(self, connection: Connection) {
+    pub(super) async fn serve_https(self, mut connection: Connection) {
         let (peer, held) = self.peer(&connection).await.unzip();
+        let drain = connection.drain.child_token();
+        connection.drain = drain.clone();
         let served = serve_http(connection, kmip::https(self.service, peer), HttpLimits::default());
         match held {
             Some(held) => tokio::select! {
                 () = served => {}
                 () = held.end.cancelled() => {}
+                () = held.finishing(&drain) => {}
             },
             None => served.await,
         }
@@ -359,6 +370,7 @@ fn kmip_settings(config: &Config) -> kmip::Settings {
         idle: config.kmip.idle_seconds.seconds(),
         message_timeout: config.kmip.message_seconds.seconds(),
         put: config.kmip.put,
+        re_provision: config.kmip.re_provision,
         skew_max: config.kmip.time_stamp_skew_seconds.map(|skew| skew.seconds()),
     }
 }

@@ -20,6 +20,7 @@ mod observers;
 mod policy;
 mod problem;
 mod refusals;
+mod reissue;
 mod system;
 mod token;
 mod tokens;

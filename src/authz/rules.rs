@@ -138,6 +138,7 @@ pub const OPERATIONS: &[Row] = {
         row(K::Deactivate, Secret, &[], Some("kmip:revoke")),
         row(K::CreateAccount, Nothing, &[], Some("kmip:create")),
         row(K::DeriveInSoftware, Secret, &[], None),
+        row(K::ReProvision, Secret, &[], Some("kmip:modify")),
     ]
 };
 

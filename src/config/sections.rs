@@ -286,8 +286,10 @@ section! {
         key: PathBuf = None;
         /// PEM of the CAs that sign client certificates.
         client_ca: PathBuf = None;
-        /// PEM private key of that CA, for `portcullis client add` only.
+        /// PEM private key of that CA, for `portcullis client add` and Re-Provision.
         client_ca_key: Option<PathBuf> = None;
+        /// Whether a client may trade its certificate for another by the operation Re-Provision.
+        re_provision: bool = Some(false);
         /// The clients that `portcullis client` has enrolled; absent: `clients.toml` beside the store.
         clients_file: Option<PathBuf> = None;
         /// Protocol versions that are spoken.

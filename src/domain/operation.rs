@@ -180,4 +180,6 @@ operations! {
     CreateAccount = "create-account", Change;
     /// Derives a key from a value outside of the HSM, which cannot do it: never asked for, but what a derivation turns out to be.
     DeriveInSoftware = "derive-in-software", Change;
+    /// Gives a client another certificate to connect with.
+    ReProvision = "re-provision", Change;
 }

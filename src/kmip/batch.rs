@@ -188,6 +188,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Whether the message comes by a ticket with rights of its own.
+    pub(super) const fn has_rights(&self) -> bool {
+        self.rights.is_some()
+    }
+
     /// Whether the message's ticket allows an operation.
     pub(super) fn allows(&self, operation: Operation) -> bool {
         self.rights.as_ref().is_none_or(|rights| rights.allow(operation))
@@ -426,6 +431,7 @@ fn results_of(which: Earlier) -> Option<(Operation, Option<usize>)> {
         Earlier::CREATE_CREDENTIAL => (Operation::CREATE_CREDENTIAL, None),
         Earlier::RE_KEY => (Operation::RE_KEY, None),
         Earlier::RE_CERTIFY => (Operation::RE_CERTIFY, None),
+        Earlier::RE_PROVISION => (Operation::RE_PROVISION, None),
         Earlier::RE_KEY_KEY_PAIR => (Operation::RE_KEY_KEY_PAIR, None),
         Earlier::RE_KEY_KEY_PAIR_PRIVATE_KEY => (Operation::RE_KEY_KEY_PAIR, Some(0)),
         Earlier::RE_KEY_KEY_PAIR_PUBLIC_KEY => (Operation::RE_KEY_KEY_PAIR, Some(1)),

@@ -96,6 +96,7 @@ routes! {
     SetEndpointRole SET_ENDPOINT_ROLE => ops::session::set_endpoint_role;
     Pkcs11 PKCS_11 => ops::pkcs11::pkcs11;
     Interop INTEROP => ops::query::interop, if |settings| settings.interop;
+    ReProvision RE_PROVISION => ops::provision::re_provision, if |settings| settings.re_provision;
     SetDefaults SET_DEFAULTS => ops::standing::set_defaults;
     SetConstraints SET_CONSTRAINTS => ops::standing::set_constraints;
     GetConstraints GET_CONSTRAINTS => ops::standing::get_constraints;
@@ -155,6 +156,7 @@ fn least(request: &Request) -> usize {
         | Request::ReKey(_)
         | Request::DeriveKey(_)
         | Request::Certify(_)
+        | Request::ReProvision(_)
         | Request::ReCertify(_)
         | Request::JoinSplitKey(_)
         | Request::CreateUser(_)

@@ -22,6 +22,7 @@ use super::{
     connection::Peer,
     dispatch,
     error::{Refusal, decode_reason},
+    ops::provision::Provision,
     standing::Standing,
     streams::Streams,
     tickets::Tickets,
@@ -57,6 +58,8 @@ pub struct Settings {
     pub skew_max: Option<std::time::Duration>,
     /// Whether a client that has turned its connection is given new objects, values included, rather than told of them.
     pub put: bool,
+    /// Whether clients may trade their certificates for others.
+    pub re_provision: bool,
 }
 
 impl Default for Settings {
@@ -71,6 +74,7 @@ impl Default for Settings {
             message_timeout: std::time::Duration::from_secs(30),
             skew_max: None,
             put: false,
+            re_provision: false,
         }
     }
 }
@@ -86,6 +90,7 @@ pub struct Service {
     pub(super) streams: Streams,
     pub(super) pending: Pending,
     pub(super) standing: Standing,
+    pub(super) provision: Option<Arc<dyn Provision>>,
 }
 
 type Answer = ResponseItem<Response>;
@@ -127,7 +132,14 @@ impl Service {
             streams: Streams::default(),
             pending: Pending::new(mark),
             standing: Standing::new(memory),
+            provision: None,
         }
+    }
+
+    /// With somebody who gives clients other certificates.
+    #[must_use]
+    pub fn provisioned_by(self, provision: Arc<dyn Provision>) -> Self {
+        Self { provision: Some(provision), ..self }
     }
 
     /// Answers one message. The answer is always a whole, well-formed message.

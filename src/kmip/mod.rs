@@ -22,3 +22,4 @@ pub use announce::{Listener, announce};
 pub use connection::{Peer, refuse, serve};
 pub use https::{PATH, https};
 pub use message::{Service, Settings};
+pub use ops::provision::Provision;

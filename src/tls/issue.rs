@@ -12,7 +12,7 @@ use std::{
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    KeyUsagePurpose, SanType, SubjectPublicKeyInfo,
 };
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
@@ -133,15 +133,40 @@ pub fn issue_client(
     let issuer_key = KeyPair::from_pem(&Zeroizing::new(read(ca_key)?))?;
     let issuer = Issuer::from_ca_cert_pem(&read(ca)?, issuer_key)?;
     let key = KeyPair::generate()?;
+    let certificate = enrolled_params(now, name, days).signed_by(&key, &issuer)?;
+    write(&files.key, Zeroizing::new(key.serialize_pem()).as_bytes())?;
+    write(&files.certificate, certificate.pem().as_bytes())?;
+    summary(certificate.der(), &files.certificate)
+}
+
+/// A client's certificate from the CA for a public key that it has already, in DER. `now` is in seconds since 1970.
+///
+/// # Errors
+///
+/// When the CA cannot be read, or the key is not of a kind that is certified.
+pub fn certify_client(
+    ca: &Path,
+    ca_key: &Path,
+    spki: &[u8],
+    name: &str,
+    days: u32,
+    now: i64,
+) -> Result<Vec<u8>, TlsError> {
+    let now = OffsetDateTime::from_unix_timestamp(now)
+        .map_err(|error| TlsError::Content { path: ca.to_owned(), what: error.to_string() })?;
+    let issuer_key = KeyPair::from_pem(&Zeroizing::new(read(ca_key)?))?;
+    let issuer = Issuer::from_ca_cert_pem(&read(ca)?, issuer_key)?;
+    let key = SubjectPublicKeyInfo::from_der(spki)?;
+    Ok(enrolled_params(now, name, days).signed_by(&key, &issuer)?.der().to_vec())
+}
+
+fn enrolled_params(now: OffsetDateTime, name: &str, days: u32) -> CertificateParams {
     let mut params = params(now, name, i64::from(days));
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    let certificate = params.signed_by(&key, &issuer)?;
-    write(&files.key, Zeroizing::new(key.serialize_pem()).as_bytes())?;
-    write(&files.certificate, certificate.pem().as_bytes())?;
-    summary(certificate.der(), &files.certificate)
+    params
 }
 
 fn summary(der: &[u8], path: &Path) -> Result<String, TlsError> {

@@ -16,8 +16,8 @@ use std::sync::Once;
 pub use certificate::{Summary, spki_sha256};
 pub use client::{anonymous_client_config, client_config};
 pub use error::TlsError;
-pub use files::{Identity, private_file, write_private};
-pub use issue::{ClientFiles, DEVELOPMENT, DevFiles, issue_client, make_dev_files, spki_of_file};
+pub use files::{Identity, certificates, private_file, write_private};
+pub use issue::{ClientFiles, DEVELOPMENT, DevFiles, certify_client, issue_client, make_dev_files, spki_of_file};
 pub use server::{Reloadable, ServerFiles};
 
 /// Names the crypto provider of the process; calling it again does nothing.

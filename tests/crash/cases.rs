@@ -19,6 +19,7 @@ use portcullis::{
         ops::{
             archive::Archive,
             attributes::{AttributeChange, ChangeAttribute},
+            certify::{Certify, Recertify},
             consumers::{ChangeConsumers, ConsumerChange, Registration},
             create::Create,
             create_key_pair::CreateKeyPair,
@@ -852,6 +853,74 @@ fn import(id: UniqueIdentifier, replace: bool) -> Import {
             Attribute::new(AttributeKind::Comment, AttributeValue::Text("imported".to_owned())),
         ],
         secret: SecretFacet::default(),
+    }
+}
+
+/// A pair on the token; its private and its public key.
+async fn pair(life: &Life) -> (UniqueIdentifier, UniqueIdentifier) {
+    let ids = (fresh(), fresh());
+    let pair = CreateKeyPair {
+        identifiers: Some(ids),
+        origin: Origin::Kmip,
+        algorithm: CryptographicAlgorithm::EC,
+        length_bits: Some(256),
+        curve: None,
+        private_attributes: vec![usage(UsageMask::SIGN)],
+        public_attributes: vec![usage(UsageMask::VERIFY)],
+        secrets: Default::default(),
+    };
+    life.ask("before", pair).await.unwrap();
+    ids
+}
+
+fn certify(object: UniqueIdentifier) -> Certify {
+    Certify {
+        object,
+        request: None,
+        subject: Some("CN=Subject".to_owned()),
+        attributes: vec![named("certificate")],
+        secret: SecretFacet::default(),
+        describe: |_| Vec::new(),
+    }
+}
+
+/// A certificate is made for a public key, each linked to the other.
+pub(crate) struct CertifyAKey;
+impl Case for CertifyAKey {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        vec![pair(life).await.1]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        life.act(certify(ids[0])).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let made = linked(life, ids[0], link::CERTIFICATE).await;
+        let back = made.as_ref().is_some_and(|made| made.links(link::PUBLIC_KEY).eq([ids[0]]));
+        let others = every_object(life).await.into_iter().filter(|it| it.object_type == ObjectType::Certificate);
+        together(&[made.is_some(), back, others.count() == 1])
+    }
+}
+
+/// A certificate takes the place of another: its name moves, and the public key leads to the new one.
+pub(crate) struct RecertifyAKey;
+impl Case for RecertifyAKey {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        let public = pair(life).await.1;
+        let made = life.ask("before", certify(public)).await.unwrap();
+        vec![made.identifier, public]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let (request, offset, attributes) = (None, None, Vec::new());
+        life.act(Recertify { object: ids[0], request, offset, attributes, describe: |_| Vec::new() }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        let heir = linked(life, ids[0], link::REPLACEMENT).await;
+        let moved = heir.as_ref().is_some_and(|heir| heir.names().eq(["certificate"]));
+        let old = object(life, ids[0]).await.unwrap();
+        let named = linked(life, ids[1], link::CERTIFICATE).await.expect("the key has a certificate all the time");
+        let leads = heir.as_ref().is_some_and(|heir| heir.identifier == named.identifier);
+        let others = every_object(life).await.into_iter().filter(|it| it.object_type == ObjectType::Certificate);
+        together(&[heir.is_some(), moved, leads, old.names().next().is_none(), others.count() == 2])
     }
 }
 

@@ -216,4 +216,6 @@ cases! {
     join: JoinTheParts;
     import: ImportAKey;
     import_replacing: ImportInTheOthersPlace;
+    certify: CertifyAKey;
+    recertify: RecertifyAKey;
 }

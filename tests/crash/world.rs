@@ -152,6 +152,7 @@ impl Life {
                 | Kind::SplitKey
                 | Kind::JoinKey
                 | Kind::Import
+                | Kind::Certify
         );
         let caller = Caller {
             principal: Principal {

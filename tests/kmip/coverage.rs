@@ -29,7 +29,6 @@ const OPERATIONS_LEFT_OUT: &[(Operation, &str)] = &[
     (Operation::NOTIFY, "the server sends it, clients do not"),
     (Operation::PUT, "the server sends it, clients do not"),
     (Operation::SET_ENDPOINT_ROLE, "requests go from clients to the gateway only"),
-    (Operation::RE_PROVISION, "clients are enrolled by the operator: `portcullis client`"),
 ];
 
 /// Why an attribute of the standard is not kept.
@@ -116,7 +115,7 @@ impl Table {
 }
 
 async fn page() -> String {
-    let gateway = Gateway::of_all_versions();
+    let gateway = crate::provision::provisioned(false).0;
     let mut of_operations = Table::new("operation");
     for row in Operation::ROWS {
         let operation = Operation::from_number(row.number);

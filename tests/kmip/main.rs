@@ -11,6 +11,7 @@ mod lifecycle;
 mod malformed;
 mod malformed_table;
 mod pkcs12;
+mod provision;
 mod refusal_table;
 mod refusals;
 mod sessions;

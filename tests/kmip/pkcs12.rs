@@ -159,6 +159,42 @@ async fn a_key_comes_out_of_a_container_with_its_chain_and_goes_back_into_one() 
     }
 }
 
+/// Import takes a container as Register does, under the identifier that it names; what is refused leaves no certificate behind.
+#[tokio::test]
+async fn a_container_is_imported_too() {
+    let gateway = Gateway::start();
+    let password = password(&gateway, "passphrase", true).await;
+    let link = [(LinkType::PKCS_12_PASSWORD_LINK, &password)];
+    let import = |id: &str, attributes: Attributes| {
+        let (object_type, object) = container(KeyValue::bytes(CONTAINER.to_vec()));
+        Request::Import(Box::new(kmip_codec::payload::ImportRequest {
+            unique_identifier: id.into(),
+            object_type: Some(object_type),
+            replace_existing: None,
+            key_wrap_type: None,
+            attributes: kmip_codec::attribute::AttributeList(attributes),
+            object: Some(object),
+        }))
+    };
+    let id = "8f14e45f-ceea-467f-a3d2-0123456789ab";
+    let answer = gateway.one(V2_1, Operation::IMPORT, import(id, signing(&link))).await;
+    assert!(answer.payload.is_some(), "{:?}", answer.message);
+    let key = UniqueIdentifier::from(id);
+    let (format, value) = key_value(get(&gateway, V2_1, &key, None).await.unwrap());
+    assert_eq!(format, KeyFormatType::PKCS_8);
+    let KeyValue::Plain { material: KeyMaterial::Bytes(bytes), .. } = value else { panic!("no PKCS#8") };
+    assert!(SecretValue::new(bytes.expose_secret().to_vec()).matches(&pem::decode(KEY).unwrap().der));
+    assert_eq!(linked(&gateway, &key).await.len(), 1);
+    let held = gateway.bench.hsm.count();
+    // The identifier is taken now; and without the password nothing is opened.
+    let answer = gateway.one(V2_1, Operation::IMPORT, import(id, signing(&link))).await;
+    assert_eq!(reason(&answer), ResultReason::OBJECT_ALREADY_EXISTS);
+    let other = "8f14e45f-ceea-467f-a3d2-0123456789ac";
+    let answer = gateway.one(V2_1, Operation::IMPORT, import(other, signing(&[]))).await;
+    assert_eq!(reason(&answer), ResultReason::BAD_PASSWORD);
+    assert_eq!(gateway.bench.hsm.count(), held, "the certificates of what was refused are gone");
+}
+
 /// KMIP 1.4 §11.19, 2.1 §6.1.43: the password is one Secret Data object, a password, and active.
 #[tokio::test]
 async fn a_container_needs_its_one_active_password() {

@@ -13,6 +13,7 @@ pub(super) mod lifecycle;
 pub(super) mod locate;
 pub(super) mod pkcs11;
 pub(super) mod pkcs12;
+pub(super) mod provision;
 pub(super) mod query;
 pub(super) mod register;
 pub(super) mod rekey;

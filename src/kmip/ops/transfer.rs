@@ -6,9 +6,9 @@ use kmip_codec::{
     spec::enums::{self, KeyWrapType, Operation, ResultReason},
 };
 
-use super::{get, register, wire, wrap};
+use super::{get, pkcs12, register, wire, wrap};
 use crate::{
-    domain::{AttributeKind, AttributeValue, ObjectType},
+    domain::{Attribute, AttributeKind, AttributeValue, ObjectType},
     engine::{
         ErrorKind,
         ops::{import::Import, reveal::Export},
@@ -45,11 +45,32 @@ pub(in crate::kmip) async fn export(on: &mut Exchange<'_>, request: ExportReques
     })
 }
 
-pub(in crate::kmip) async fn import(on: &mut Exchange<'_>, request: ImportRequest) -> Result<ImportResponse, Refusal> {
+pub(in crate::kmip) async fn import(
+    on: &mut Exchange<'_>,
+    mut request: ImportRequest,
+) -> Result<ImportResponse, Refusal> {
+    let mut given = attributes::all(std::mem::take(&mut request.attributes.0), on.version)?;
+    let mut certificates = Vec::new();
+    if let Some(container) = request.object.take_if(|object| pkcs12::is_container(object)) {
+        let opened = pkcs12::open(on, container, &mut given).await?;
+        certificates = opened.certificates;
+        request.object = Some(opened.object);
+    }
+    let imported = take(on, request, given).await;
+    if imported.is_err() {
+        pkcs12::discard(on, &certificates).await;
+    }
+    imported
+}
+
+async fn take(
+    on: &mut Exchange<'_>,
+    request: ImportRequest,
+    mut given: Vec<Attribute>,
+) -> Result<ImportResponse, Refusal> {
     let identifier = on.object(Some(&request.unique_identifier)).map_err(|_not_ours| {
         Refusal::new(ResultReason::INVALID_FIELD, "an imported object is named by a version 4 UUID in lower case")
     })?;
-    let mut given = attributes::all(request.attributes.0, on.version)?;
     let named = given.iter().find_map(|attribute| match (&attribute.kind, &attribute.value) {
         (AttributeKind::ObjectType, AttributeValue::Enumeration(number)) => ObjectType::from_number(*number),
         _ => None,

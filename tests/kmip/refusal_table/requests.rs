@@ -568,7 +568,7 @@ pub(super) async fn request(
         }
         Operation::OBLITERATE => ObliterateRequest { unique_identifier }.into(),
         Operation::DEACTIVATE => DeactivateRequest { unique_identifier, deactivation_reason: None }.into(),
-        // The server sends Notify and Put, and enrols by configuration: what they hold does not matter.
+        // The server sends Notify and Put; Re-Provision is asked in `provision`, where somebody gives certificates.
         Operation::NOTIFY | Operation::PUT | Operation::RE_PROVISION => return None,
         other => panic!("{other} has no request"),
     })
