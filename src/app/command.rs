@@ -12,7 +12,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    client, control, dev, enrol, gateway, inspect, policy,
+    client, control, dev, enrol, fsck, gateway, inspect, policy,
     problem::{Explain, Problem},
     token, trail,
 };
@@ -157,6 +157,15 @@ enum HsmCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Compares every token with the records: values that are missing, names without a record. Changes nothing; exit code 1 when
+    /// there are any.
+    Fsck {
+        #[command(flatten)]
+        config: ConfigArguments,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Takes a token out of its replicated group, for maintenance: no request goes to it, and what it misses is owed.
     Drain(MemberArguments),
     /// Lets a token that was drained or fenced serve again, once it has been made equal to the others; shows how far it is.
@@ -230,6 +239,11 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
             let config = configuration(&config.config)?;
             start_logging(&config)?;
             inspect::status(&config, json)
+        }
+        Command::Hsm(HsmCommand::Fsck { config, json }) => {
+            let config = configuration(&config.config)?;
+            start_logging(&config)?;
+            fsck::run(config, json)
         }
         Command::Hsm(HsmCommand::Drain(member)) => member.order(control::Change::Drain),
         Command::Hsm(HsmCommand::Join(member)) => member.order(control::Change::Join),

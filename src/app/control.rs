@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use super::{
+    fsck::Comparison,
     gateway::{Core, Mode},
     problem::{Explain, Problem},
 };
@@ -28,7 +29,7 @@ use crate::{
     admin::Admin,
     config::Config,
     domain::{ProjectId, TokenId},
-    engine::ports::Hsm as _,
+    engine::ports::{Hsm as _, TokenStatus},
     engine::{
         Engine,
         ops::purge::{PurgedProject, purge_project},
@@ -56,6 +57,8 @@ enum Order {
     Join(String),
     /// It is compared with another one.
     Resync(String),
+    /// Every token is compared with the records.
+    Compare,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,6 +74,7 @@ enum Reply {
     Done,
     /// How many objects are copied to the token.
     Copying(usize),
+    Compared(Vec<Comparison>),
     Failed(String),
 }
 
@@ -144,10 +148,7 @@ async fn obey(stream: UnixStream, engine: &Arc<Engine>, pool: &Arc<Pool>) -> io:
     let reply = match serde_json::from_str(&line) {
         Ok(Order::PurgeProject(project)) => {
             tracing::warn!(project, "everything of the project is removed, as ordered");
-            match purge_project(engine, &ProjectId(project)).await {
-                Ok(PurgedProject { secrets, containers, orders }) => Reply::Purged { secrets, containers, orders },
-                Err(error) => Reply::Failed(error.to_string()),
-            }
+            purged(engine, project).await
         }
         Ok(Order::Tokens) => {
             let tokens = pool.status().iter().map(serde_json::to_value).collect::<Result<_, _>>();
@@ -156,11 +157,19 @@ async fn obey(stream: UnixStream, engine: &Arc<Engine>, pool: &Arc<Pool>) -> io:
         Ok(Order::Drain(token)) => done(pool.drain(&TokenId(token)).await, |()| Reply::Done),
         Ok(Order::Join(token)) => done(pool.join(&TokenId(token)).await, |()| Reply::Done),
         Ok(Order::Resync(token)) => done(pool.resync(&TokenId(token)).await, Reply::Copying),
+        Ok(Order::Compare) => compare_all(engine, pool).await,
         Err(error) => Reply::Failed(format!("the order cannot be read: {error}")),
     };
     let mut answer = serde_json::to_vec(&reply)?;
     answer.push(b'\n');
     write.write_all(&answer).await
+}
+
+async fn purged(engine: &Arc<Engine>, project: String) -> Reply {
+    match purge_project(engine, &ProjectId(project)).await {
+        Ok(PurgedProject { secrets, containers, orders }) => Reply::Purged { secrets, containers, orders },
+        Err(error) => Reply::Failed(error.to_string()),
+    }
 }
 
 fn done<T>(outcome: Result<T, String>, reply: impl FnOnce(T) -> Reply) -> Reply {
@@ -173,7 +182,9 @@ pub(super) fn purge(config: Config, project: &str) -> Result<ExitCode, Problem> 
     let reply = block_on(async {
         match ask(&config, &Order::PurgeProject(project.to_owned())).await {
             Ok(reply) => Ok(reply),
-            Err(error) if is_absent(&error) => alone(config, project).await,
+            Err(error) if is_absent(&error) => {
+                alone(config, async |core| purged(&core.engine, project.to_owned()).await).await
+            }
             Err(error) => Err(Problem::new("PC-CONTROL", error, "look at the gateway's log")),
         }
     })?;
@@ -243,6 +254,41 @@ pub(super) fn change(config: &Config, token: &str, change: Change) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
+/// `portcullis hsm fsck`: by the gateway that runs, or here when none does.
+pub(super) fn compare(config: Config) -> Result<Vec<Comparison>, Problem> {
+    tls::install_provider();
+    let reply = block_on(async {
+        match ask(&config, &Order::Compare).await {
+            Ok(reply) => Ok(reply),
+            Err(error) if is_absent(&error) => {
+                alone(config, async |core| compare_all(&core.engine, &core.pool).await).await
+            }
+            Err(error) => Err(Problem::new("PC-CONTROL", error, "look at the gateway's log")),
+        }
+    })?;
+    match reply? {
+        Reply::Compared(compared) => Ok(compared),
+        Reply::Failed(what) => Err(Problem::new("PC-HSM-FSCK", what, "see `portcullis hsm status`, and run it again")),
+        _ => Err(strange()),
+    }
+}
+
+async fn compare_all(engine: &Arc<Engine>, pool: &Pool) -> Reply {
+    let mut compared = Vec::new();
+    for status in pool.status() {
+        if !super::tokens::serves(&status) && status.health != "resyncing" {
+            return Reply::Failed(super::tokens::describe(&status));
+        }
+        let TokenStatus { token, .. } = status;
+        let name = token.clone();
+        match super::fsck::compare(engine, pool, token).await {
+            Ok(one) => compared.push(one),
+            Err(what) => return Reply::Failed(format!("hsm.{name}: {what}")),
+        }
+    }
+    Reply::Compared(compared)
+}
+
 /// Waits until a token serves and owes nothing, with a bar on standard error where a person looks.
 fn follow(config: &Config, token: &str) -> Result<(), Problem> {
     let bar = indicatif::ProgressBar::new(0);
@@ -303,16 +349,13 @@ async fn ask(config: &Config, order: &Order) -> io::Result<Reply> {
 }
 
 /// Without a gateway: starts everything but the listeners.
-async fn alone(config: Config, project: &str) -> Result<Reply, Problem> {
+async fn alone(config: Config, obeyed: impl AsyncFnOnce(&Core) -> Reply) -> Result<Reply, Problem> {
     let metrics = Arc::new(Metrics::new());
     let admin = Admin::new(Arc::clone(&metrics));
     let (broken, _fatal) = mpsc::unbounded_channel();
     // The token may be a simulator: what is to be removed was made on it.
     let core = Core::start(&Arc::new(config), Mode::Dev, &metrics, &admin, broken).await?;
-    let purged = purge_project(&core.engine, &ProjectId(project.to_owned())).await;
+    let reply = obeyed(&core).await;
     core.finish().await;
-    Ok(match purged {
-        Ok(PurgedProject { secrets, containers, orders }) => Reply::Purged { secrets, containers, orders },
-        Err(error) => Reply::Failed(error.to_string()),
-    })
+    Ok(reply)
 }

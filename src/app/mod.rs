@@ -13,6 +13,7 @@ mod embedded;
 mod enrol;
 mod enrolled;
 mod fronts;
+mod fsck;
 mod gateway;
 mod inspect;
 mod notices;

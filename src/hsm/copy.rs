@@ -188,7 +188,7 @@ impl Turn<'_> {
     }
 
     /// Lays down the identifiers of all objects that this gateway made, but for the group's key itself.
-    pub(super) fn inventory(&mut self, tray: &Tray<CkaId>) -> Result<HsmAnswer, HsmError> {
+    pub(super) fn inventory(&mut self, tray: &Tray<(CkaId, bool)>) -> Result<HsmAnswer, HsmError> {
         let mut ids = Vec::new();
         let not_copied = [system_name(GROUP_KEY).id, system_name(DELIVERY).id];
         for class in [CKO_SECRET_KEY, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_DATA] {
@@ -197,13 +197,13 @@ impl Turn<'_> {
                 let label = self.seat.session.attribute(handle, CKA_LABEL, LABEL_GUESS)?;
                 let label = String::from_utf8_lossy(&label);
                 let id = if let Some(text) = label.strip_prefix(LABEL) {
-                    uuid::Uuid::try_parse(text).ok().map(|uuid| CkaId(*uuid.as_bytes()))
+                    uuid::Uuid::try_parse(text).ok().map(|uuid| (CkaId(*uuid.as_bytes()), false))
                 } else if label.starts_with(SYSTEM_LABEL) {
-                    self.seat.session.attribute(handle, CKA_ID, 16)?.first_chunk().map(|id| CkaId(*id))
+                    self.seat.session.attribute(handle, CKA_ID, 16)?.first_chunk().map(|id| (CkaId(*id), true))
                 } else {
                     None
                 };
-                ids.extend(id.filter(|id| !not_copied.contains(id)));
+                ids.extend(id.filter(|(id, _)| !not_copied.contains(id)));
             }
         }
         ids.sort_unstable();

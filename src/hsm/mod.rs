@@ -46,11 +46,13 @@ use self::{
     module::{Module, Start},
     pool::{Errand, Shared},
     token::Trouble,
-    work::{Making, Work},
+    work::{Making, Tray, Work},
 };
 use crate::{
-    domain::{ObjectType, ProjectId, SecretValue, TokenId},
-    engine::ports::{Answer, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Lane, Memory, Terms, TokenStatus},
+    domain::{ObjectType, ProjectId, SecretValue, TokenId, reference::CkaId},
+    engine::ports::{
+        Answer, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Lane, Memory, Placement, Terms, TokenStatus,
+    },
 };
 
 /// Reads the PIN anew each time it is needed; the text of an error is shown to operators.
@@ -381,6 +383,59 @@ impl Pool {
     /// What is wrong with the name, or that there is no other token to compare with.
     pub async fn resync(&self, token: &TokenId) -> Result<usize, String> {
         self.mirror(token).ok_or_else(|| no_member(token))?.resync(token).await
+    }
+
+    /// The names that references to what stands on a token bear: its own, and its group's.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` when there is no such token.
+    pub fn names_of(&self, token: &TokenId) -> Result<Vec<TokenId>, HsmError> {
+        let token = self.token(token)?;
+        let mut names = vec![token.id.clone()];
+        if let Place::Mirror(mirror) = self.around(token) {
+            names.push(mirror.id.clone());
+        }
+        Ok(names)
+    }
+
+    /// The names of everything that this gateway has put on a token, its own keys apart.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hsm::call`].
+    pub async fn holdings(&self, token: &TokenId) -> Result<Vec<CkaId>, HsmError> {
+        let tray: Tray<(CkaId, bool)> = Arc::default();
+        let limit = Errand::of_gateway(SYSTEM_LIMIT.saturating_mul(10));
+        self.token(token)?.ask(Work::Inventory(Arc::clone(&tray)), limit).await?;
+        let holdings = std::mem::take(&mut *tray.lock());
+        Ok(holdings.into_iter().filter(|(_, own)| !own).map(|(id, _)| id).collect())
+    }
+
+    /// Whether anything of this name stands on a token.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hsm::call`].
+    pub async fn stands(&self, token: &TokenId, id: CkaId) -> Result<bool, HsmError> {
+        let token = self.token(token)?;
+        let at = Placement { token: token.id.clone(), cka_id: id };
+        let work = Work::Engine(Arc::new(HsmRequest::Find { at }));
+        match token.ask(work, Errand::of_gateway(SYSTEM_LIMIT)).await? {
+            HsmAnswer::Found(found) => Ok(!found.is_empty()),
+            _ => Err(refused(HsmErrorKind::Internal, "answer")),
+        }
+    }
+
+    /// Whether a token of a replicated group may differ from the others under this name.
+    #[must_use]
+    pub fn owes(&self, token: &TokenId, id: CkaId) -> bool {
+        self.mirror(token).is_some_and(|mirror| mirror.owes(token, id))
+    }
+
+    fn token(&self, id: &TokenId) -> Result<&Arc<Shared>, HsmError> {
+        let found = self.tokens.iter().find(|token| token.id == *id);
+        found.ok_or_else(|| refused(HsmErrorKind::Unavailable, "a token that is not configured"))
     }
 
     /// Ends all threads, closes the sessions and finalises modules nobody else uses; calls that hang are left to themselves.

@@ -63,8 +63,8 @@ pub(super) enum Work {
     CopyOut(CkaId, Tray<Copied>),
     /// Puts copies in the place of whatever stands here under this identifier.
     CopyIn(CkaId, Arc<Vec<Copied>>),
-    /// Lays the identifiers of all objects of this gateway down.
-    Inventory(Tray<CkaId>),
+    /// Lays the names of all objects of this gateway down, and whether each is one of its own keys.
+    Inventory(Tray<(CkaId, bool)>),
 }
 
 impl Work {

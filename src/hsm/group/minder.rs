@@ -223,9 +223,10 @@ impl Mirror {
     }
 
     async fn inventory(&self, member: &Arc<Member>) -> Result<Vec<CkaId>, HsmError> {
-        let tray: Tray<CkaId> = Arc::default();
+        let tray: Tray<(CkaId, bool)> = Arc::default();
         member.ask(Work::Inventory(Arc::clone(&tray)), Errand::of_gateway(STEP.saturating_mul(10)), &[]).await?;
-        Ok(std::mem::take(&mut *tray.lock()))
+        let holdings = std::mem::take(&mut *tray.lock());
+        Ok(holdings.into_iter().map(|(id, _)| id).collect())
     }
 
     /// Makes the token equal to the others under everything it owes. What cannot be copied stays owed: other tokens serve it.

@@ -116,6 +116,11 @@ impl Mirror {
         })
     }
 
+    /// Whether this token of the group may differ from the others under this name.
+    pub(in crate::hsm) fn owes(&self, token: &TokenId, id: CkaId) -> bool {
+        self.members.iter().any(|member| member.token.id == *token && member.owes(id))
+    }
+
     /// Whether the token is one of this group's.
     pub(in crate::hsm) fn has(&self, token: &TokenId) -> bool {
         self.members.iter().any(|member| member.token.id == *token)
