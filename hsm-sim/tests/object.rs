@@ -317,7 +317,7 @@ fn data_objects_hold_a_mebibyte_and_no_more() {
 }
 
 #[test]
-fn certificates_are_public_and_need_a_value() {
+fn certificates_are_public_and_need_a_subject_and_a_value() {
     let hsm = Hsm::new();
     let session = hsm.user();
     let template = [
@@ -329,7 +329,11 @@ fn certificates_are_public_and_need_a_value() {
     ];
     let certificate = session.create_object(&template).unwrap();
     assert_eq!(read(&session, certificate, AttributeType::Private), Attribute::Private(false));
-    assert!(matches!(refusal(session.create_object(&template[..4])), RvError::TemplateIncomplete));
+    for missing in [1, 3, 4] {
+        let mut less = template.to_vec();
+        less.remove(missing);
+        assert!(matches!(refusal(session.create_object(&less)), RvError::TemplateIncomplete), "{missing}");
+    }
     session.logout().unwrap();
     assert_eq!(session.find_objects(&[]).unwrap(), [certificate]);
 }

@@ -368,7 +368,7 @@ fn settle_parameters(attributes: &mut Attributes, key_type: Option<CK_KEY_TYPE>)
     Ok(())
 }
 
-/// Certificates are X.509 and have a value, or say where it is (PKCS#11 3.1 §4.6.3).
+/// Certificates are X.509, name their subject, and have a value or say where it is (PKCS#11 3.1 §4.6.3, note 1).
 fn check_certificate(attributes: &Attributes) -> Result<()> {
     match attributes.ulong(CKA_CERTIFICATE_TYPE) {
         None => return Err(Rv(CKR_TEMPLATE_INCOMPLETE)),
@@ -376,5 +376,6 @@ fn check_certificate(attributes: &Attributes) -> Result<()> {
         Some(_) => return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)),
     }
     let has = |attribute| attributes.get(attribute).is_some_and(|value| !value.is_empty());
-    if has(CKA_VALUE) || has(CKA_URL) { Ok(()) } else { Err(Rv(CKR_TEMPLATE_INCOMPLETE)) }
+    let is_named = attributes.get(CKA_SUBJECT).is_some();
+    if is_named && (has(CKA_VALUE) || has(CKA_URL)) { Ok(()) } else { Err(Rv(CKR_TEMPLATE_INCOMPLETE)) }
 }
