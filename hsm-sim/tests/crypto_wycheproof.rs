@@ -420,10 +420,7 @@ fn ecdsa() {
             // Curves we do not offer.
             let Ok(key) = Key::from_spki(&group.der) else {
                 let label = format!("{name:?}");
-                assert!(
-                    ["Brainpool", "Secp16", "Secp192", "Secp224k1"].iter().any(|curve| label.contains(curve)),
-                    "{label}"
-                );
+                assert!(["Secp16", "Secp192", "Secp224k1"].iter().any(|curve| label.contains(curve)), "{label}");
                 continue;
             };
             for test in &group.tests {
@@ -433,7 +430,7 @@ fn ecdsa() {
             }
         }
     }
-    assert!(ran > 1500, "{ran}");
+    assert!(ran > 3000, "{ran}");
 }
 
 #[test]

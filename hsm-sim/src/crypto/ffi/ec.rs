@@ -5,7 +5,7 @@ use std::{ffi::c_int, ptr};
 use aws_lc_sys as sys;
 use zeroize::Zeroizing;
 
-use super::{Owned, bignum, failure, ok, pkey::PKey};
+use super::{Owned, bignum, failure, numbers, ok, pkey::PKey};
 use crate::crypto::{
     error::{CryptoError, Result},
     key::Curve,
@@ -32,8 +32,8 @@ impl EcKey {
     }
 
     fn blank(curve: Curve) -> Result<Owned<sys::EC_KEY>> {
-        if curve == Curve::P192 {
-            let group = p192()?;
+        if let Some(group) = numbers::group(curve) {
+            let group = group?;
             // SAFETY: a fresh object that we own.
             let key = unsafe { Owned::new(sys::EC_KEY_new()) }?;
             // SAFETY: both objects are live; the key takes its own copy of the group.
@@ -45,18 +45,18 @@ impl EcKey {
         unsafe { Owned::new(sys::EC_KEY_new_by_curve_name(nid)) }
     }
 
-    fn from_key(key: Owned<sys::EC_KEY>) -> Result<Self> {
+    fn from_key(key: Owned<sys::EC_KEY>, curve: Curve) -> Result<Self> {
         let pkey = PKey::empty()?;
         // SAFETY: both objects are live; the container takes its own reference.
         ok(unsafe { sys::EVP_PKEY_set1_EC_KEY(pkey.0.as_mut_ptr(), key.as_mut_ptr()) })?;
-        Self::from_pkey(pkey)
+        Ok(Self { pkey, curve })
     }
 
     pub(in crate::crypto) fn generate(curve: Curve) -> Result<Self> {
         let key = Self::blank(curve)?;
         // SAFETY: the key is live and has a group.
         ok(unsafe { sys::EC_KEY_generate_key(key.as_mut_ptr()) })?;
-        Self::from_key(key)
+        Self::from_key(key, curve)
     }
 
     /// Reads a point, compressed or not; `PublicKeyInvalid` when it is not on the curve or at infinity.
@@ -73,7 +73,7 @@ impl EcKey {
             }
         };
         read().map_err(|_invalid| CryptoError::PublicKeyInvalid)?;
-        Self::from_key(key)
+        Self::from_key(key, curve)
     }
 
     /// Takes a scalar of 1 to the order minus one and computes its point.
@@ -99,7 +99,7 @@ impl EcKey {
             }
         };
         read().map_err(|_invalid| CryptoError::AttributeValueInvalid)?;
-        Self::from_key(key)
+        Self::from_key(key, curve)
     }
 
     pub(in crate::crypto) const fn pkey(&self) -> &PKey {
@@ -200,66 +200,23 @@ impl EcKey {
     }
 }
 
-/// P-192, which the library has no name for, from its numbers (SEC 2 §2.2.2, version 1).
-fn p192() -> Result<Owned<sys::EC_GROUP>> {
-    let [prime, a, b, x, y, order] = &P192;
-    let (prime, a, b) = (Owned::from_bytes(prime)?, Owned::from_bytes(a)?, Owned::from_bytes(b)?);
-    let (x, y, order) = (Owned::from_bytes(x)?, Owned::from_bytes(y)?, Owned::from_bytes(order)?);
-    // SAFETY: the numbers are live; the group is ours.
-    let group =
-        unsafe { Owned::new(sys::EC_GROUP_new_curve_GFp(prime.as_ptr(), a.as_ptr(), b.as_ptr(), ptr::null_mut())) }?;
-    // SAFETY: the group is live and the point is ours; `BN_value_one` is static.
-    unsafe {
-        let generator = Owned::new(sys::EC_POINT_new(group.as_ptr()))?;
-        ok(sys::EC_POINT_set_affine_coordinates_GFp(
-            group.as_ptr(),
-            generator.as_mut_ptr(),
-            x.as_ptr(),
-            y.as_ptr(),
-            ptr::null_mut(),
-        ))?;
-        ok(sys::EC_GROUP_set_generator(group.as_mut_ptr(), generator.as_ptr(), order.as_ptr(), sys::BN_value_one()))?;
-    }
-    Ok(group)
-}
-
-/// The prime, a, b, the base point's coordinates and its order, high byte first.
-const P192: [[u8; 24]; 6] = [
-    [
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 0xff, 0xff,
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-    ],
-    [
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 0xff, 0xff,
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xfc,
-    ],
-    [
-        0x64, 0x21, 0x05, 0x19, 0xe5, 0x9c, 0x80, 0xe7, 0x0f, 0xa7, 0xe9, 0xab, 0x72, 0x24, 0x30, 0x49, 0xfe, 0xb8,
-        0xde, 0xec, 0xc1, 0x46, 0xb9, 0xb1,
-    ],
-    [
-        0x18, 0x8d, 0xa8, 0x0e, 0xb0, 0x30, 0x90, 0xf6, 0x7c, 0xbf, 0x20, 0xeb, 0x43, 0xa1, 0x88, 0x00, 0xf4, 0xff,
-        0x0a, 0xfd, 0x82, 0xff, 0x10, 0x12,
-    ],
-    [
-        0x07, 0x19, 0x2b, 0x95, 0xff, 0xc8, 0xda, 0x78, 0x63, 0x10, 0x11, 0xed, 0x6b, 0x24, 0xcd, 0xd5, 0x73, 0xf9,
-        0x77, 0xa1, 0x1e, 0x79, 0x48, 0x11,
-    ],
-    [
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x99, 0xde, 0xf8, 0x36, 0x14, 0x6b,
-        0xc9, 0xb1, 0xb4, 0xd2, 0x28, 0x31,
-    ],
-];
-
 const fn number(curve: Curve) -> Option<c_int> {
     match curve {
-        // A group made from numbers has this one.
-        Curve::P192 => Some(sys::NID_undef),
         Curve::P224 => Some(sys::NID_secp224r1),
         Curve::P256 => Some(sys::NID_X9_62_prime256v1),
         Curve::P384 => Some(sys::NID_secp384r1),
         Curve::P521 => Some(sys::NID_secp521r1),
         Curve::Secp256k1 => Some(sys::NID_secp256k1),
-        Curve::Ed25519 | Curve::Ed448 | Curve::X25519 | Curve::X448 => None,
+        // Groups made from numbers have none.
+        Curve::P192
+        | Curve::BrainpoolP224r1
+        | Curve::BrainpoolP256r1
+        | Curve::BrainpoolP320r1
+        | Curve::BrainpoolP384r1
+        | Curve::BrainpoolP512r1
+        | Curve::Ed25519
+        | Curve::Ed448
+        | Curve::X25519
+        | Curve::X448 => None,
     }
 }

@@ -16,6 +16,7 @@ pub(super) mod keywrap;
 pub(super) mod lattice;
 pub(super) mod locked;
 pub(super) mod mac;
+mod numbers;
 pub(super) mod pkey;
 pub(super) mod random;
 pub(super) mod rsa;

@@ -17,6 +17,16 @@ pub enum Curve {
     P521,
     /// SEC 2 secp256k1.
     Secp256k1,
+    /// RFC 5639 brainpoolP224r1.
+    BrainpoolP224r1,
+    /// RFC 5639 brainpoolP256r1.
+    BrainpoolP256r1,
+    /// RFC 5639 brainpoolP320r1.
+    BrainpoolP320r1,
+    /// RFC 5639 brainpoolP384r1.
+    BrainpoolP384r1,
+    /// RFC 5639 brainpoolP512r1.
+    BrainpoolP512r1,
     /// edwards25519 for signatures.
     Ed25519,
     /// edwards448 for signatures.
@@ -35,6 +45,11 @@ const CURVES: &[(Curve, &[u8], &[&str], usize)] = &[
     (Curve::P384, &[0x2b, 0x81, 0x04, 0x00, 0x22], &["secp384r1", "P-384"], 48),
     (Curve::P521, &[0x2b, 0x81, 0x04, 0x00, 0x23], &["secp521r1", "P-521"], 66),
     (Curve::Secp256k1, &[0x2b, 0x81, 0x04, 0x00, 0x0a], &["secp256k1"], 32),
+    (Curve::BrainpoolP224r1, &[0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x05], &["brainpoolP224r1"], 28),
+    (Curve::BrainpoolP256r1, &[0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x07], &["brainpoolP256r1"], 32),
+    (Curve::BrainpoolP320r1, &[0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x09], &["brainpoolP320r1"], 40),
+    (Curve::BrainpoolP384r1, &[0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0b], &["brainpoolP384r1"], 48),
+    (Curve::BrainpoolP512r1, &[0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0d], &["brainpoolP512r1"], 64),
     (Curve::Ed25519, &[0x2b, 0x65, 0x70], &["edwards25519"], 32),
     (Curve::Ed448, &[0x2b, 0x65, 0x71], &["edwards448"], 57),
     (Curve::X25519, &[0x2b, 0x65, 0x6e], &["curve25519"], 32),
@@ -43,7 +58,29 @@ const CURVES: &[(Curve, &[u8], &[&str], usize)] = &[
 
 impl Curve {
     /// The curves of short Weierstrass form, key type `CKK_EC`.
-    pub const PRIME: &'static [Self] = &[Self::P192, Self::P224, Self::P256, Self::P384, Self::P521, Self::Secp256k1];
+    pub const PRIME: &'static [Self] = &[
+        Self::P192,
+        Self::P224,
+        Self::P256,
+        Self::P384,
+        Self::P521,
+        Self::Secp256k1,
+        Self::BrainpoolP224r1,
+        Self::BrainpoolP256r1,
+        Self::BrainpoolP320r1,
+        Self::BrainpoolP384r1,
+        Self::BrainpoolP512r1,
+    ];
+
+    /// Those of them that the crypto library has no name for, so that their keys are encoded here.
+    pub(super) const UNNAMED: &'static [Self] = &[
+        Self::P192,
+        Self::BrainpoolP224r1,
+        Self::BrainpoolP256r1,
+        Self::BrainpoolP320r1,
+        Self::BrainpoolP384r1,
+        Self::BrainpoolP512r1,
+    ];
 
     /// Reads `CKA_EC_PARAMS`: a named curve as OID or as PrintableString (PKCS#11 3.1 §6.3.3); explicit parameters are
     /// `CurveNotSupported`, what is no DER at all is `AttributeValueInvalid`.
@@ -88,9 +125,11 @@ impl Curve {
     pub fn bits(self) -> u32 {
         match self {
             Self::P192 => 192,
-            Self::P224 => 224,
-            Self::P256 | Self::Secp256k1 => 256,
-            Self::P384 => 384,
+            Self::P224 | Self::BrainpoolP224r1 => 224,
+            Self::P256 | Self::Secp256k1 | Self::BrainpoolP256r1 => 256,
+            Self::BrainpoolP320r1 => 320,
+            Self::P384 | Self::BrainpoolP384r1 => 384,
+            Self::BrainpoolP512r1 => 512,
             Self::P521 => 521,
             Self::Ed25519 | Self::X25519 => 255,
             Self::Ed448 | Self::X448 => 448,

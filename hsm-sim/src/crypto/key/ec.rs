@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::Curve;
+use super::{Curve, unnamed};
 use crate::crypto::{
     error::{CryptoError, Result},
     ffi::{
@@ -39,15 +39,7 @@ impl EcPublicKey {
     }
 
     pub(super) fn to_spki(&self) -> Result<Vec<u8>> {
-        match self.curve() {
-            Curve::P192 => Ok([OLD_SPKI, &self.point()?].concat()),
-            _ => self.0.pkey().to_spki(),
-        }
-    }
-
-    /// Reads a key of P-192, whose name the library does not know.
-    pub(super) fn from_old_spki(der: &[u8]) -> Option<Result<Self>> {
-        der.strip_prefix(OLD_SPKI).map(|point| Self::new(Curve::P192, point))
+        if Curve::UNNAMED.contains(&self.curve()) { unnamed::spki(self) } else { self.0.pkey().to_spki() }
     }
 }
 
@@ -72,31 +64,7 @@ impl EcPrivateKey {
     }
 
     pub(super) fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>> {
-        match self.curve() {
-            Curve::P192 => {
-                let [head, middle] = OLD_PKCS8;
-                Ok(Zeroizing::new([head, self.scalar()?.as_slice(), middle, &self.0.point()?].concat()))
-            }
-            _ => self.0.pkey().to_pkcs8(),
-        }
-    }
-
-    /// Reads a key of P-192, whose name the library does not know, with its public key behind it or without.
-    pub(super) fn from_old_pkcs8(der: &[u8]) -> Option<Result<Self>> {
-        let [head, middle] = OLD_PKCS8;
-        let (scalar, point) = match (der.strip_prefix(head), der.strip_prefix(OLD_PKCS8_BARE)) {
-            (Some(rest), _) => {
-                let (scalar, rest) = rest.split_at_checked(Curve::P192.field_bytes())?;
-                (scalar, Some(rest.strip_prefix(middle)?))
-            }
-            (None, Some(scalar)) if scalar.len() == Curve::P192.field_bytes() => (scalar, None),
-            _ => return None,
-        };
-        let key = Self::new(Curve::P192, scalar);
-        Some(key.and_then(|key| match point {
-            Some(point) if key.0.point()? != point => Err(CryptoError::AttributeValueInvalid),
-            _ => Ok(key),
-        }))
+        if Curve::UNNAMED.contains(&self.curve()) { unnamed::pkcs8(self) } else { self.0.pkey().to_pkcs8() }
     }
 
     /// The public half.
@@ -197,25 +165,6 @@ impl RawPrivateKey {
     }
 }
 
-/// What comes before the point in a SubjectPublicKeyInfo of P-192 (RFC 5480).
-const OLD_SPKI: &[u8] = &[
-    0x30, 0x49, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-    0x3d, 0x03, 0x01, 0x01, 0x03, 0x32, 0x00,
-];
-/// What comes before the scalar, and between it and the point, in a PrivateKeyInfo of P-192 (RFC 5915).
-const OLD_PKCS8: [&[u8]; 2] = [
-    &[
-        0x30, 0x6f, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08,
-        0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x01, 0x04, 0x55, 0x30, 0x53, 0x02, 0x01, 0x01, 0x04, 0x18,
-    ],
-    &[0xa1, 0x34, 0x03, 0x32, 0x00],
-];
-/// The same without the point.
-const OLD_PKCS8_BARE: &[u8] = &[
-    0x30, 0x39, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
-    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x01, 0x04, 0x1f, 0x30, 0x1d, 0x02, 0x01, 0x01, 0x04, 0x18,
-];
-
 const fn kind(curve: Curve) -> Result<Kind> {
     match curve {
         Curve::Ed25519 => Ok(Kind::Ed25519),
@@ -226,6 +175,11 @@ const fn kind(curve: Curve) -> Result<Kind> {
         | Curve::P384
         | Curve::P521
         | Curve::Secp256k1
+        | Curve::BrainpoolP224r1
+        | Curve::BrainpoolP256r1
+        | Curve::BrainpoolP320r1
+        | Curve::BrainpoolP384r1
+        | Curve::BrainpoolP512r1
         | Curve::Ed448
         | Curve::X448 => Err(CryptoError::CurveNotSupported),
     }

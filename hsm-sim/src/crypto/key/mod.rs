@@ -11,6 +11,7 @@ mod goldilocks;
 mod lattice;
 pub(super) mod rsa;
 mod secret;
+mod unnamed;
 
 use std::sync::{Arc, OnceLock};
 
@@ -125,7 +126,7 @@ impl Key {
         if let Some(key) = DhPrivateKey::from_pkcs8(der) {
             return key.map(Self::DhPrivate);
         }
-        if let Some(key) = EcPrivateKey::from_old_pkcs8(der) {
+        if let Some(key) = unnamed::from_pkcs8(der) {
             return key.map(Self::EcPrivate);
         }
         let pkey = PKey::from_pkcs8(der)?;
@@ -151,7 +152,7 @@ impl Key {
         if let Some(key) = DhPublicKey::from_spki(der) {
             return key.map(Self::DhPublic);
         }
-        if let Some(key) = EcPublicKey::from_old_spki(der) {
+        if let Some(key) = unnamed::from_spki(der) {
             return key.map(Self::EcPublic);
         }
         let pkey = PKey::from_spki(der)?;
