@@ -20,6 +20,8 @@ mod tools;
 mod transaction;
 mod uses;
 
+/// What a use case is given; a front end that has one of its own names it, and cannot make it.
+pub use crate::authz::Permitted;
 pub use changes::{Change, Listening};
 pub use error::{Error, ErrorKind};
 pub use late::{Judged, Late};

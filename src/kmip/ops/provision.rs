@@ -14,14 +14,13 @@ use kmip_codec::{
 
 use super::wire;
 use crate::{
-    authz::Permitted,
     crypto::{Certificate, issue},
     domain::{
         Attribute, AttributeKind as K, AttributeValue as V, CryptographicAlgorithm, ObjectType, OperationKind, Origin,
         Principal, SecretValue, UniqueIdentifier, UsageMask, algorithm::RecommendedCurve, attributes::link,
     },
     engine::{
-        self, Error, ErrorKind, Target, Targets, Tools,
+        self, Error, ErrorKind, Permitted, Target, Targets, Tools,
         ops::{
             attributes::{AttributeChange, ChangeAttribute},
             create_key_pair::CreateKeyPair,
