@@ -169,3 +169,30 @@ async fn next<S: AsyncRead + Unpin>(
     timeout(settings.message_timeout, body).await.ok()??;
     Some((message, room))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However many connections there are: what they hold together stays within the budget, and who comes later waits.
+    #[tokio::test]
+    async fn messages_in_flight_share_one_budget() {
+        let message = 16 << 20;
+        let mut held = Vec::new();
+        for _ in 0..IN_FLIGHT_BYTES / message {
+            held.push(room(message).await.unwrap());
+        }
+        assert_eq!(IN_FLIGHT.available_permits(), 0);
+        let later = tokio::spawn(async move { room(message).await.is_some() });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!later.is_finished(), "a message beyond the budget was taken");
+        drop(held.pop());
+        assert!(later.await.unwrap());
+        drop(held);
+        // One that is larger than all of it takes all of it, and no more than that.
+        drop(room(2 * IN_FLIGHT_BYTES).await.unwrap());
+        assert_eq!(IN_FLIGHT.available_permits(), IN_FLIGHT_BYTES);
+    }
+}

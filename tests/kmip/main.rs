@@ -3,6 +3,7 @@
 
 mod asynchronous;
 mod batches;
+mod costs;
 mod coverage;
 mod headers;
 mod https;
@@ -11,6 +12,7 @@ mod lifecycle;
 mod malformed;
 mod malformed_table;
 mod pkcs12;
+mod profiles;
 mod provision;
 mod refusal_table;
 mod refusals;
