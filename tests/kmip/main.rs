@@ -5,6 +5,7 @@ mod asynchronous;
 mod batches;
 mod costs;
 mod coverage;
+mod dates;
 mod headers;
 mod https;
 mod keys;
