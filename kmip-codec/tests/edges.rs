@@ -52,9 +52,7 @@ fn unsigned() -> impl Strategy<Value = u32> {
 fn big() -> impl Strategy<Value = Vec<u8>> {
     let first = prop::sample::select(vec![0x00, 0x01, 0x7F, 0x80, 0xFF]);
     (1..=9_usize, first, any::<u8>()).prop_map(|(groups, first, rest)| {
-        let mut bytes = vec![rest; groups * 8];
-        bytes[0] = first;
-        bytes
+        std::iter::once(first).chain(std::iter::repeat_n(rest, groups * 8 - 1)).collect()
     })
 }
 
