@@ -14,7 +14,6 @@ use kmip_codec::{
     },
     version::{SUPPORTED, V1_2, V2_1},
 };
-use portcullis::engine::ports::Clock;
 
 use crate::support::{Answer, Gateway, reason};
 
