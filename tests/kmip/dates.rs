@@ -194,7 +194,7 @@ async fn the_state_by_the_clock_is_the_state_for_every_operation() {
 async fn a_date_is_moved_until_it_is_reached() {
     for version in SUPPORTED {
         for (tag, at) in DATES.into_iter().zip(AT) {
-            for (moment, _, ..) in MOMENTS {
+            for (moment, ..) in MOMENTS {
                 let gateway = Gateway::of_all_versions();
                 let begun = now(&gateway);
                 let id = dated(&gateway).await;
