@@ -19,6 +19,7 @@ pub mod testing;
 mod tools;
 mod transaction;
 mod uses;
+mod vanished;
 
 /// What a use case is given; a front end that has one of its own names it, and cannot make it.
 pub use crate::authz::Permitted;

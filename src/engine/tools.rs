@@ -17,6 +17,7 @@ use super::{
     },
     rates::Rates,
     uses::{Use, Uses},
+    vanished,
 };
 use crate::domain::{
     Attribute, ManagedObject, ObjectType, OperationKind, Principal, SecretValue, Timestamp, TokenId, TokenReference,
@@ -302,7 +303,11 @@ impl Tools {
             _ => self.ports.settings.hsm_limit,
         };
         let terms = Terms { limit, tenant: self.tenant, lane: self.lane };
-        Ok(self.ports.hsm.call(request, terms).await?)
+        let used = vanished::used(&request);
+        match self.ports.hsm.call(request, terms).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(vanished::explained(&*self.ports.store, used, error).await),
+        }
     }
 
     /// Asks for a protected value.
