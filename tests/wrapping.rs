@@ -187,7 +187,10 @@ async fn every_mode_and_method_brings_back_the_same_key() {
     if portcullis_testing::profile().is_some_and(|profile| profile == "luna7-fips") {
         println!("skipped, because the model encrypts nothing with 3DES and decrypts no PKCS#1 v1.5: keys wrapped so");
         let is_old = |way: &CryptographicParameters| way.padding_method == Some(PaddingMethod::PKCS1V1_5);
-        ways.retain(|(key, way, _)| *key != triple && !way.as_ref().is_some_and(is_old));
+        ways.retain(|(key, way, _)| {
+            let unsaid = *key == public && way.is_none();
+            *key != triple && !unsaid && !way.as_ref().is_some_and(is_old)
+        });
     }
     let value: Vec<u8> = (0..32).collect();
     let target = key(client, CryptographicAlgorithm::AES, &value, 0xC).await;

@@ -96,7 +96,7 @@ def _model(folder: Path) -> Token:
         dev.mkdir(mode=0o700, exist_ok=True)
         (dev / "pin").write_text("crypto:a-password-of-tests")
         (dev / "pin").chmod(0o600)
-    return Token(env={"HSM_SIM_CONFIG": str(options)})
+    return Token(env={"HSM_SIM_CONFIG": str(options), "PORTCULLIS_HSM__MAIN__SIMULATED_CONFIG": str(options)})
 
 
 def _run(token: Token, *command: str) -> None:

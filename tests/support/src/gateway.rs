@@ -148,6 +148,12 @@ fn shape(command: &mut Command, folder: &Path) {
     let Some(profile) = profile() else { return };
     let options = folder.with_extension("hsm-sim.toml");
     fs::write(&options, format!("profile = \"{profile}\"\nsimulate_latency = false\n")).unwrap();
+    // It stands above what `dev` writes into its configuration; a test may have put another module there.
+    let is_embedded =
+        fs::read_to_string(folder.join("config.toml")).map_or(true, |text| text.contains("simulated_config"));
+    if is_embedded {
+        command.env("PORTCULLIS_HSM__MAIN__SIMULATED_CONFIG", &options);
+    }
     command.env("HSM_SIM_CONFIG", options);
     let pin = folder.join("pin");
     if profile.starts_with("cloudhsm") && !pin.exists() {
