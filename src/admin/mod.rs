@@ -86,9 +86,10 @@ impl Admin {
         if let Phase::Serving(parts) = &**self.phase.load() {
             (parts.refresh)();
             for status in (parts.tokens)() {
-                let TokenStatus { token, health, sessions, queued, generation, owed, .. } = status;
+                let TokenStatus { token, health, sessions, queued, stuck, generation, owed, .. } = status;
                 self.metrics.hsm_token(&token.0, health, sessions, queued, generation);
                 self.metrics.hsm_owed(&token.0, owed);
+                self.metrics.hsm_stuck(&token.0, stuck);
             }
         }
     }
@@ -154,6 +155,7 @@ mod tests {
             firmware: String::new(),
             module: String::new(),
             sessions: 4,
+            stuck: 0,
             queued: 0,
             generation: 1,
             generic_secret_bytes_max: 0,

@@ -15,6 +15,7 @@ pub mod oaep;
 pub mod pem;
 pub mod pkcs12;
 pub mod share;
+pub mod signature;
 pub mod transport;
 
 mod asn1;

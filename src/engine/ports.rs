@@ -471,6 +471,8 @@ pub struct TokenStatus {
     pub sessions: usize,
     /// Requests waiting.
     pub queued: usize,
+    /// Workers inside a call that was given up.
+    pub stuck: usize,
     /// How often handles became void.
     pub generation: u64,
     /// Longest value that is held as a generic secret, in bytes; longer ones become data objects.

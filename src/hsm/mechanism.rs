@@ -11,6 +11,7 @@ use super::{
     layout::{Mechanism, Parameter},
 };
 use crate::{
+    crypto::signature::Signed,
     domain::{
         CryptographicAlgorithm, CryptographicParameters,
         algorithm::{BlockCipherMode, Curve, DigitalSignatureAlgorithm, HashingAlgorithm, PaddingMethod},
@@ -423,6 +424,22 @@ impl Scheme {
             Self::Ecdsa(..) => Mechanism::plain(CKM_ECDSA),
             Self::EdDsa => Mechanism::plain(CKM_EDDSA),
             Self::Bare(_) => Mechanism::plain(CKM_ECDSA),
+        }
+    }
+
+    /// What the bare mechanism signs, as software verifies it; none where software cannot.
+    pub(super) fn signed<'a>(&self, form: &'a [u8]) -> Option<Signed<'a>> {
+        match self {
+            Self::RsaPkcs1(hash) => {
+                let start = form.len().checked_sub(usize::try_from(hash.bytes).ok()?)?;
+                Some(Signed::Digest(hash.algorithm, form.get(start..)?))
+            }
+            Self::RsaPss(hash, Parameter::Pss { mgf, salt, .. }) if *mgf == hash.mgf && *salt == hash.bytes => {
+                Some(Signed::Pss(hash.algorithm, form))
+            }
+            Self::Ecdsa(hash, _) => Some(Signed::Digest(hash.algorithm, form)),
+            Self::EdDsa => Some(Signed::Data(form)),
+            Self::RsaPss(..) | Self::RsaBare | Self::Bare(_) => None,
         }
     }
 

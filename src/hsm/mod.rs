@@ -21,6 +21,7 @@ mod queue;
 mod quirks;
 mod raw;
 mod request;
+mod signed;
 mod system;
 mod template;
 mod token;
@@ -334,6 +335,7 @@ impl Pool {
                 tokens.push(Arc::clone(token));
             }
             let kind = if config.replicated {
+                tokens.iter().for_each(|token| token.replicated.store(true, Ordering::Relaxed));
                 let id = TokenId(config.name.clone());
                 let mirror = Mirror::new(id, tokens, config.min_replicas.max(1), memory);
                 let mirror = Arc::new(mirror.map_err(|error| refuse(format!("what its tokens owe: {error}")))?);
@@ -655,6 +657,7 @@ fn status(token: &Shared) -> TokenStatus {
         module: token.module.path().display().to_string(),
         sessions: token.sessions.load(Ordering::Relaxed),
         queued: token.queued(),
+        stuck: token.stuck.load(Ordering::Relaxed),
         generation: token.generation.load(Ordering::Relaxed),
         generic_secret_bytes_max: token.config.generic_secret_bytes_max,
         simulated: link.as_ref().is_some_and(|link| link.quirk.simulated),

@@ -25,7 +25,7 @@ use crate::{
     domain::{
         CryptographicParameters, SecretValue, TokenReference, UsageMask,
         algorithm::{BlockCipherMode, PaddingMethod},
-        reference::{DataHolder, KeyKind},
+        reference::{CkaId, DataHolder, KeyKind},
     },
     engine::ports::{HsmAnswer, HsmError, HsmErrorKind, SignInput, WrapMode},
 };
@@ -427,7 +427,7 @@ impl Turn<'_> {
         let (kind, handle) = self.key(key)?;
         let scheme = scheme_of(kind, parameters, input)?;
         let (mechanism, form) = self.signed_form(&scheme, input)?;
-        let signature = self.sign_form(&scheme, &mechanism, handle, &form)?;
+        let signature = self.sign_form(&scheme, &mechanism, (key.cka_id, kind, handle), &form)?;
         Ok(HsmAnswer::Bytes(signature))
     }
 
@@ -435,17 +435,21 @@ impl Turn<'_> {
         &mut self,
         scheme: &Scheme,
         mechanism: &Mechanism,
-        handle: Handle,
+        key: (CkaId, KeyKind, Handle),
         form: &[u8],
     ) -> Result<Vec<u8>, HsmError> {
         let signature =
-            self.seat.session.sign(mechanism, handle, form).map_err(|fault| unknown_parameters(mechanism, fault))?;
-        match scheme {
+            self.seat.session.sign(mechanism, key.2, form).map_err(|fault| unknown_parameters(mechanism, fault))?;
+        let signature = match scheme {
             Scheme::Ecdsa(_, curve) | Scheme::Bare(curve) => ecdsa::to_der(*curve, &signature).map_err(|error| {
                 tracing::error!(%error, "the token's ECDSA signature");
                 refused(HsmErrorKind::Internal, "C_Sign")
             }),
             Scheme::RsaPkcs1(_) | Scheme::RsaBare | Scheme::RsaPss(..) | Scheme::EdDsa => Ok(signature),
+        }?;
+        match scheme.signed(form) {
+            Some(signed) if mechanism.code == scheme.bare().code => self.checked(key, signed, signature),
+            _ => Ok(signature),
         }
     }
 

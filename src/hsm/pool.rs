@@ -30,6 +30,7 @@ use super::{
     work::Work,
 };
 use crate::{
+    crypto::PublicKey,
     domain::{TokenId, reference::CkaId},
     engine::ports::{HsmAnswer, HsmError, HsmErrorKind, Lane, Memory, Tenant, Terms},
 };
@@ -157,10 +158,14 @@ pub(super) struct Shared {
     pub(super) link: ArcSwapOption<Link>,
     pub(super) generation: AtomicU64,
     pub(super) handles: Cache<(CkaId, Class), (u64, Handle)>,
+    /// What verifies the signatures of a private key; `None` where the token does not tell.
+    pub(super) public_halves: Cache<CkaId, Option<Arc<PublicKey>>>,
     pub(super) health: Mutex<Health>,
     pub(super) refused_pins: RefusedPins,
     /// The group it is in.
     pub(super) grouped: OnceLock<TokenId>,
+    /// Whether other tokens of that group hold the same objects.
+    pub(super) replicated: AtomicBool,
     /// Worker sessions open now.
     pub(super) sessions: AtomicUsize,
     /// Workers with a higher number rest, because the token gave no more sessions.
@@ -188,6 +193,7 @@ impl Shared {
             caller: Arc::new(Caller::new(module, id.clone(), Arc::clone(&observer))),
             refused_pins: RefusedPins::new(config.retry_refused_pin),
             grouped: OnceLock::new(),
+            replicated: AtomicBool::new(false),
             id,
             module,
             memory,
@@ -197,6 +203,7 @@ impl Shared {
             link: ArcSwapOption::empty(),
             generation: AtomicU64::new(0),
             handles: Cache::new(HANDLES_MAX),
+            public_halves: Cache::new(HANDLES_MAX),
             health: Mutex::new(Health { state: "starting", reason: None }),
             sessions: AtomicUsize::new(0),
             ceiling: AtomicUsize::new(usize::MAX),

@@ -129,6 +129,7 @@ impl<'a> Turn<'a> {
         for class in [Class::Secret, Class::Twin, Class::Private, Class::Public, Class::Data] {
             shared.handles.invalidate(&(id, class));
         }
+        shared.public_halves.invalidate(&id);
     }
 
     /// The handle of a key and what kind it is.

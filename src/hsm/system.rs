@@ -86,7 +86,8 @@ impl Turn<'_> {
             tracing::error!(%error, "DigestInfo of SHA-256");
             refused(HsmErrorKind::Internal, "digest")
         })?;
-        let signature = self.sign_form(&scheme, &scheme.bare(), handle, &info)?;
+        let key = (system_name(CERTIFIER).id, KeyKind::RsaPrivate, handle);
+        let signature = self.sign_form(&scheme, &scheme.bare(), key, &info)?;
         Ok(HsmAnswer::Bytes(signature))
     }
 
@@ -119,7 +120,8 @@ impl Turn<'_> {
     pub(super) fn system_sign(&mut self, purpose: &str, data: &[u8]) -> Result<HsmAnswer, HsmError> {
         let handle = self.lookup(&system_name(purpose), Class::Private)?;
         let scheme = Scheme::Ecdsa(mechanism::hash(HashingAlgorithm::SHA_256)?, Curve::P256);
-        let signature = self.sign_form(&scheme, &scheme.bare(), handle, &hash::sha256(data))?;
+        let key = (system_name(purpose).id, KeyKind::EcPrivate(Curve::P256), handle);
+        let signature = self.sign_form(&scheme, &scheme.bare(), key, &hash::sha256(data))?;
         Ok(HsmAnswer::Bytes(signature))
     }
 }

@@ -137,6 +137,8 @@ metrics! {
         "Requests that wait for a session of the token.";
     hsm_sessions: Gauge, "portcullis_hsm_sessions", ["token"],
         "Worker sessions open on the token.";
+    hsm_stuck: Gauge, "portcullis_hsm_workers_stuck", ["token"],
+        "Workers inside a call that was given up because it took too long; others work in their place.";
     hsm_ready: Gauge, "portcullis_hsm_token_ready", ["token"],
         "1 while the token serves requests, otherwise 0.";
     hsm_health: Gauge, "portcullis_hsm_token_health", ["token", "health"],
@@ -196,6 +198,11 @@ impl Metrics {
     /// What a token of a replicated group owes the others.
     pub fn hsm_owed(&self, token: &str, owed: usize) {
         self.hsm_owed.with_label_values(&[token]).set(whole(owed));
+    }
+
+    /// How many workers of a token hang.
+    pub fn hsm_stuck(&self, token: &str, stuck: usize) {
+        self.hsm_stuck.with_label_values(&[token]).set(whole(stuck));
     }
 
     /// Sets what is known of a token.

@@ -1,8 +1,8 @@
-//! `kill -9` at random moments, under sixteen writers on both protocols, with the built program.
+//! `kill -9` at random moments, under 64 writers on both protocols, with the built program.
 //!
 //! Each writer notes what it was told: an object is acknowledged, its destruction asked for, or its destruction
 //! acknowledged. After each start what was acknowledged is read; at the end the token's objects, the gateway's records and
-//! the notes must be the same. `LONG=1` kills 50 times and writes at least 5000 times; the default kills 5 times.
+//! the notes must be the same. `LONG=1` kills 500 times and writes at least 5000 times, `KILLS` sets another number; the default kills 5 times.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,7 +27,7 @@ use portcullis_testing::{Failure, Gateway, Kmip, Rest, aes, key_of, material, te
 use reqwest::Method;
 use serde_json::json;
 
-const WRITERS_PER_PROTOCOL: u64 = 8;
+const WRITERS_PER_PROTOCOL: u64 = 32;
 const PROJECT: &str = "demo";
 
 /// How large a campaign is.
@@ -43,7 +43,8 @@ impl Size {
     fn asked() -> Self {
         let is_long = ["LONG", "PORTCULLIS_LONG"].iter().any(|name| env::var(name).is_ok_and(|it| !it.is_empty()));
         if is_long {
-            Self { kills: 50, writes: 5000, starts: 25, round: Duration::from_millis(1500) }
+            let kills = env::var("KILLS").ok().map_or(500, |text| text.parse().unwrap());
+            Self { kills, writes: kills * 10, starts: 25, round: Duration::from_millis(1500) }
         } else {
             Self { kills: 5, writes: 100, starts: 4, round: Duration::from_millis(1500) }
         }
@@ -442,9 +443,9 @@ async fn killed_under_writers() {
         let rest = Rest::new(&gateway.rest(), PROJECT);
         let mut writers = tokio::task::JoinSet::new();
         for writer in 0..WRITERS_PER_PROTOCOL {
-            let seed = seed + kills * 100 + writer;
+            let seed = seed + kills * 1000 + writer;
             writers.spawn(kmip_writer(Arc::clone(&gateway), Arc::clone(&notes), Arc::clone(&stop), seed));
-            writers.spawn(rest_writer(rest.clone(), Arc::clone(&notes), Arc::clone(&stop), seed + 50));
+            writers.spawn(rest_writer(rest.clone(), Arc::clone(&notes), Arc::clone(&stop), seed + 500));
         }
         let round = size.round.mul_f64(1.0 + f64::from(u16::try_from(chance.below(1000)).unwrap()) / 1000.0);
         tokio::time::sleep(round).await;
@@ -487,7 +488,7 @@ async fn killed_under_writers() {
     trail(&gateway, &objects);
     let acknowledged = notes.acknowledged.load(Ordering::SeqCst);
     println!(
-        "{kills} kills, {acknowledged} acknowledged writes, {} requests cut off, {there} objects there, {ordered} orders, 0 lost, 0 orphans",
+        "figures kill: {kills} kills, {acknowledged} acknowledged writes, {} requests cut off, {there} objects there, {ordered} orders, 0 lost, 0 orphans",
         notes.cut_off.load(Ordering::SeqCst),
     );
 }

@@ -312,14 +312,16 @@ impl Mirror {
                     }
                 },
                 Err(error) => match verdict(&error) {
-                    Verdict::Failing => {
+                    // What it has made itself a moment ago cannot be missing or damaged on a token that works: it was logged out,
+                    // or computes wrongly.
+                    Verdict::Failing | Verdict::Missing | Verdict::Undecided => {
                         // It may have made them all the same, and may still do it.
                         self.mistrust(member, ids).await?;
                         member.doubt();
                         first_error = first_error.or(Some(error));
                     }
                     Verdict::Elsewhere => first_error = first_error.or(Some(error)),
-                    Verdict::Final | Verdict::Missing | Verdict::Undecided => return Err(error),
+                    Verdict::Final => return Err(error),
                 },
             }
         }

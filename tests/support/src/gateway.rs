@@ -74,6 +74,12 @@ impl Gateway {
         kill_process(pid, signal).unwrap();
     }
 
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its folder.
     #[must_use]
     pub fn folder(&self) -> &Path {

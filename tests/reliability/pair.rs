@@ -1,0 +1,106 @@
+//! A gateway with a replicated group of two simulated tokens, each in a module of its own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use hsm_sim::fault::control;
+use portcullis_testing::{Gateway, token};
+
+use crate::{PROGRAM, metric, until};
+
+const PIN: &str = "1234";
+
+pub(crate) const TOKENS: [&str; 2] = ["one", "two"];
+
+pub(crate) struct Pair {
+    pub(crate) gateway: Gateway,
+    pub(crate) folder: PathBuf,
+}
+
+impl Pair {
+    /// With these lines in the section of each token.
+    pub(crate) async fn start(folder: &Path, per_token: &str) -> Self {
+        // The first start writes a configuration; what it made besides begins anew with the group.
+        let dir = folder.join("gateway");
+        let mut gateway = Gateway::start(PROGRAM, &dir);
+        assert!(gateway.stop().success());
+        for made in ["store", "audit"] {
+            fs::remove_dir_all(dir.join(made)).unwrap();
+        }
+        fs::write(folder.join("pin"), PIN).unwrap();
+        let mut sections = String::new();
+        for name in TOKENS {
+            let store = folder.join(name);
+            token::make(&store, name, PIN);
+            let module = token::module_copy(&folder.join(format!("{name}.so")));
+            sections += &format!(
+                "[hsm.{name}]\nmodule = {module:?}\nreserved = \"hsm-sim:store={}\"\ntoken_label = \"{name}\"\n\
+                 pin_file = {:?}\nprobe_seconds = 1\n{per_token}",
+                store.display(),
+                folder.join("pin"),
+            );
+        }
+        sections += "[groups.pair]\ntokens = [\"one\", \"two\"]\nreplicas = 2\n";
+        let config = dir.join("config.toml");
+        let text = fs::read_to_string(&config).unwrap().replace("[hsm.main]", "[hsm.zzz]");
+        fs::write(&config, format!("{text}\n{sections}")).unwrap();
+        gateway.restart();
+        let pair = Self { gateway, folder: folder.to_owned() };
+        pair.both_serve().await;
+        pair
+    }
+
+    pub(crate) fn plan(&self, token: &str, plan: &str) {
+        control::install(&self.folder.join(token), plan).unwrap();
+    }
+
+    /// No fault any more, and what was taken away is back.
+    pub(crate) fn mend(&self, token: &str) {
+        control::clear(&self.folder.join(token)).unwrap();
+        control::release(&self.folder.join(token)).unwrap();
+    }
+
+    pub(crate) async fn health(&self, token: &str, health: &str) -> bool {
+        let words = [&format!("token=\"{token}\"") as &str, &format!("health=\"{health}\"")];
+        metric(&self.gateway, "portcullis_hsm_token_health", &words).await > 0.0
+    }
+
+    async fn owes(&self, token: &str) -> bool {
+        metric(&self.gateway, "portcullis_hsm_token_owed", &[&format!("token=\"{token}\"")]).await > 0.0
+    }
+
+    /// Waits until both serve and owe nothing; a fenced token is let in again by its operator.
+    pub(crate) async fn both_serve(&self) {
+        for token in TOKENS {
+            until("both tokens serve", &self.gateway, async || {
+                if self.health(token, "fenced").await {
+                    self.join(token);
+                }
+                self.health(token, "ready").await && !self.owes(token).await
+            })
+            .await;
+        }
+    }
+
+    fn join(&self, token: &str) {
+        let config = self.gateway.folder().join("config.toml");
+        let said = Command::new(PROGRAM).args(["hsm", "join", token, "--config"]).arg(config).output().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    }
+
+    /// What stands on both tokens is the same, but for the group's own key: how many names.
+    pub(crate) fn equal(&self) -> usize {
+        let objects = |token: &str| {
+            let mut objects = token::objects_in(&self.folder.join(token), PIN);
+            objects.retain(|label, _| label.starts_with("portcullis"));
+            objects.values_mut().for_each(|classes| classes.sort());
+            objects
+        };
+        let (one, two) = (objects("one"), objects("two"));
+        assert_eq!(one, two, "the tokens differ");
+        one.len()
+    }
+}
