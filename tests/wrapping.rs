@@ -18,7 +18,7 @@ use kmip_codec::{
         ObjectType, PaddingMethod, ResultReason, WrappingMethod,
     },
 };
-use portcullis_testing::{Failure, Gateway, Kmip, key_of, material};
+use portcullis_testing::{Failure, Gateway, Kmip, is_unsupported, key_of, material};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis");
 const WRAP: u32 = 0x10;
@@ -183,15 +183,6 @@ async fn every_mode_and_method_brings_back_the_same_key() {
         (&public, Some(pkcs1), false),
         (&public, None, false),
     ];
-    let mut ways = ways;
-    if portcullis_testing::profile().is_some_and(|profile| profile == "luna7-fips") {
-        println!("skipped, because the model encrypts nothing with 3DES and decrypts no PKCS#1 v1.5: keys wrapped so");
-        let is_old = |way: &CryptographicParameters| way.padding_method == Some(PaddingMethod::PKCS1V1_5);
-        ways.retain(|(key, way, _)| {
-            let unsaid = *key == public && way.is_none();
-            *key != triple && !unsaid && !way.as_ref().is_some_and(is_old)
-        });
-    }
     let value: Vec<u8> = (0..32).collect();
     let target = key(client, CryptographicAlgorithm::AES, &value, 0xC).await;
     let methods =
@@ -203,12 +194,19 @@ async fn every_mode_and_method_brings_back_the_same_key() {
                 let authentication = (method != WrappingMethod::ENCRYPT).then_some((mac.as_str(), None));
                 let specification = specification(method, Some((key, parameters.clone())), authentication, bare);
                 let given = wrapped(client, &target, specification).await;
+                if is_unsupported(&given, &what) {
+                    continue;
+                }
                 let mut given = given.unwrap_or_else(|failure| panic!("{what}: {failure:?}"));
                 assert!(!wrapped_bytes(&mut given).windows(8).any(|part| value.windows(8).any(|it| it == part)));
                 let data = block(&mut given).key_wrapping_data.clone().unwrap();
                 assert_eq!(data.iv_counter_nonce.is_some(), has_iv, "{what}");
                 assert_eq!(data.mac_signature.is_some(), method != WrappingMethod::ENCRYPT, "{what}");
-                let again = back(client, given, 256).await.unwrap_or_else(|failure| panic!("{what}: {failure:?}"));
+                let again = back(client, given, 256).await;
+                if is_unsupported(&again, &what) {
+                    continue;
+                }
+                let again = again.unwrap_or_else(|failure| panic!("{what}: {failure:?}"));
                 assert_eq!(again, value, "{what}");
             }
         }

@@ -203,7 +203,7 @@ impl From<HsmError> for Error {
         use HsmErrorKind as H;
         let (kind, public) = match error.kind {
             H::ObjectMissing => (E::Internal, "the HSM does not hold the value that the record names"),
-            H::Unsupported => (E::UnsupportedParameters, "the HSM does not offer this algorithm, mode or length"),
+            H::Unsupported => (E::UnsupportedParameters, "the HSM does not offer this algorithm, mode, length or use"),
             H::BadParameters => (E::BadParameters, "the parameters do not fit the key or mechanism"),
             H::NotPermitted => (E::WrongUsage, "the key may not be used for this"),
             H::NotExtractable => (E::NotExtractable, "the value may not leave the HSM"),

@@ -43,6 +43,11 @@ impl Attribute {
         self.kind
     }
 
+    /// Whether it is a truth value that is set.
+    pub(super) const fn is_set(&self) -> bool {
+        matches!(self.value, AttributeValue::Flag(CK_TRUE))
+    }
+
     /// Whether both are the same attribute with the same byte string.
     pub(super) fn same(&self, other: &Self) -> bool {
         match (&self.value, &other.value) {

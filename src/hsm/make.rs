@@ -54,8 +54,10 @@ impl Turn<'_> {
             common.push(Attribute::number(CKA_VALUE_LEN, bytes.into()));
         }
         let common = template::named(common, &at.cka_id.into());
-        let handle =
-            self.with_recipes(common, |seat, template| seat.session.generate(&Mechanism::plain(mechanism), template))?;
+        let mechanism = Mechanism::plain(mechanism);
+        let handle = self.with_roles(common, usage, |turn, template| {
+            turn.with_recipes(template, |seat, template| seat.session.generate(&mechanism, template))
+        })?;
         self.or_destroy(&[handle], |turn| {
             turn.check_strength(handle, extractable)?;
             let digest = if wants_digest && extractable {
@@ -188,8 +190,33 @@ impl Turn<'_> {
         usage: UsageMask,
         extractable: bool,
     ) -> Result<Handle, HsmError> {
-        let common = template::key(class_of(kind), Life::Token, usage, extractable);
-        self.put_template(template::named(common, name), kind, value)
+        let class = class_of(kind);
+        let template = template::named(template::key(class, Life::Token, usage, extractable), name);
+        match class {
+            Class::Secret => {
+                self.with_roles(template, usage, |turn, template| turn.put_template(template, kind, value))
+            }
+            _ => self.put_template(template, kind, value),
+        }
+    }
+
+    /// Makes a secret key by a template, and by one that asks for less where the token does not take the mix of uses. What is
+    /// refused then is not the client's value but what the mask asks for.
+    fn with_roles(
+        &mut self,
+        template: Vec<Attribute>,
+        usage: UsageMask,
+        mut make: impl FnMut(&mut Self, Vec<Attribute>) -> Result<Handle, HsmError>,
+    ) -> Result<Handle, HsmError> {
+        let narrowed = template::narrowed(&template, usage);
+        let made = match (make(self, template), narrowed) {
+            (Err(error), Some(narrowed)) if error.rv == CKR_TEMPLATE_INCONSISTENT => make(self, narrowed),
+            (made, _) => made,
+        };
+        made.map_err(|error| match error.rv {
+            CKR_TEMPLATE_INCONSISTENT => HsmError { kind: HsmErrorKind::Unsupported, ..error },
+            _ => error,
+        })
     }
 
     /// Puts a value on the token as a key with these attributes.

@@ -5,7 +5,7 @@
 
 use cryptoki_sys::{
     CKA_KEY_TYPE, CKA_MODULUS, CKA_VALUE_LEN, CKK_GENERIC_SECRET, CKM_AES_CBC, CKM_AES_ECB, CKM_AES_KEY_WRAP,
-    CKM_DES3_CBC, CKM_DES3_ECB, CKM_RSA_X_509, CKR_ARGUMENTS_BAD,
+    CKM_DES3_CBC, CKM_DES3_ECB, CKM_RSA_X_509, CKR_ARGUMENTS_BAD, CKR_KEY_SIZE_RANGE,
 };
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
@@ -510,6 +510,11 @@ impl Turn<'_> {
         if let Some(generic) = generic {
             self.seat.session.destroy(generic)?;
         }
+        let mac = mac.map_err(HsmError::from).map_err(|error| match error.rv {
+            // HMAC takes keys of any length (RFC 2104 §3); SoftHSM2 takes none that is shorter than the hash.
+            CKR_KEY_SIZE_RANGE => HsmError { kind: HsmErrorKind::Unsupported, ..error },
+            _ => error,
+        });
         Ok(HsmAnswer::Bytes(mac?))
     }
 

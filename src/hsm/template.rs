@@ -97,6 +97,23 @@ static USAGE: &[(CK_ATTRIBUTE_TYPE, Class, UsageMask)] = &[
     (CKA_WRAP, Class::Public, UsageMask::WRAP),
 ];
 
+/// What a key may do beyond the mask that asked for it: the attribute, and the bits that ask for it themselves.
+static EXTRAS: &[(CK_ATTRIBUTE_TYPE, UsageMask)] =
+    &[(CKA_ENCRYPT, UsageMask::ENCRYPT), (CKA_UNWRAP, UsageMask::UNWRAP)];
+
+/// A secret key's template with no more than its mask asks for; `None` when it has nothing else. Some tokens take no key that
+/// both wraps and decrypts or unwraps and encrypts, and what we add must not be what they refuse.
+pub(super) fn narrowed(template: &[Attribute], usage: UsageMask) -> Option<Vec<Attribute>> {
+    let is_extra = |attribute: &Attribute| {
+        let extra = EXTRAS.iter().find(|(kind, _)| *kind == attribute.kind());
+        extra.is_some_and(|(_, asked)| attribute.is_set() && !usage.intersects(*asked))
+    };
+    template.iter().any(is_extra).then(|| {
+        let narrow = |it: &Attribute| if is_extra(it) { Attribute::flag(it.kind(), false) } else { it.clone() };
+        template.iter().map(narrow).collect()
+    })
+}
+
 /// How long an object lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Life {
@@ -188,6 +205,22 @@ mod tests {
         let name = Name::from(CkaId([0x11; 16]));
         assert_eq!(name.label, "portcullis:11111111-1111-1111-1111-111111111111");
         assert_eq!(name.label.len(), 47);
+    }
+
+    #[test]
+    fn what_is_added_to_a_mask_can_be_left_out_and_nothing_else_is() {
+        let set = |template: &[Attribute]| -> Vec<_> {
+            template.iter().filter(|it| it.is_set()).map(Attribute::kind).filter(|it| USES.contains(it)).collect()
+        };
+        const USES: [CK_ATTRIBUTE_TYPE; 4] = [CKA_ENCRYPT, CKA_DECRYPT, CKA_WRAP, CKA_UNWRAP];
+        let wraps = UsageMask::ENCRYPT.with(UsageMask::WRAP);
+        let template = key(Class::Secret, Life::Token, wraps, true);
+        assert_eq!(set(&template), [CKA_ENCRYPT, CKA_WRAP, CKA_UNWRAP]);
+        let narrow = narrowed(&template, wraps).unwrap();
+        assert_eq!((set(&narrow).as_slice(), narrow.len()), (&[CKA_ENCRYPT, CKA_WRAP][..], template.len()));
+        assert!(narrowed(&narrow, wraps).is_none());
+        let both = UsageMask::ENCRYPT.with(UsageMask::UNWRAP);
+        assert!(narrowed(&key(Class::Secret, Life::Token, both, true), both).is_none());
     }
 
     #[test]

@@ -57,6 +57,17 @@ def missing(kind: str) -> str | None:
     return None
 
 
+def asked_profile() -> str:
+    """The token that PORTCULLIS_TEST_PROFILE names: a model of the simulator, `softhsm2` or `kryoptic`."""
+    return os.environ.get("PORTCULLIS_TEST_PROFILE") or "default"
+
+
+def asked_kind() -> tuple[str, ...]:
+    """The kind of token that everything is to run on, where one is asked for."""
+    kinds = {"default": (), "softhsm2": ("softhsm",), "kryoptic": ("kryoptic",)}
+    return kinds.get(asked_profile(), ("sim",))
+
+
 def make_token(kind: str, folder: Path) -> Token:
     """Initialises a token in a folder of its own."""
     if kind == "sim":
@@ -84,8 +95,8 @@ def make_token(kind: str, folder: Path) -> Token:
 
 def _model(folder: Path) -> Token:
     """The simulated token, as the model that PORTCULLIS_TEST_PROFILE names."""
-    profile = os.environ.get("PORTCULLIS_TEST_PROFILE") or "default"
-    if profile == "default":
+    profile = asked_profile()
+    if profile in ("default", "softhsm2", "kryoptic"):
         return Token()
     folder.mkdir(parents=True, exist_ok=True)
     options = folder / "hsm-sim.toml"

@@ -34,7 +34,8 @@ pub(super) fn usable<'a>(
 ) -> Result<&'a TokenReference, Error> {
     let reference = allowed(tools, object, types, side, need)?;
     if reference.key.is_none() {
-        return Err(Error::new(ErrorKind::Cryptographic, "the value cannot be used as a key"));
+        let text = "the HSM holds the value, but does not offer its algorithm, curve or length";
+        return Err(Error::new(ErrorKind::Cryptographic, text));
     }
     Ok(reference)
 }

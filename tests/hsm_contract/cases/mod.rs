@@ -6,6 +6,7 @@ mod faults;
 mod modes;
 mod objects;
 mod operations;
+mod roles;
 mod start;
 
 use std::{future::Future, pin::Pin};
@@ -71,6 +72,8 @@ cases! {
     operations::keys_wrap_as_the_standards_say 1 false;
     operations::random_bytes_differ 1 false;
     operations::usage_bits_bind 1 false;
+    roles::uses_that_a_token_keeps_apart_are_not_offered 1 false;
+    roles::a_short_key_makes_a_mac_or_is_not_offered 1 false;
     modes::ccm_matches_published_vectors 1 false;
     modes::xts_matches_published_vectors 1 false;
     modes::pcbc_chains_plain_and_encrypted_blocks 1 false;

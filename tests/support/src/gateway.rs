@@ -5,7 +5,6 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{BufRead, BufReader},
     net::SocketAddr,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
@@ -15,6 +14,8 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+use super::backend;
 
 /// Nothing that a test waits for takes that long, unless the machine is very busy.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -143,33 +144,6 @@ pub fn killed_while_starting(program: impl AsRef<OsStr>, folder: &Path, delay: D
     child.wait().unwrap();
 }
 
-/// The model that the simulated HSM behaves like in every test: `PORTCULLIS_TEST_PROFILE`, or none in particular.
-#[must_use]
-pub fn profile() -> Option<String> {
-    std::env::var("PORTCULLIS_TEST_PROFILE").ok().filter(|profile| !profile.is_empty() && profile != "default")
-}
-
-/// Has the module that a process loads behave like the model of [`profile`].
-fn shape(command: &mut Command, folder: &Path) {
-    let Some(profile) = profile() else { return };
-    let options = folder.with_extension("hsm-sim.toml");
-    fs::write(&options, format!("profile = \"{profile}\"\nsimulate_latency = false\n")).unwrap();
-    // It stands above what `dev` writes into its configuration; a test may have put another module there.
-    let is_embedded =
-        fs::read_to_string(folder.join("config.toml")).map_or(true, |text| text.contains("simulated_config"));
-    if is_embedded {
-        command.env("PORTCULLIS_HSM__MAIN__SIMULATED_CONFIG", &options);
-    }
-    command.env("HSM_SIM_CONFIG", options);
-    let pin = folder.join("pin");
-    if profile.starts_with("cloudhsm") && !pin.exists() {
-        // There a PIN is a user and a password.
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).unwrap();
-        fs::write(&pin, "crypto:a-password-of-tests").unwrap();
-        fs::set_permissions(&pin, fs::Permissions::from_mode(0o600)).unwrap();
-    }
-}
-
 /// `dev` on free ports; its output is kept beside the folder.
 fn command(program: &Path, folder: &Path) -> Command {
     let any = "127.0.0.1:0";
@@ -177,7 +151,7 @@ fn command(program: &Path, folder: &Path) -> Command {
     let mut command = clean(program);
     command.args(["dev", "--kmip", any, "--rest", any, "--ops", any, "--dir"]).arg(folder);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
-    shape(&mut command, folder);
+    backend::shape(&mut command, folder);
     command
 }
 

@@ -6,11 +6,13 @@
 
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "in tests a panic is the answer")]
 
+mod backend;
 mod gateway;
 mod kmip;
 mod rest;
 pub mod token;
 
-pub use gateway::{Gateway, PATIENCE, killed_while_starting, profile, refused};
+pub use backend::{is_foreign, is_unsupported, profile};
+pub use gateway::{Gateway, PATIENCE, killed_while_starting, refused};
 pub use kmip::{Failure, Kmip, aes, create, key_of, material, text_of};
 pub use rest::{Answer, Rest};

@@ -1,4 +1,4 @@
-//! The simulated token of a dev folder, looked at behind the gateway's back.
+//! The token of a dev folder, looked at behind the gateway's back.
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +16,8 @@ use cryptoki::{
     types::AuthPin,
 };
 
+use super::backend;
+
 /// The module that cargo builds beside a test program.
 fn module() -> PathBuf {
     let module = std::env::current_exe().unwrap().with_file_name("libhsm_sim.so");
@@ -27,7 +29,7 @@ fn module() -> PathBuf {
 #[must_use]
 pub fn objects(folder: &Path) -> BTreeMap<String, Vec<String>> {
     let pin = fs::read_to_string(folder.join("pin")).unwrap();
-    objects_in(&folder.join("hsm"), pin.trim_end())
+    backend::objects(folder, pin.trim_end()).unwrap_or_else(|| objects_in(&folder.join("hsm"), pin.trim_end()))
 }
 
 /// A copy of the module with a state of its own, as if it were loaded by another process.
