@@ -71,9 +71,6 @@ impl Client {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_sessions_are_shared_fairly_among_clients_and_projects() {
-    if portcullis_testing::is_foreign("limit of sessions or delay to order") {
-        return;
-    }
     let _alone = alone().await;
     let folder = tempfile::tempdir().unwrap();
     let gateway = four_sessions(&folder.path().join("gateway"), &[]);
@@ -111,9 +108,6 @@ async fn hsm_sessions(gateway: &Gateway) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_finds_no_place_is_refused_at_once_with_the_time_to_come_back() {
-    if portcullis_testing::is_foreign("limit of sessions or delay to order") {
-        return;
-    }
     let _alone = alone().await;
     let folder = tempfile::tempdir().unwrap();
     let gateway = four_sessions(&folder.path().join("gateway"), &[("PORTCULLIS_HSM__MAIN__QUEUE_MAX", "4")]);
