@@ -27,6 +27,11 @@ fn strange() -> HsmError {
     refused(HsmErrorKind::Internal, "length of encrypted blocks")
 }
 
+/// Two strings of bytes, one masked by the other, as far as both go.
+fn xor(one: &[u8], other: &[u8]) -> impl Iterator<Item = u8> {
+    one.iter().zip(other).map(|(one, other)| one ^ other)
+}
+
 /// Zeros up to the end of the block.
 fn fill(blocks: &mut Vec<u8>) {
     let whole = blocks.len().next_multiple_of(BLOCK);
@@ -99,9 +104,8 @@ impl Turn<'_> {
     pub(super) fn seal_ccm(&mut self, ccm: &Ccm, key: Handle, data: &[u8]) -> Result<(Vec<u8>, Vec<u8>), HsmError> {
         let mac = self.ccm_mac(ccm, key, data)?;
         let [mask, stream] = self.ccm_stream(ccm, key, data.len())?;
-        let tag = mac.iter().zip(mask.iter()).take(ccm.tag_bytes).map(|(byte, mask)| byte ^ mask).collect();
-        let output = data.iter().zip(stream.iter()).map(|(byte, mask)| byte ^ mask).collect();
-        Ok((output, tag))
+        let tag = xor(&mac, &mask).take(ccm.tag_bytes).collect();
+        Ok((xor(data, &stream).collect(), tag))
     }
 
     /// The data of CCM, given only when the tag is right.
@@ -113,10 +117,9 @@ impl Turn<'_> {
         tag: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
         let [mask, stream] = self.ccm_stream(ccm, key, data.len())?;
-        let plain = Zeroizing::new(data.iter().zip(stream.iter()).map(|(byte, mask)| byte ^ mask).collect::<Vec<u8>>());
+        let plain = Zeroizing::new(xor(data, &stream).collect::<Vec<u8>>());
         let mac = self.ccm_mac(ccm, key, &plain)?;
-        let expected: Zeroizing<Vec<u8>> =
-            Zeroizing::new(mac.iter().zip(mask.iter()).take(ccm.tag_bytes).map(|(byte, mask)| byte ^ mask).collect());
+        let expected: Zeroizing<Vec<u8>> = Zeroizing::new(xor(&mac, &mask).take(ccm.tag_bytes).collect());
         if expected.ct_eq(tag).into() { Ok(plain) } else { Err(refused(HsmErrorKind::DecryptionFailed, "CCM")) }
     }
 
@@ -145,13 +148,12 @@ impl Turn<'_> {
         let mut mask = Zeroizing::new(iv.to_vec());
         let mut output = Vec::with_capacity(padded.len());
         for plain in padded.chunks(block) {
-            let input: Zeroizing<Vec<u8>> =
-                Zeroizing::new(plain.iter().zip(mask.iter()).map(|(byte, mask)| byte ^ mask).collect());
+            let input: Zeroizing<Vec<u8>> = Zeroizing::new(xor(plain, &mask).collect());
             let encrypted = self.seat.session.encrypt(mechanism, key, &input)?;
             if encrypted.len() != block {
                 return Err(strange());
             }
-            mask = Zeroizing::new(plain.iter().zip(encrypted.iter()).map(|(one, other)| one ^ other).collect());
+            mask = Zeroizing::new(xor(plain, &encrypted).collect());
             output.extend_from_slice(&encrypted);
         }
         Ok(output)
@@ -174,7 +176,7 @@ impl Turn<'_> {
         let mut mask = Zeroizing::new(iv.to_vec());
         for (plain, encrypted) in output.chunks_mut(block).zip(data.chunks(block)) {
             plain.iter_mut().zip(mask.iter()).for_each(|(byte, mask)| *byte ^= mask);
-            mask = Zeroizing::new(plain.iter().zip(encrypted).map(|(one, other)| one ^ other).collect());
+            mask = Zeroizing::new(xor(plain, encrypted).collect());
         }
         if let Some(method) = padding {
             let length = mechanism::unpadded(&output, block, method)

@@ -71,8 +71,7 @@ impl Shared {
     /// How many objects of a project have one of some statuses, expired ones included.
     pub(super) fn of_statuses(&self, search: &Search) -> u64 {
         let project = index::project(&search.project);
-        let asked = [1, 2, 4].into_iter().filter(|status| search.statuses & u32::from(*status) != 0);
-        asked.map(|status| self.known.tallies.of((Counted::Status(status), project))).sum()
+        terms::statuses(search).map(|status| self.known.tallies.of((Counted::Status(status), project))).sum()
     }
 }
 

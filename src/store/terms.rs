@@ -81,6 +81,12 @@ pub(super) fn counted(key: &[u8]) -> Option<(u8, index::ProjectKey)> {
     (rest.starts_with(&EVERYTHING) && *status != BY_DATE).then_some((*status, *project))
 }
 
+/// The storage statuses that a search asks for.
+pub(super) fn statuses(search: &Search) -> impl Iterator<Item = u8> {
+    let asked = search.statuses;
+    STATUSES.into_iter().filter(move |status| asked & u32::from(*status) != 0)
+}
+
 /// A list that a search reads.
 pub(super) enum Listing {
     /// Terms: the objects that stand under one of these prefixes, each in the order of creation.
@@ -100,9 +106,8 @@ pub(super) struct Plan {
 pub(super) fn plan(search: &Search) -> Plan {
     let project = index::project(&search.project);
     let runs = |terms: &[Term]| {
-        let asked = STATUSES.into_iter().filter(|status| search.statuses & u32::from(*status) != 0);
         let key = |status: u8, term: &Term| Table::ObjectsByTerm.key(&[&project, &[status], term]);
-        Listing::Runs(asked.flat_map(|status| terms.iter().map(move |term| key(status, term))).collect())
+        Listing::Runs(statuses(search).flat_map(|status| terms.iter().map(move |term| key(status, term))).collect())
     };
     let mut terms: BTreeSet<Term> = search.carries.iter().filter_map(|it| asked(&it.kind, &it.value)).collect();
     terms.extend(search.states.iter().filter_map(|state| of_state(*state)));
