@@ -499,7 +499,7 @@ fn every_flipped_byte_of_a_record_is_noticed() {
         commit(&store, vec![Write::PutIntent(Box::new(intent(2)))]).await.unwrap();
         let write = |key: &[u8], value: &[u8]| {
             let (done, finished) = std::sync::mpsc::channel();
-            let batch = RawBatch { conditions: vec![], writes: [(key.to_vec(), Some(value.to_vec()))].into() };
+            let batch = RawBatch { writes: [(key.to_vec(), Some(value.to_vec()))].into(), ..RawBatch::default() };
             backend.commit(batch, Box::new(move |result| done.send(result).unwrap()));
             finished.recv().unwrap().unwrap();
         };
@@ -577,7 +577,7 @@ fn facts_are_remembered_before_the_store_is_unlocked() {
         let (done, finished) = std::sync::mpsc::channel();
         engine
             .backend
-            .commit(RawBatch { conditions: vec![], writes }, Box::new(move |result| done.send(result).unwrap()));
+            .commit(RawBatch { writes, ..RawBatch::default() }, Box::new(move |result| done.send(result).unwrap()));
         finished.recv().unwrap().unwrap();
         let damaged = ["serial", "empty"].map(|name| store.recall(name)).into_iter().filter(Result::is_err).count();
         assert_eq!(damaged, 1);

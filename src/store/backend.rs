@@ -22,6 +22,17 @@ pub struct Condition {
     pub otherwise: StoreError,
 }
 
+/// A value that follows from the one before it, whatever that is when the batch is applied.
+#[derive(Clone, Debug)]
+pub struct Merge {
+    /// Which key.
+    pub key: Key,
+    /// What the old value is merged with.
+    pub with: Vec<u8>,
+    /// Makes the new value of the old one and `with`; `None` where there is none.
+    pub by: fn(Option<&[u8]>, &[u8]) -> Result<Option<Vec<u8>>, StoreError>,
+}
+
 /// Writes that happen together or not at all, each key once.
 #[derive(Clone, Debug, Default)]
 pub struct RawBatch {
@@ -29,6 +40,27 @@ pub struct RawBatch {
     pub conditions: Vec<Condition>,
     /// The new value of each key; `None` removes it.
     pub writes: BTreeMap<Key, Option<Vec<u8>>>,
+    /// Values that are made when the batch is applied, of keys that it does not write.
+    pub merges: Vec<Merge>,
+}
+
+impl RawBatch {
+    /// Every write, those that were merged included; `value` gives what a key has.
+    ///
+    /// # Errors
+    ///
+    /// Those of `value` and of the merges: then the batch must not be applied.
+    pub fn resolved(
+        self,
+        value: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, StoreError>,
+    ) -> Result<BTreeMap<Key, Option<Vec<u8>>>, StoreError> {
+        let mut writes = self.writes;
+        for Merge { key, with, by } in self.merges {
+            let merged = by(value(&key)?.as_deref(), &with)?;
+            writes.insert(key, merged);
+        }
+        Ok(writes)
+    }
 }
 
 /// Called once, on a thread of the engine, when the batch is durable or has failed. It must not block.

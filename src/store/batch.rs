@@ -11,10 +11,11 @@ use std::{
 use super::{
     backend::{Condition, Key, RawBatch},
     cache::Stored,
+    counts::Counts,
     index,
     record::{Encoded, Head, Record, head_key, piece_key},
     repository::{Cached, Known, Shared},
-    tally::{Ceiling, Deltas},
+    tally::Ceiling,
 };
 use crate::{
     domain::project::Resource,
@@ -29,8 +30,8 @@ pub(super) type Effect = Box<dyn FnOnce(&Known) + Send>;
 pub(super) struct Plan {
     pub(super) raw: RawBatch,
     pub(super) effects: Vec<Effect>,
-    /// What the batch adds to and takes from the counts of projects.
-    pub(super) deltas: Deltas,
+    /// What the batch adds to and takes from the counts.
+    pub(super) deltas: Counts,
     /// Which of the counts may not grow beyond a limit.
     pub(super) ceilings: Vec<Ceiling>,
     released: BTreeMap<Key, [u8; 16]>,
@@ -180,15 +181,17 @@ impl Plan {
             self.raw.conditions.push(Condition { key: key.clone(), expected, otherwise: StoreError::Conflict });
 
             let before = old.as_ref().map(|old| &old.versioned.record);
+            before.into_iter().for_each(|record| self.deltas.label(record.label(), -1));
+            new.iter().for_each(|record| self.deltas.label(record.label(), 1));
             let stale: BTreeMap<Key, Vec<u8>> = before.map(Record::entries).unwrap_or_default().into_iter().collect();
             let fresh: BTreeMap<Key, Vec<u8>> =
                 new.as_ref().map(Record::entries).unwrap_or_default().into_iter().collect();
             self.raw.writes.extend(stale.keys().filter(|key| !fresh.contains_key(*key)).map(|key| (key.clone(), None)));
             for key in stale.keys().filter(|key| !fresh.contains_key(*key)) {
-                self.deltas.add(key, -1);
+                self.deltas.entry(key, -1);
             }
             for key in fresh.keys().filter(|key| !stale.contains_key(*key)) {
-                self.deltas.add(key, 1);
+                self.deltas.entry(key, 1);
             }
             let changed = fresh.iter().filter(|(key, value)| stale.get(*key) != Some(*value));
             self.raw.writes.extend(changed.map(|(key, value)| (key.clone(), Some(value.clone()))));
@@ -216,7 +219,6 @@ impl Plan {
                 }
             };
             self.effects.push(Box::new(move |known| {
-                known.count(old.as_deref(), stored.as_deref());
                 R::note(known, id, stored.as_deref().map(|stored| &stored.versioned.record));
                 R::cache(known).follow(id, stored);
             }));

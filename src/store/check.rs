@@ -27,13 +27,15 @@ pub struct IndexCheck {
     pub missing: Vec<String>,
     /// Entries that no record has, as far as they are told.
     pub stray: Vec<String>,
+    /// Counts that are not those of the records.
+    pub miscounted: Vec<String>,
 }
 
 impl IndexCheck {
-    /// Whether records and entries agree.
+    /// Whether records, entries and counts agree.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.missing.is_empty() && self.stray.is_empty()
+        self.missing.is_empty() && self.stray.is_empty() && self.miscounted.is_empty()
     }
 }
 
@@ -84,6 +86,7 @@ impl Shared {
         self.check_records::<Group>(&mut check)?;
         self.check_records::<Job>(&mut check)?;
         self.check_records::<Project>(&mut check)?;
+        check.miscounted = self.counted_again()?.differences(&self.stored_counts()?);
         for (table, owner, named) in TABLES {
             self.steps(&table.key(&[]), |pairs| {
                 for pair in pairs {
@@ -156,6 +159,6 @@ impl Shared {
 }
 
 /// An index key for people: its table and the rest, in hexadecimal digits.
-fn display(key: &Key) -> String {
+pub(super) fn display(key: &Key) -> String {
     key.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use super::{backend::Key, record::Table, terms};
 use crate::{
     domain::{
-        ManagedObject, ObjectType, ProjectId, Timestamp, UniqueIdentifier,
+        ManagedObject, ProjectId, Timestamp, UniqueIdentifier,
         access::Consumer,
         group::Group,
         job::Job,
@@ -37,28 +37,11 @@ pub(super) fn label(object: &ManagedObject) -> [u8; 2] {
     [u8::try_from(object.object_type.number()).unwrap_or(u8::MAX), flags]
 }
 
-/// What an object counts for, from the value of its first entry: its label, and that of its project.
-pub(super) fn counted_at_start(value: &[u8]) -> Option<([u8; 2], Vec<Of>)> {
-    let (label, project) = value.split_first_chunk::<2>()?;
-    let project: ProjectKey = project.try_into().ok()?;
-    let [number, flags] = *label;
-    let mut of = Vec::new();
-    let kind = ObjectType::from_number(u32::from(number)).unwrap_or(ObjectType::Obliterated);
-    if flags & 1 == 0 && !kind.is_of_accounts() {
-        of.push((Counted::Resource(Resource::Secrets), project));
-    }
-    if kind != ObjectType::Obliterated {
-        let status = [(1, 4), (4, 2)].into_iter().find(|(flag, _)| flags & flag != 0).map_or(1, |(_, status)| status);
-        of.push((Counted::Status(status), project));
-    }
-    Some((*label, of))
-}
-
-/// The entries of an object. The value of the first is its label and its project, so that counting at start reads no record.
+/// The entries of an object.
 pub(super) fn of_object(object: &ManagedObject) -> Vec<Entry> {
     let when = moment(object.lifecycle.initial, &object.identifier);
     let mut entries = vec![
-        (Table::ObjectsByCreation.key(&[&when]), [label(object).as_slice(), &project(&object.project)].concat()),
+        (Table::ObjectsByCreation.key(&[&when]), Vec::new()),
         (Table::ObjectsByProject.key(&[&project(&object.project), &when]), Vec::new()),
     ];
     match object.lifecycle.destroy {

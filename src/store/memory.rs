@@ -15,11 +15,12 @@ impl MemoryBackend {
     fn apply(&self, batch: RawBatch) -> Result<(), StoreError> {
         let mut map = self.0.write();
         if let Some(failed) =
-            batch.conditions.into_iter().find(|condition| map.get(&condition.key) != condition.expected.as_ref())
+            batch.conditions.iter().find(|condition| map.get(&condition.key) != condition.expected.as_ref())
         {
-            return Err(failed.otherwise);
+            return Err(failed.otherwise.clone());
         }
-        for (key, value) in batch.writes {
+        let writes = batch.resolved(|key| Ok(map.get(key).cloned()))?;
+        for (key, value) in writes {
             match value {
                 Some(value) => map.insert(key, value),
                 None => map.remove(&key),

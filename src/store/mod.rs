@@ -13,6 +13,7 @@ pub mod backend;
 mod batch;
 mod cache;
 mod check;
+mod counts;
 mod found;
 mod index;
 mod join;
@@ -29,7 +30,7 @@ pub use check::IndexCheck;
 pub use repository::Repository;
 
 use self::{
-    backend::{Backend, Condition, Key, Pair, RawBatch},
+    backend::{Backend, Condition, Key, RawBatch},
     memory::MemoryBackend,
     record::{Head, MacKey, Table},
     repository::Rebuild,
@@ -63,9 +64,12 @@ pub struct Stats {
     pub bytes_on_disk: u64,
 }
 
-/// Which index entries the records have: raised with each new table of them, so that older stores get theirs. While they are
+/// Keys with their new values; `None` removes.
+type Writes = Vec<(Key, Option<Vec<u8>>)>;
+
+/// Which index entries and counts the records have: raised with each new table of them, so that older stores get theirs. While they are
 /// being made, the last key that they have come to follows it in the store.
-const INDEX_LAYOUT: u8 = 4;
+const INDEX_LAYOUT: u8 = 5;
 /// Keys of each fence: more than two of sled's leaves take.
 const FENCE_KEYS: u8 = 34;
 
@@ -108,8 +112,8 @@ impl RawStore {
             }
             None => {
                 let mut writes = fences();
-                writes.push((key.clone(), mac.seal(&key, Revision(1), Vec::new(), 0)?.head));
-                writes.push((layout.clone(), vec![INDEX_LAYOUT]));
+                writes.push((key.clone(), Some(mac.seal(&key, Revision(1), Vec::new(), 0)?.head)));
+                writes.push((layout.clone(), Some(vec![INDEX_LAYOUT])));
                 self.write(writes, vec![Condition { key, expected: None, otherwise: StoreError::Conflict }])?;
             }
         }
@@ -123,33 +127,30 @@ impl RawStore {
                     [INDEX_LAYOUT, done @ ..] => Some(done.to_vec()),
                     _ => None,
                 });
-                let write = |mut entries: Vec<Pair>, done: &[u8]| {
-                    entries.push((layout.clone(), [&[INDEX_LAYOUT], done].concat()));
-                    self.write(entries, Vec::new())
+                let write = |mut writes: Writes, done: &[u8]| {
+                    writes.push((layout.clone(), Some([&[INDEX_LAYOUT], done].concat())));
+                    self.write(writes, Vec::new())
                 };
-                let rebuild = Rebuild { done, write: &write };
-                let repository = Repository::new(Arc::clone(&self.backend), mac, Some(rebuild))?;
-                self.write(vec![(layout, vec![INDEX_LAYOUT])], Vec::new())?;
-                Ok(repository)
+                Repository::new(Arc::clone(&self.backend), mac, Some(Rebuild { done, write: &write }))
             }
         }
     }
 
     /// Writes and waits for it, on this thread.
-    fn write(&self, writes: Vec<(Key, Vec<u8>)>, conditions: Vec<Condition>) -> Result<(), StoreError> {
+    fn write(&self, writes: Writes, conditions: Vec<Condition>) -> Result<(), StoreError> {
         let (answer, answered) = std::sync::mpsc::sync_channel(1);
-        let writes = writes.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        let batch = RawBatch { conditions, writes: writes.into_iter().collect(), merges: Vec::new() };
         // The receiver waits below; if the engine drops the callback, `recv` says so.
-        self.backend.commit(RawBatch { conditions, writes }, Box::new(move |result| drop(answer.send(result))));
+        self.backend.commit(batch, Box::new(move |result| drop(answer.send(result))));
         answered.recv().map_err(|_dropped| StoreError::Unavailable("the writer thread has ended".to_owned()))?
     }
 }
 
 /// Keys that stand between the tables and never change. sled rewrites a whole leaf after ten changes of it, and a leaf takes
 /// up to sixteen neighbours: the fences keep large records out of the leaves that change with every request.
-fn fences() -> Vec<(Key, Vec<u8>)> {
+fn fences() -> Writes {
     let tables = [Table::FenceLow, Table::FenceHigh, Table::FenceRecords];
-    tables.iter().flat_map(|table| (0..FENCE_KEYS).map(|at| (table.key(&[&[at]]), Vec::new()))).collect()
+    tables.iter().flat_map(|table| (0..FENCE_KEYS).map(|at| (table.key(&[&[at]]), Some(Vec::new())))).collect()
 }
 
 impl Memory for RawStore {
@@ -165,7 +166,7 @@ impl Memory for RawStore {
             return Err(StoreError::TooLarge);
         }
         let value = [checksum(name, fact).as_slice(), fact].concat();
-        self.write(vec![(index::fact(name), value)], Vec::new())
+        self.write(vec![(index::fact(name), Some(value))], Vec::new())
     }
 }
 

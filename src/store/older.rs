@@ -162,7 +162,7 @@ mod tests {
         };
         let place = Placement { token: TokenId("main".to_owned()), cka_id: UniqueIdentifier::from_bytes(ID).cka_id() };
         let intent = IntentOf1 { id: ID, kind: IntentKind::Make, places: vec![place.clone()], event: old_event() };
-        let mut batch = RawBatch { conditions: Vec::new(), writes: Default::default() };
+        let mut batch = RawBatch::default();
         sealed::<ManagedObject>(&mac, &object, &mut batch);
         sealed::<Intent>(&mac, &intent, &mut batch);
         sealed::<AuditEvent>(&mac, &old_event(), &mut batch);

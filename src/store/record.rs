@@ -51,6 +51,8 @@ pub(super) enum Table {
     Intent = 0x20,
     /// Owed audit records.
     Owed = 0x21,
+    /// How many there are: of everything, and of each project.
+    Counts = 0x22,
     /// As `FenceLow`.
     FenceHigh = 0x2F,
     /// Objects by creation.

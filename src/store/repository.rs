@@ -51,7 +51,7 @@ pub(super) struct Rebuild<'a> {
     pub(super) write: &'a WriteEntries<'a>,
 }
 
-type WriteEntries<'a> = dyn Fn(Vec<Pair>, &[u8]) -> Result<(), StoreError> + 'a;
+type WriteEntries<'a> = dyn Fn(Vec<(Key, Option<Vec<u8>>)>, &[u8]) -> Result<(), StoreError> + 'a;
 
 /// What the reading threads need.
 pub(super) struct Shared {
@@ -157,8 +157,10 @@ impl Repository {
         let shared = Shared { backend, mac, known: Arc::new(known) };
         if let Some(rebuild) = entries_again {
             shared.entries_again(&rebuild)?;
+            // With them the mark that all is done; a crash before it goes on with the entries.
+            (rebuild.write)(shared.counts_written(&shared.counted_again()?)?, &[])?;
         }
-        shared.count_all()?;
+        shared.recall_counts()?;
         for project in shared.table::<Project>()? {
             Project::note(&shared.known, project.id(), Some(&project));
         }
@@ -397,7 +399,7 @@ impl Shared {
                 entries.extend(self.read_at::<R>(key, bytes)?.versioned.record.entries());
                 *count += 1;
             }
-            (rebuild.write)(entries, last)?;
+            (rebuild.write)(entries.into_iter().map(|(key, value)| (key, Some(value))).collect(), last)?;
             if told.elapsed() >= TOLD_EVERY {
                 tracing::info!(
                     records = *count,
@@ -440,23 +442,11 @@ impl Shared {
         Ok(records)
     }
 
-    /// Counts what is there and notes the intents and owed records.
-    fn count_all(&self) -> Result<(), StoreError> {
-        let mut counts = BTreeMap::<Vec<u8>, i64>::new();
-        self.each(&Table::ObjectsByCreation.key(&[]), |(_, value)| {
-            if let Some((label, counted)) = index::counted_at_start(&value) {
-                counted.into_iter().for_each(|of| self.known.tallies.add(of));
-                *counts.entry(label.to_vec()).or_default() += 1;
-            }
-        })?;
-        for (listing, table) in [(Table::GroupsByProject, Table::Group), (Table::JobsByProject, Table::Job)] {
-            self.each(&listing.key(&[]), |(key, _)| {
-                self.known.tallies.found(&key);
-                *counts.entry(vec![table as u8]).or_default() += 1;
-            })?;
-        }
-        self.each(&Table::ConsumersByProject.key(&[]), |(key, _)| self.known.tallies.found(&key))?;
-        *self.known.counts.lock() = counts;
+    /// Takes in the counts, and notes the intents and owed records.
+    fn recall_counts(&self) -> Result<(), StoreError> {
+        let counts = self.stored_counts()?;
+        self.known.tallies.begin(&counts.of);
+        *self.known.counts.lock() = counts.labels;
         let mut volatile = self.known.volatile.lock();
         for table in [Table::Intent, Table::Owed] {
             self.each(&table.key(&[]), |(key, _)| {
@@ -506,13 +496,11 @@ impl Known {
         self.volatile.lock().remove(head);
     }
 
-    /// Follows a durable change of one record.
-    pub(super) fn count<R: Record>(&self, old: Option<&Stored<R>>, new: Option<&Stored<R>>) {
+    /// Follows a durable batch.
+    pub(super) fn count(&self, labels: &BTreeMap<Vec<u8>, i64>) {
         let mut counts = self.counts.lock();
-        for (stored, step) in [(old, -1), (new, 1)] {
-            if let Some(stored) = stored {
-                *counts.entry(stored.versioned.record.label()).or_default() += step;
-            }
+        for (label, step) in labels {
+            *counts.entry(label.clone()).or_default() += step;
         }
     }
 }
@@ -705,18 +693,20 @@ impl MetadataStore for Repository {
             };
             let (answer, answered) = oneshot::channel();
             let known = Arc::clone(&self.shared.known);
-            let (effects, deltas) = (plan.effects, plan.deltas);
+            let (mut raw, effects, deltas) = (plan.raw, plan.effects, plan.deltas);
+            raw.merges = deltas.merges()?;
             // From here to the engine's answer nothing is awaited, so what is announced is always settled.
-            known.tallies.announce(&deltas, &plan.ceilings)?;
+            known.tallies.announce(&deltas.of, &plan.ceilings)?;
             // The effects run with the commit, not with the caller, who may have gone away.
             let done = move |result: Result<(), StoreError>| {
                 if result.is_ok() {
                     effects.into_iter().for_each(|effect| effect(&known));
+                    known.count(&deltas.labels);
                 }
-                known.tallies.settle(&deltas, result.is_ok());
+                known.tallies.settle(&deltas.of, result.is_ok());
                 drop(answer.send(result));
             };
-            self.shared.backend.commit(plan.raw, Box::new(done));
+            self.shared.backend.commit(raw, Box::new(done));
             answered.await.map_err(|_dropped| StoreError::Unavailable("the writer thread has ended".to_owned()))?
         })
     }

@@ -325,8 +325,12 @@ impl Writer {
     }
 
     fn apply(&self, batch: RawBatch) -> Result<(), StoreError> {
+        let value = |key: &[u8]| {
+            let value = self.db.get(key).map_err(|error| self.state.fail(format!("reading failed: {error}")))?;
+            Ok(value.map(|value| value.to_vec()))
+        };
         let mut writes = sled::Batch::default();
-        for (key, value) in batch.writes {
+        for (key, value) in batch.resolved(value)? {
             match value {
                 Some(value) => writes.insert(key, value),
                 None => writes.remove(key),
@@ -353,7 +357,7 @@ impl Writer {
     fn sync(&mut self) -> Result<(), StoreError> {
         if !self.removals.is_empty() {
             let writes = std::mem::take(&mut self.removals).into_iter().map(|key| (key, None)).collect();
-            self.apply(RawBatch { conditions: Vec::new(), writes })?;
+            self.apply(RawBatch { writes, ..RawBatch::default() })?;
         }
         self.db.flush().map_err(|error| self.state.fail(format!("flushing failed: {error}")))?;
         self.barrier.sync_data().map_err(|error| self.state.fail(format!("fdatasync failed: {error}")))
@@ -530,7 +534,7 @@ mod tests {
         let options = SledOptions { free_bytes_min: u64::MAX, ..SledOptions::default() };
         let store = SledBackend::open(folder.path(), options, Box::new(|reason| panic!("{reason}"))).unwrap();
         let (answer, answers) = flume::bounded(1);
-        let batch = RawBatch { conditions: vec![], writes: [(vec![1], Some(vec![2]))].into() };
+        let batch = RawBatch { writes: [(vec![1], Some(vec![2]))].into(), ..RawBatch::default() };
         store.commit(batch, Box::new(move |result| answer.send(result).unwrap()));
         assert!(matches!(answers.recv().unwrap(), Err(StoreError::Unavailable(text)) if text.contains("make room")));
         assert_eq!(store.get(&[1]), Ok(None));

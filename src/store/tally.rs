@@ -4,25 +4,12 @@
 //! has answered, in one step under one lock. So at every moment each creation counts exactly once, and a limit is neither
 //! exceeded nor undercut by any number of requests at a time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use super::index::{Of, counted};
+use super::index::Of;
 use crate::engine::ports::StoreError;
-
-/// What a batch changes.
-#[derive(Debug, Default)]
-pub(super) struct Deltas(BTreeMap<Of, i64>);
-
-impl Deltas {
-    /// Counts an index entry that appears (1) or goes (-1).
-    pub(super) fn add(&mut self, key: &[u8], step: i64) {
-        if let Some(of) = counted(key) {
-            *self.0.entry(of).or_default() += step;
-        }
-    }
-}
 
 /// A limit that a batch must keep.
 #[derive(Debug)]
@@ -46,16 +33,9 @@ struct Tally {
 pub(super) struct Tallies(Mutex<HashMap<Of, Tally>>);
 
 impl Tallies {
-    /// Counts an entry that is stored, at start.
-    pub(super) fn found(&self, key: &[u8]) {
-        if let Some(of) = counted(key) {
-            self.add(of);
-        }
-    }
-
-    /// Counts one that is stored, at start.
-    pub(super) fn add(&self, of: Of) {
-        self.0.lock().entry(of).or_default().there += 1;
+    /// Begins with what is stored.
+    pub(super) fn begin(&self, counts: &HashMap<Of, i64>) {
+        *self.0.lock() = counts.iter().map(|(of, there)| (*of, Tally { there: *there, coming: 0 })).collect();
     }
 
     /// How many there are.
@@ -64,26 +44,26 @@ impl Tallies {
     }
 
     /// Announces a batch, unless it breaks a limit.
-    pub(super) fn announce(&self, deltas: &Deltas, ceilings: &[Ceiling]) -> Result<(), StoreError> {
+    pub(super) fn announce(&self, deltas: &HashMap<Of, i64>, ceilings: &[Ceiling]) -> Result<(), StoreError> {
         let mut tallies = self.0.lock();
         for ceiling in ceilings {
-            let delta = deltas.0.get(&ceiling.of).copied().unwrap_or_default();
+            let delta = deltas.get(&ceiling.of).copied().unwrap_or_default();
             let have = tallies.get(&ceiling.of).map_or(0, |tally| tally.there + tally.coming);
             let expired = i64::try_from(ceiling.expired).unwrap_or(i64::MAX);
             if delta > 0 && have + delta - expired > i64::try_from(ceiling.most).unwrap_or(i64::MAX) {
                 return Err(StoreError::CeilingReached);
             }
         }
-        for (of, delta) in deltas.0.iter().filter(|(_, delta)| **delta > 0) {
+        for (of, delta) in deltas.iter().filter(|(_, delta)| **delta > 0) {
             tallies.entry(*of).or_default().coming += delta;
         }
         Ok(())
     }
 
     /// An announced batch is stored, or was refused.
-    pub(super) fn settle(&self, deltas: &Deltas, stored: bool) {
+    pub(super) fn settle(&self, deltas: &HashMap<Of, i64>, stored: bool) {
         let mut tallies = self.0.lock();
-        for (of, delta) in &deltas.0 {
+        for (of, delta) in deltas {
             let tally = tallies.entry(*of).or_default();
             tally.coming -= (*delta).max(0);
             if stored {

@@ -385,7 +385,7 @@ fn a_check_tells_of_entries_that_are_missing_or_astray() {
 
 fn write(backend: &Arc<dyn Backend>, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
     let (answer, answered) = std::sync::mpsc::sync_channel(1);
-    let batch = RawBatch { conditions: vec![], writes: writes.into_iter().collect() };
+    let batch = RawBatch { writes: writes.into_iter().collect(), ..RawBatch::default() };
     backend.commit(batch, Box::new(move |result| answer.send(result).unwrap()));
     answered.recv().unwrap().unwrap();
 }

@@ -1,8 +1,6 @@
 //! Where output goes: into the caller's memory, or nowhere when only its length is asked for.
 
-use cryptoki_sys::CKR_GENERAL_ERROR;
-
-use crate::core::rv::{Result, Rv};
+use crate::core::rv::Result;
 
 /// Where output goes.
 pub(crate) enum Output<'o> {
