@@ -380,6 +380,20 @@ fn a_check_tells_of_entries_that_are_missing_or_astray() {
             write(&backend, vec![(astray, None)]);
         }
         assert!(store.check_indexes().await.unwrap().is_sound());
+        // A count that is lost, and one that nobody counted.
+        let counts = backend.scan(&KeyRange::prefix(&[0x22]), Direction::Up, 10).unwrap();
+        assert_eq!(counts.len(), 2, "of everything, and of the one project");
+        for (key, value) in counts {
+            write(&backend, vec![(key.clone(), None)]);
+            let check = store.check_indexes().await.unwrap();
+            assert_eq!((check.miscounted.len(), check.is_sound()), (1, false), "{check:?}");
+            let other = [&[0x22][..], &[0; 16]].concat();
+            write(&backend, vec![(key, Some(value.clone())), (other.clone(), Some(value))]);
+            // What cannot be of a project is damage, and the rest a count too many.
+            assert_eq!(store.check_indexes().await.map_or(1, |check| check.miscounted.len()), 1);
+            write(&backend, vec![(other, None)]);
+        }
+        assert!(store.check_indexes().await.unwrap().is_sound());
     });
 }
 
@@ -390,13 +404,15 @@ fn write(backend: &Arc<dyn Backend>, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
     answered.recv().unwrap().unwrap();
 }
 
-/// Takes a store back to what an older program left: no index by attributes, shorter values in the index by creation.
+/// Takes a store back to what an older program left: no index by attributes, no counts, values in the index by creation.
 fn grow_younger(backend: &Arc<dyn Backend>) {
     let terms = backend.scan(&KeyRange::prefix(&[0x3E]), Direction::Up, usize::MAX).unwrap();
     let created = backend.scan(&KeyRange::prefix(&[0x30]), Direction::Up, usize::MAX).unwrap();
     assert!(terms.len() > created.len());
     let mut writes: Vec<(Vec<u8>, Option<Vec<u8>>)> = terms.into_iter().map(|(key, _)| (key, None)).collect();
-    writes.extend(created.into_iter().map(|(key, value)| (key, Some(value.get(..2).unwrap().to_vec()))));
+    writes.extend(created.into_iter().map(|(key, _)| (key, Some(vec![2, 0]))));
+    let counts = backend.scan(&KeyRange::prefix(&[0x22]), Direction::Up, usize::MAX).unwrap();
+    writes.extend(counts.into_iter().map(|(key, _)| (key, None)));
     writes.push((vec![0x03], Some(vec![2])));
     write(backend, writes);
 }
@@ -462,7 +478,7 @@ fn an_older_store_gets_its_indexes_when_it_is_opened_and_goes_on_where_it_was_st
         assert!(stops >= 3, "{stops}");
         let after = backend.scan(&KeyRange::between(vec![0x30], vec![0x40]), Direction::Up, usize::MAX).unwrap();
         assert!(before == after);
-        assert_eq!(backend.get(&[0x03]).unwrap(), Some(vec![4]));
+        assert_eq!(backend.get(&[0x03]).unwrap(), Some(vec![5]));
         assert_eq!(store.stats().objects, expected.objects);
         answers_agree(&store, &mut dice, 50).await;
         totals_agree(&store).await;
