@@ -12,7 +12,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    client, control, dev, enrol, fsck, gateway, inspect, policy,
+    client, control, dev, enrol, fsck, gateway, inspect, policy, probe,
     problem::{Explain, Problem},
     token, trail,
 };
@@ -166,6 +166,9 @@ enum HsmCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Tries out what tokens can do: mechanisms, limits, answers, round trips. With session objects only; where the gateway
+    /// runs, it does it.
+    Probe(probe::ProbeArguments),
     /// Takes a token out of its replicated group, for maintenance: no request goes to it, and what it misses is owed.
     Drain(MemberArguments),
     /// Lets a token that was drained or fenced serve again, once it has been made equal to the others; shows how far it is.
@@ -244,6 +247,11 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
             let config = configuration(&config.config)?;
             start_logging(&config)?;
             fsck::run(config, json)
+        }
+        Command::Hsm(HsmCommand::Probe(arguments)) => {
+            let config = configuration(arguments.config())?;
+            start_logging(&config)?;
+            probe::run(&config, &arguments)
         }
         Command::Hsm(HsmCommand::Drain(member)) => member.order(control::Change::Drain),
         Command::Hsm(HsmCommand::Join(member)) => member.order(control::Change::Join),

@@ -34,7 +34,7 @@ use crate::{
         Engine,
         ops::purge::{PurgedProject, purge_project},
     },
-    hsm::Pool,
+    hsm::{Pool, probe::Report},
     telemetry::Metrics,
     tls,
 };
@@ -59,6 +59,8 @@ enum Order {
     Resync(String),
     /// Every token is compared with the records.
     Compare,
+    /// It is tried out what a token can do.
+    Probe(String),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -75,6 +77,7 @@ enum Reply {
     /// How many objects are copied to the token.
     Copying(usize),
     Compared(Vec<Comparison>),
+    Probed(Box<Report>),
     Failed(String),
 }
 
@@ -158,6 +161,10 @@ async fn obey(stream: UnixStream, engine: &Arc<Engine>, pool: &Arc<Pool>) -> io:
         Ok(Order::Join(token)) => done(pool.join(&TokenId(token)).await, |()| Reply::Done),
         Ok(Order::Resync(token)) => done(pool.resync(&TokenId(token)).await, Reply::Copying),
         Ok(Order::Compare) => compare_all(engine, pool).await,
+        Ok(Order::Probe(token)) => match pool.probe(&TokenId(token)).await {
+            Ok(report) => Reply::Probed(Box::new(report)),
+            Err(error) => Reply::Failed(error.to_string()),
+        },
         Err(error) => Reply::Failed(format!("the order cannot be read: {error}")),
     };
     let mut answer = serde_json::to_vec(&reply)?;
@@ -208,6 +215,19 @@ pub(super) fn purge(config: Config, project: &str) -> Result<ExitCode, Problem> 
 pub(super) fn tokens(config: &Config) -> Result<Option<Vec<Value>>, Problem> {
     match block_on(ask(config, &Order::Tokens))? {
         Ok(Reply::Tokens(tokens)) => Ok(Some(tokens)),
+        Ok(_) => Err(strange()),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(Problem::new("PC-CONTROL", error, "look at the gateway's log")),
+    }
+}
+
+/// A token as the gateway that runs finds it when it tries it out; `None` where none runs.
+pub(super) fn probed(config: &Config, token: &str) -> Result<Option<Report>, Problem> {
+    match block_on(ask(config, &Order::Probe(token.to_owned())))? {
+        Ok(Reply::Probed(report)) => Ok(Some(*report)),
+        Ok(Reply::Failed(what)) => {
+            Err(Problem::new("PC-HSM-PROBE", what, "see `portcullis hsm status`, and run it again"))
+        }
         Ok(_) => Err(strange()),
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(Problem::new("PC-CONTROL", error, "look at the gateway's log")),
@@ -324,7 +344,7 @@ fn strange() -> Problem {
     Problem::new("PC-CONTROL", "the gateway's answer makes no sense", "use the program of the same version")
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Problem> {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Problem> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.explain("PC-RUNTIME", "no threads can be started", "raise the limit of processes")?;
     let result = runtime.block_on(future);

@@ -19,6 +19,7 @@ mod inspect;
 mod notices;
 mod observers;
 mod policy;
+mod probe;
 mod problem;
 mod refusals;
 mod reissue;

@@ -4,12 +4,15 @@ use std::{env, fs, path::Path, sync::Arc, time::Duration};
 
 use zeroize::Zeroizing;
 
-use super::{embedded, problem::Problem};
+use super::{
+    embedded,
+    problem::{Explain as _, Problem},
+};
 use crate::{
     config::{Config, Group, Hsm, Module, PlacedType},
     domain::{ObjectType, ProjectId, SecretValue},
     engine::ports::{Hsm as _, Memory, TokenStatus},
-    hsm::{self, PinSource, Pool},
+    hsm::{self, PinSource, Pool, probe::Profile},
 };
 
 /// A PIN is a line, not a document.
@@ -79,6 +82,8 @@ fn token(name: &str, hsm: &Hsm) -> Result<hsm::Config, Problem> {
             (embedded::module()?, Some(reserved))
         }
     };
+    let profile = hsm.profile.as_deref().map(profile).transpose()?;
+    let longest = hsm.generic_secret_bytes_max.small();
     Ok(hsm::Config {
         name: name.to_owned(),
         module,
@@ -92,8 +97,18 @@ fn token(name: &str, hsm: &Hsm) -> Result<hsm::Config, Problem> {
         queue: hsm.queue_max.size(),
         call_limit: hsm.call_seconds.seconds(),
         probe_interval: hsm.probe_seconds.seconds(),
-        generic_secret_bytes_max: hsm.generic_secret_bytes_max.small(),
+        generic_secret_bytes_max: profile
+            .as_ref()
+            .and_then(|profile| profile.facts.generic_secret_bytes_max)
+            .map_or(longest, |most| most.min(longest)),
+        profile,
     })
+}
+
+fn profile(path: &Path) -> Result<Profile, Problem> {
+    let remedy = "write it anew with `portcullis hsm probe --write`, or remove `profile`";
+    let text = fs::read_to_string(path).explain("PC-HSM-PROFILE", path.display(), remedy)?;
+    Profile::parse(&text).explain("PC-HSM-PROFILE", path.display(), remedy)
 }
 
 /// The PIN is read each time it is needed, so that a new one takes effect without a restart.

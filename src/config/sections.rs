@@ -634,6 +634,8 @@ section! {
         retry_refused_pin: bool = Some(false);
         /// Longest value held as a generic secret; longer ones become data objects.
         generic_secret_bytes_max: Quantity = Some(Quantity::new(4096));
+        /// What `hsm probe` measured on such tokens.
+        profile: Option<PathBuf> = None;
         /// What the module's initialisation is given as its reserved text.
         reserved: Option<String> = None;
         /// The folder of the simulator's tokens, for `embedded`.

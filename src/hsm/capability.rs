@@ -7,7 +7,10 @@ use std::{collections::BTreeSet, sync::OnceLock};
 
 use cryptoki_sys::CK_MECHANISM_TYPE;
 
-use super::raw::{Caller, Fault};
+use super::{
+    probe::Facts,
+    raw::{Caller, Fault},
+};
 
 /// How a token wraps as RFC 5649 says.
 #[derive(Clone, Copy, Debug)]
@@ -33,14 +36,21 @@ pub(super) struct Capability {
 }
 
 impl Capability {
-    /// Reads the mechanism list.
-    pub(super) fn discover(caller: &Caller, slot: u64) -> Result<Self, Fault> {
+    /// Reads the mechanism list; what was measured before is known from the start.
+    pub(super) fn discover(caller: &Caller, slot: u64, facts: &Facts) -> Result<Self, Fault> {
+        let unusable = |mechanism: &CK_MECHANISM_TYPE| facts.unusable.iter().any(|code| code.0 == *mechanism);
+        let mechanisms: BTreeSet<_> =
+            caller.mechanisms(slot)?.into_iter().filter(|mechanism| !unusable(mechanism)).collect();
+        let kwp = facts.kwp.map(|kwp| {
+            let listed = kwp.mechanism.filter(|mechanism| mechanisms.contains(&mechanism.0));
+            listed.map(|mechanism| KeyWrap { mechanism: mechanism.0, fills: kwp.fills })
+        });
         Ok(Self {
-            mechanisms: caller.mechanisms(slot)?.into_iter().collect(),
-            kwp: OnceLock::new(),
-            clear_import: OnceLock::new(),
-            bare_templates: OnceLock::new(),
-            edwards_by_name: OnceLock::new(),
+            mechanisms,
+            kwp: known(kwp),
+            clear_import: known(facts.clear_import),
+            bare_templates: known(facts.bare_templates.filter(|bare| *bare).map(drop)),
+            edwards_by_name: known(facts.edwards_by_name.filter(|by_name| *by_name).map(drop)),
         })
     }
 
@@ -48,4 +58,8 @@ impl Capability {
     pub(super) fn offers(&self, mechanism: CK_MECHANISM_TYPE) -> bool {
         self.mechanisms.contains(&mechanism)
     }
+}
+
+fn known<T>(fact: Option<T>) -> OnceLock<T> {
+    fact.map_or_else(OnceLock::new, OnceLock::from)
 }

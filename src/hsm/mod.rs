@@ -17,6 +17,7 @@ mod mechanism;
 mod module;
 mod operate;
 mod pool;
+pub mod probe;
 mod queue;
 mod quirks;
 mod raw;
@@ -88,6 +89,8 @@ pub struct Config {
     pub probe_interval: Duration,
     /// Longest value held as a generic secret, in bytes; longer ones become data objects.
     pub generic_secret_bytes_max: u32,
+    /// What was measured before; believed for tokens of its make only.
+    pub profile: Option<probe::Profile>,
 }
 
 impl Config {
@@ -113,6 +116,7 @@ impl Config {
             call_limit: Duration::from_secs(30),
             probe_interval: Duration::from_secs(10),
             generic_secret_bytes_max: 4096,
+            profile: None,
         }
     }
 }
@@ -412,6 +416,19 @@ impl Pool {
         self.token(token)?.ask(Work::Inventory(Arc::clone(&tray)), limit).await?;
         let holdings = std::mem::take(&mut *tray.lock());
         Ok(holdings.into_iter().filter(|(_, own)| !own).map(|(id, _)| id).collect())
+    }
+
+    /// Tries out what a token can do, on sessions of their own; objects that stand on it are not touched.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hsm::call`].
+    pub async fn probe(&self, token: &TokenId) -> Result<probe::Report, HsmError> {
+        let tray: Tray<probe::Report> = Arc::default();
+        let limit = Errand::of_gateway(SYSTEM_LIMIT.saturating_mul(10));
+        self.token(token)?.ask(Work::Probe(Arc::clone(&tray)), limit).await?;
+        let report = tray.lock().pop();
+        report.ok_or_else(|| refused(HsmErrorKind::Internal, "report"))
     }
 
     /// Whether anything of this name stands on a token.

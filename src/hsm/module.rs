@@ -165,6 +165,17 @@ impl Module {
         &self.path
     }
 
+    /// What the library says of itself, with its version and that of the standard.
+    pub(super) fn library(&self) -> String {
+        self.pkcs11.get_library_info().map_or_else(
+            |_unknown| "not told".to_owned(),
+            |info| {
+                let (own, standard) = (info.library_version(), info.cryptoki_version());
+                format!("{}, version {own}, PKCS#11 {standard}", self.description().trim())
+            },
+        )
+    }
+
     /// Manufacturer and description of the library, for the quirk table.
     pub(super) fn description(&self) -> String {
         describe(&self.pkcs11, &self.path)

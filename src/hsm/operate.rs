@@ -318,10 +318,10 @@ impl Turn<'_> {
         handle: Handle,
         data: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
-        let quirk = self.link.quirk;
+        let decrypt_failure = self.link.quirk.decrypt_failure;
         self.seat.session.decrypt(mechanism, handle, data).map_err(|fault| {
             let error = unknown_parameters(mechanism, fault);
-            if fault.function == "C_Decrypt" && Some(fault.rv) == quirk.decrypt_failure {
+            if fault.function == "C_Decrypt" && Some(fault.rv) == decrypt_failure {
                 return HsmError { kind: HsmErrorKind::DecryptionFailed, ..error };
             }
             error

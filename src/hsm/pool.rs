@@ -22,6 +22,7 @@ use super::{
     capability::Capability,
     error::refused,
     module::Module,
+    probe,
     queue::{Entered, Queue, Ticket},
     quirks::Quirk,
     raw::{Caller, Fault, Handle, Session, TokenInfo},
@@ -129,7 +130,9 @@ impl Seat {
 pub(super) struct Link {
     pub(super) generation: u64,
     pub(super) info: TokenInfo,
-    pub(super) quirk: &'static Quirk,
+    pub(super) quirk: Quirk,
+    /// Whether the configured profile is one of this token.
+    pub(super) profiled: bool,
     pub(super) capability: Capability,
     /// Keeps the log-in. Works only where sessions are so few that it must.
     pub(super) anchor: Mutex<Seat>,
@@ -302,13 +305,23 @@ impl Shared {
         token::check_serial(&*self.memory, &self.config, &info)?;
         let anchor = self.caller.open(info.slot)?;
         token::login(&anchor, &self.caller, info.slot, &self.config, &*self.memory, &self.refused_pins)?;
-        let quirk = super::quirks::find(&format!("{} {} {}", self.module.description(), info.manufacturer, info.model));
-        let capability = Capability::discover(&self.caller, info.slot)?;
-        let (workers, anchor_works) = self.worker_count(quirk, info.sessions_max);
+        let usual = super::quirks::find(&format!("{} {} {}", self.module.description(), info.manufacturer, info.model));
+        let facts = self.config.profile.as_ref().filter(|profile| match profile.fits(&info) {
+            Ok(()) => true,
+            Err(why) => {
+                tracing::warn!(token = %self.id, why, "the profile is of another make of token and is not believed");
+                false
+            }
+        });
+        let (profiled, facts) = (facts.is_some(), facts.map(|profile| profile.facts.clone()).unwrap_or_default());
+        let quirk = probe::overlaid(usual, &facts);
+        let capability = Capability::discover(&self.caller, info.slot, &facts)?;
+        let (workers, anchor_works) = self.worker_count(&quirk, info.sessions_max);
         Ok(Arc::new(Link {
             generation: self.generation.load(Ordering::Acquire),
             info,
             quirk,
+            profiled,
             capability,
             anchor: Mutex::new(Seat::new(anchor)),
             anchor_works,

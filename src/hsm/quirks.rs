@@ -6,7 +6,7 @@
 use cryptoki_sys::{CK_RV, CKR_DEVICE_ERROR, CKR_GENERAL_ERROR};
 
 /// One row.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Quirk {
     /// A part of "manufacturer description" of the module or "manufacturer model" of the token; empty matches all.
     part: &'static str,

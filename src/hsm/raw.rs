@@ -19,8 +19,8 @@ use std::{
 use cryptoki::context::{CInitializeArgs, CInitializeFlags};
 use cryptoki_sys::{
     CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_BBOOL, CK_FALSE, CK_FLAGS, CK_FUNCTION_LIST, CK_FUNCTION_LIST_3_0,
-    CK_INTERFACE, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SESSION_INFO, CK_SLOT_ID,
-    CK_TOKEN_INFO, CK_TRUE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT,
+    CK_INTERFACE, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SESSION_INFO,
+    CK_SLOT_ID, CK_TOKEN_INFO, CK_TRUE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT,
     CKF_FIND_OBJECTS, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKF_SIGN, CKF_VERIFY, CKR_BUFFER_TOO_SMALL,
     CKR_CRYPTOKI_NOT_INITIALIZED, CKR_FUNCTION_NOT_SUPPORTED, CKR_GENERAL_ERROR, CKR_OK, CKR_SIGNATURE_INVALID,
     CKR_SIGNATURE_LEN_RANGE, CKU_USER,
@@ -152,9 +152,12 @@ pub(super) struct TokenInfo {
     pub(super) manufacturer: String,
     pub(super) model: String,
     pub(super) firmware: String,
+    pub(super) hardware: String,
     pub(super) flags: CK_FLAGS,
     /// How many sessions at most; `None` when unlimited or unknown.
     pub(super) sessions_max: Option<u64>,
+    /// Everything as the module gave it.
+    pub(super) raw: CK_TOKEN_INFO,
 }
 
 impl Caller {
@@ -206,8 +209,10 @@ impl Caller {
             manufacturer: String::from_utf8_lossy(trimmed(&info.manufacturerID)).into_owned(),
             model: String::from_utf8_lossy(trimmed(&info.model)).into_owned(),
             firmware: format!("{}.{}", info.firmwareVersion.major, info.firmwareVersion.minor),
+            hardware: format!("{}.{}", info.hardwareVersion.major, info.hardwareVersion.minor),
             flags: info.flags,
             sessions_max,
+            raw: info,
         })
     }
 
@@ -220,6 +225,13 @@ impl Caller {
         call!(self, C_GetMechanismList(slot, list.as_mut_ptr(), &raw mut count))?;
         list.truncate(length(count));
         Ok(list)
+    }
+
+    /// Key sizes and flags of a mechanism.
+    pub(super) fn mechanism_info(&self, slot: CK_SLOT_ID, mechanism: CK_MECHANISM_TYPE) -> Result<CK_MECHANISM_INFO> {
+        let mut info = CK_MECHANISM_INFO::default();
+        call!(self, C_GetMechanismInfo(slot, mechanism, &raw mut info))?;
+        Ok(info)
     }
 
     /// Opens a read-write session.
@@ -392,6 +404,12 @@ impl Session {
         }
         buffer.truncate(length(attribute.ulValueLen));
         Ok(buffer)
+    }
+
+    /// Changes attributes of an object.
+    pub(super) fn set(&mut self, object: Handle, template: &[Attribute]) -> Result<()> {
+        let mut raw = raw_template(template);
+        call!(&self.caller, C_SetAttributeValue(self.handle, object, raw.as_mut_ptr(), raw.len() as CK_ULONG))
     }
 
     /// Reads two truth values in one call.

@@ -58,6 +58,7 @@ impl<'a> Turn<'a> {
             Work::CopyOut(id, tray) => self.copy_out(*id, tray),
             Work::CopyIn(id, copies) => self.copy_in(*id, copies),
             Work::Inventory(tray) => self.inventory(tray),
+            Work::Probe(tray) => self.probe(tray),
         }
     }
 

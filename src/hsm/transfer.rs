@@ -35,7 +35,7 @@ use crate::{
 /// How long a transport key is used.
 const LIFETIME: Duration = Duration::from_secs(3600);
 /// RFC 5649 by the number of PKCS#11 3.1, then by the older one, whose meaning has to be tried out (contract §5.1).
-const KWP: [CK_MECHANISM_TYPE; 2] = [CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD];
+pub(super) const KWP: [CK_MECHANISM_TYPE; 2] = [CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD];
 /// Longer than every key we import or make; longer blobs name their length.
 pub(super) const BLOB_GUESS: usize = 8192;
 
@@ -44,8 +44,8 @@ const ED25519_NAME: &[u8] = b"\x13\x0Cedwards25519";
 
 /// The key under which values cross, known to the token and to us.
 pub(super) struct Transport {
-    handle: Handle,
-    key: SecretValue,
+    pub(super) handle: Handle,
+    pub(super) key: SecretValue,
     born: Instant,
 }
 
@@ -59,7 +59,7 @@ pub(super) fn prepare() {
     }
 }
 
-fn pair() -> Result<Arc<TransportPair>, HsmError> {
+pub(super) fn pair() -> Result<Arc<TransportPair>, HsmError> {
     let mut slot = PAIR.lock();
     if let Some((born, pair)) = &*slot
         && born.elapsed() < LIFETIME
@@ -222,7 +222,7 @@ pub(super) fn reveal_public(seat: &mut Seat, object: Handle, kind: KeyKind) -> R
 }
 
 /// The point itself: modules give it raw, in an OCTET STRING or in a BIT STRING (contract §4.3). Its length tells which.
-fn ec_point(attribute: &[u8], length: usize) -> &[u8] {
+pub(super) fn ec_point(attribute: &[u8], length: usize) -> &[u8] {
     match attribute.len().checked_sub(length) {
         Some(header) => attribute.get(header..).unwrap_or_default(),
         None => attribute,
@@ -231,7 +231,7 @@ fn ec_point(attribute: &[u8], length: usize) -> &[u8] {
 
 /// The session and its transport key, made when there is none. Both at once: who wraps under it opens under the same one, even
 /// when its hour ends between the two.
-fn transport(seat: &mut Seat) -> Result<(&mut Session, &Transport), HsmError> {
+pub(super) fn transport(seat: &mut Seat) -> Result<(&mut Session, &Transport), HsmError> {
     if seat.transport.as_ref().is_none_or(|transport| transport.born.elapsed() >= LIFETIME) {
         if let Some(old) = seat.transport.take() {
             seat.session.destroy(old.handle)?;
@@ -282,19 +282,24 @@ pub(super) fn kwp(link: &Link, seat: &mut Seat) -> Result<KeyWrap, HsmError> {
     if let Some(known) = link.capability.kwp.get() {
         return known.ok_or_else(unsupported);
     }
-    let mut found = None;
-    for mechanism in KWP.into_iter().filter(|mechanism| link.capability.offers(*mechanism)) {
+    let listed: Vec<_> = KWP.into_iter().filter(|mechanism| link.capability.offers(*mechanism)).collect();
+    let found = measured_kwp(seat, &listed)?;
+    let _first = link.capability.kwp.set(found);
+    found.ok_or_else(unsupported)
+}
+
+/// Which of these mechanisms is RFC 5649, by what it makes of throw-away keys.
+pub(super) fn measured_kwp(seat: &mut Seat, listed: &[CK_MECHANISM_TYPE]) -> Result<Option<KeyWrap>, HsmError> {
+    for mechanism in listed.iter().copied() {
         let even = probe_wrap(seat, mechanism, CKM_AES_KEY_GEN, CKK_AES, 24)?;
         if even != Some(24) {
             tracing::warn!(mechanism, "this mechanism of the token does not wrap as RFC 5649 says; it is not used");
             continue;
         }
         let odd = probe_wrap(seat, mechanism, CKM_GENERIC_SECRET_KEY_GEN, CKK_GENERIC_SECRET, 21)?;
-        found = Some(KeyWrap { mechanism, fills: odd != Some(21) });
-        break;
+        return Ok(Some(KeyWrap { mechanism, fills: odd != Some(21) }));
     }
-    let _first = link.capability.kwp.set(found);
-    found.ok_or_else(unsupported)
+    Ok(None)
 }
 
 /// The length that comes out when a key of `bytes` bytes is wrapped; `None` when what comes out is not RFC 5649.
@@ -467,6 +472,11 @@ pub(super) fn ec_parameters(curve: Curve) -> Result<Attribute, HsmError> {
 pub(super) fn edwards_parameters(link: &Link) -> Attribute {
     let by_name = link.capability.edwards_by_name.get().is_some();
     Attribute::bytes(CKA_EC_PARAMS, if by_name { ED25519_NAME } else { ED25519_OID })
+}
+
+/// As its object identifier.
+pub(super) fn edwards_by_oid() -> Attribute {
+    Attribute::bytes(CKA_EC_PARAMS, ED25519_OID)
 }
 
 /// The other form: a PrintableString.

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use super::{
     copy::Copied,
     pool::Class,
+    probe::Report,
     system::{CERTIFIER, GROUP_KEY, system_name},
     template::class_of,
 };
@@ -65,6 +66,8 @@ pub(super) enum Work {
     CopyIn(CkaId, Arc<Vec<Copied>>),
     /// Lays the names of all objects of this gateway down, and whether each is one of its own keys.
     Inventory(Tray<(CkaId, bool)>),
+    /// Tries out what the token can do, and lays the report down.
+    Probe(Tray<Report>),
 }
 
 impl Work {
@@ -86,7 +89,8 @@ impl Work {
             | Self::SystemSign(..)
             | Self::Certifier(_)
             | Self::CopyOut(..)
-            | Self::Inventory(_) => false,
+            | Self::Inventory(_)
+            | Self::Probe(_) => false,
         }
     }
 
@@ -114,7 +118,7 @@ impl Work {
                 _ => 1,
             },
             Self::CopyIn(..) | Self::Clear(_) => 2,
-            Self::Inventory(_) => 64,
+            Self::Inventory(_) | Self::Probe(_) => 64,
             _ => 1,
         }
     }
@@ -128,7 +132,7 @@ impl Work {
                 }
                 _ => limit,
             },
-            Self::SystemSigner(..) | Self::Certifier(_) | Self::GroupKey(_) | Self::Inventory(_) => {
+            Self::SystemSigner(..) | Self::Certifier(_) | Self::GroupKey(_) | Self::Inventory(_) | Self::Probe(_) => {
                 limit.saturating_mul(10)
             }
             Self::Clear(_) | Self::SystemSecret(..) | Self::SystemSign(..) | Self::CopyOut(..) | Self::CopyIn(..) => {
@@ -183,7 +187,7 @@ impl Work {
             Self::Certifier(_) => vec![system_name(CERTIFIER).id],
             Self::CopyOut(id, _) | Self::CopyIn(id, _) => vec![*id, system_name(GROUP_KEY).id],
             Self::GroupKey(_) => vec![system_name(GROUP_KEY).id],
-            Self::Inventory(_) => Vec::new(),
+            Self::Inventory(_) | Self::Probe(_) => Vec::new(),
         }
     }
 }
