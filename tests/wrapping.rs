@@ -92,6 +92,7 @@ fn specification(
             MacSignatureKeyInformation { unique_identifier: id.into(), cryptographic_parameters }
         }),
         attribute_names: Vec::new(),
+        attribute_references: Vec::new(),
         encoding_option: bare.then_some(EncodingOption::NO_ENCODING),
     }
 }
@@ -307,6 +308,31 @@ async fn what_was_changed_on_its_way_is_not_taken_in() {
     attributes.attribute_names = vec!["Name".to_owned()];
     let refused = wrapped(client, &target, attributes).await.unwrap_err();
     assert_eq!(reason(&refused), Some(ResultReason::ENCODING_OPTION_ERROR));
+}
+
+#[tokio::test]
+async fn attributes_are_wrapped_with_the_key_by_name_and_by_reference() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(PROGRAM, &folder.path().join("gateway"));
+    let mut client = Kmip::connect(&gateway).await.unwrap();
+    let client = &mut client;
+    let kek = key(client, CryptographicAlgorithm::AES, &[7; 32], WRAP | UNWRAP).await;
+    let value: Vec<u8> = (0..32).collect();
+    let target = key(client, CryptographicAlgorithm::AES, &value, 0xC).await;
+    let plain = specification(WrappingMethod::ENCRYPT, Some((&kek, None)), None, false);
+    let by_name =
+        KeyWrappingSpecification { attribute_names: vec!["Cryptographic Usage Mask".to_owned()], ..plain.clone() };
+    let by_reference =
+        KeyWrappingSpecification { attribute_references: vec![Tag::CRYPTOGRAPHIC_USAGE_MASK.into()], ..plain.clone() };
+    let unknown = KeyWrappingSpecification { attribute_names: vec!["Nothing".to_owned()], ..plain.clone() };
+    let mut lengths = Vec::new();
+    for asked in [plain, by_name, by_reference, unknown] {
+        let mut given = wrapped(client, &target, asked).await.unwrap();
+        lengths.push(wrapped_bytes(&mut given).len());
+        assert_eq!(back(client, given, 256).await.unwrap(), value);
+    }
+    // Key Value, Key Material and the wrap; the structure of attributes and the mask in it.
+    assert_eq!(lengths, [8 + 8 + 32 + 8, 8 + 8 + 32 + 8 + 24, 8 + 8 + 32 + 8 + 24, 8 + 8 + 32 + 8]);
 }
 
 #[tokio::test]

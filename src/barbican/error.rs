@@ -152,7 +152,7 @@ const fn row(kind: ErrorKind) -> (StatusCode, Text) {
         K::NotFound | K::Destroyed | K::Obliterated | K::Archived => (S::NOT_FOUND, Text::Missing),
         K::ValueMissing => (S::NOT_FOUND, Text::Plain("Not Found. Sorry but your secret has no payload.")),
         K::ValuePresent => (S::CONFLICT, Text::Plain("Secret already has data, cannot modify it.")),
-        K::Foreign | K::Denied => (S::FORBIDDEN, Text::NotAllowed),
+        K::Foreign | K::Denied | K::NotAuthorised => (S::FORBIDDEN, Text::NotAllowed),
         K::QuotaReached => (S::FORBIDDEN, Text::Issue("Creation not allowed because a quota has been reached")),
         K::NotExtractable | K::Sensitive | K::WrongUsage | K::UsageSpent | K::AllocationRefused | K::LeaseRefused => {
             (S::FORBIDDEN, Text::Public)

@@ -207,6 +207,7 @@ async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, rest: &st
         transaction: None,
         http: Some(Arc::new(Http { facts, status: Box::new(status) })),
         lane: Lane::Interactive,
+        bounds: None,
     };
     let version = match Microversion::of(&parts.headers) {
         Ok(version) => version,

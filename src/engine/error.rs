@@ -77,6 +77,8 @@ kinds! {
     Unauthenticated = "unauthenticated";
     /// The rules refuse.
     Denied = "denied";
+    /// The rights that somebody lent for this do not reach so far.
+    NotAuthorised = "not-authorised";
     /// A quota is used up.
     QuotaReached = "quota-reached";
     /// The request cannot be read.

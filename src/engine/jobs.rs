@@ -202,6 +202,7 @@ async fn work(engine: &Arc<Engine>, job: &Job) -> Result<(), Error> {
         transaction: None,
         http: None,
         lane: Lane::Bulk,
+        bounds: None,
     };
     engine.execute(&caller, RunJob { job: job.identifier }).await
 }

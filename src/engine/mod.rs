@@ -27,7 +27,7 @@ pub use changes::{Change, Listening};
 pub use error::{Error, ErrorKind};
 pub use late::{Judged, Late};
 pub use operation::{Operation, Target, Targets};
-pub use pipeline::{Caller, Engine, Http, Observer, StatusOf, Stranger};
+pub use pipeline::{Bounds, Caller, Engine, Http, Observer, StatusOf, Stranger};
 use tools::unexpected;
 
 pub use rates::Rates;

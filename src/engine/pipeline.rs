@@ -21,6 +21,16 @@ use crate::{
     },
 };
 
+/// What bounds a caller's requests beside the rules: rights that somebody lent.
+pub trait Bounds: std::fmt::Debug + Send + Sync {
+    /// Whether the request may be done to this object, which it names.
+    ///
+    /// # Errors
+    ///
+    /// What the caller is told.
+    fn admit(&self, object: &ManagedObject) -> Result<(), Error>;
+}
+
 /// Who asks, which way, and what the audit trail says about it.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -38,6 +48,8 @@ pub struct Caller {
     pub http: Option<Arc<Http>>,
     /// Where it waits for the HSM.
     pub lane: Lane,
+    /// To which objects it may be done, where that is less than the rules allow.
+    pub bounds: Option<Arc<dyn Bounds>>,
 }
 
 /// A request over HTTP, for the audit trail: the record is written before the answer, so the status is worked out here.
@@ -390,6 +402,8 @@ impl Engine {
         target: Target,
         event: &mut AuditEvent,
     ) -> Result<Permitted<Targets>, Error> {
+        // What is only linked to the object at hand is not what the request is for.
+        let named = if matches!(target, Target::Linked(..)) { 1 } else { usize::MAX };
         let targets = match self.fetch(caller, target, event).await {
             Err(error) if error.kind == ErrorKind::NotFound && self.hides(caller) => {
                 // As much work as for an object of somebody else.
@@ -407,7 +421,12 @@ impl Engine {
             .collect();
         let foreign = resources.iter().any(|resource| *resource.project != caller.principal.project);
         match authorizer.permit(&caller.principal, kind, rule, &resources, ()) {
-            Ok(permit) => Ok(permit.map(|()| targets)),
+            Ok(permit) => {
+                if let Some(bounds) = &caller.bounds {
+                    objects.iter().take(named).try_for_each(|it| bounds.admit(&it.record))?;
+                }
+                Ok(permit.map(|()| targets))
+            }
             Err(Denied { visible: false }) => Err(Error::not_found()),
             Err(Denied { visible: true }) if foreign && self.hides(caller) => Err(self.hidden().await),
             Err(Denied { visible: true }) if foreign => Err(Error::new(ErrorKind::Foreign, "not allowed")),

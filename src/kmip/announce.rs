@@ -200,6 +200,7 @@ impl Teller<'_> {
             principal: self.peer.principal.clone(),
             address: self.peer.address.clone(),
             rights: None,
+            budget: None,
             client: self.peer.principal.clone(),
             turn: None,
         };

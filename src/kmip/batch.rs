@@ -16,7 +16,7 @@ use super::{
     attributes,
     error::Refusal,
     message::{Room, Service},
-    tickets::{Rights, same_account},
+    tickets::{Budget, Errand, Rights, same_account},
     values,
 };
 use crate::{
@@ -37,6 +37,8 @@ pub(super) struct Who {
     pub address: String,
     /// What its ticket allows; `None` is everything that the principal may do.
     pub rights: Option<Arc<Rights>>,
+    /// How much of it; `None` is any number.
+    pub budget: Option<Arc<Budget>>,
     /// The client by its certificate; another account than the principal where a credential proved a user behind it.
     pub client: Principal,
     /// Set when the client asks to be the server of its connection; `None` where no connection can be turned.
@@ -54,6 +56,7 @@ pub(super) struct Exchange<'a> {
     pub(super) asked: ProtocolVersion,
     caller: Caller,
     rights: Option<Arc<Rights>>,
+    budget: Option<Arc<Budget>>,
     client: Principal,
     operation: Option<Operation>,
     placeholder: Option<UniqueIdentifier>,
@@ -84,6 +87,7 @@ impl<'a> Exchange<'a> {
             transaction,
             http: None,
             lane: Lane::Interactive,
+            bounds: None,
         };
         Self {
             service,
@@ -91,6 +95,7 @@ impl<'a> Exchange<'a> {
             asked: version,
             caller,
             rights: who.rights,
+            budget: who.budget,
             client: who.client,
             operation: None,
             placeholder: None,
@@ -182,9 +187,40 @@ impl<'a> Exchange<'a> {
     /// *Not Authorised* for an operation that the message's ticket does not allow.
     pub(super) fn begin(&mut self, operation: Operation) -> Result<(), Refusal> {
         self.operation = Some(operation);
+        self.caller.bounds = None;
         match &self.rights {
             Some(rights) if !rights.allow(operation) => Err(not_authorised()),
             _ => Ok(()),
+        }
+    }
+
+    /// Takes what the item uses from its ticket, and bounds what it does by that.
+    ///
+    /// # Errors
+    ///
+    /// *Usage Limit Exceeded* when not so much is left.
+    pub(super) fn spend(&mut self, operation: Operation, bytes: usize) -> Result<(), Refusal> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        if self.budget.as_ref().is_some_and(|budget| !budget.take(bytes)) {
+            return Err(Refusal::new(ResultReason::USAGE_LIMIT_EXCEEDED, "the ticket is used up"));
+        }
+        if let Some(rights) = &self.rights {
+            let errand = Errand::begin(rights, operation, bytes).map_err(|error| self.refusal(&error))?;
+            self.caller.bounds = Some(Arc::new(errand));
+        }
+        Ok(())
+    }
+
+    /// How many bytes of data a request brings, itself or from an earlier item.
+    pub(super) fn bytes_of(&self, data: Option<&Data>) -> usize {
+        let earlier = |value: Option<&(DataEnumeration, SecretValue)>| value.map_or(0, |(_, value)| value.len());
+        match data {
+            None => 0,
+            Some(Data::Bytes(bytes)) => bytes.expose_secret().len(),
+            Some(Data::Enumeration(of)) => earlier(self.outputs.iter().rev().find(|(kind, _)| kind == of)),
+            Some(Data::Integer(position)) => {
+                earlier(usize::try_from(*position).ok().and_then(|at| self.outputs.get(at)))
+            }
         }
     }
 

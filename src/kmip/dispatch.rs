@@ -194,6 +194,21 @@ fn least(request: &Request) -> usize {
     }
 }
 
+/// How many bytes an operation processes, for a ticket that counts them.
+fn processed(exchange: &Exchange<'_>, request: &Request) -> usize {
+    let data = match request {
+        Request::Encrypt(it) => it.data.as_ref(),
+        Request::Decrypt(it) => it.data.as_ref(),
+        Request::Sign(it) => it.data.as_ref(),
+        Request::SignatureVerify(it) => it.data.as_ref(),
+        Request::Mac(it) => it.data.as_ref(),
+        Request::MacVerify(it) => it.data.as_ref(),
+        Request::Hash(it) => it.data.as_ref(),
+        _ => None,
+    };
+    exchange.bytes_of(data)
+}
+
 /// Decodes a payload and runs its handler.
 pub(super) async fn run(
     exchange: &mut Exchange<'_>,
@@ -214,5 +229,6 @@ pub(super) async fn run(
     let request = Request::decode(operation, exchange.asked, payload)
         .map_err(|error| Refusal::malformed(&error, exchange.version))?;
     exchange.fits(least(&request))?;
+    exchange.spend(operation, processed(exchange, &request))?;
     (route.run)(exchange, request).await
 }

@@ -97,6 +97,7 @@ const fn row(kind: ErrorKind) -> Row {
         }
         E::Sensitive => (R::PERMISSION_DENIED, Some((V1_4, R::SENSITIVE)), R::SENSITIVE, R::SENSITIVE),
         E::Unauthenticated => same(R::AUTHENTICATION_NOT_SUCCESSFUL),
+        E::NotAuthorised => split(R::PERMISSION_DENIED, R::NOT_AUTHORISED),
         E::Denied | E::QuotaReached => same(R::PERMISSION_DENIED),
         E::Malformed | E::Missing | E::IvMissing => same(R::INVALID_MESSAGE),
         E::InvalidField => same(R::INVALID_FIELD),

@@ -254,6 +254,7 @@ impl Service {
             principal: peer.principal.clone(),
             address: peer.address.clone(),
             rights: None,
+            budget: None,
             client: peer.principal.clone(),
             turn: None,
         };
@@ -265,6 +266,7 @@ impl Service {
                 who.principal = admission.principal;
                 who.client = admission.client;
                 who.rights = admission.rights;
+                who.budget = admission.budget;
                 continue;
             }
             let Some(claim) = claim(credential) else {

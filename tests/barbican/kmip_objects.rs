@@ -37,6 +37,7 @@ fn caller() -> Caller {
         transaction: None,
         http: None,
         lane: Lane::Interactive,
+        bounds: None,
     }
 }
 

@@ -172,6 +172,7 @@ impl Life {
             transaction: None,
             http: None,
             lane: Lane::Interactive,
+            bounds: None,
         };
         self.engine.execute(&caller, operation).await
     }

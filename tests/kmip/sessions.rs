@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use kmip_codec::{
     ProtocolVersion, Tag, UniqueIdentifier,
-    attribute::{AttributeValue, Attributes},
-    codec::DateTime,
+    attribute::{AttributeValue, Attributes, UsageLimits},
+    codec::{DateTime, Interval},
     message::{
         Authentication, Credential, RequestHeader, RequestItem, RequestMessage, Ticket, TicketCredential,
         UsernameAndPassword,
     },
     payload::{
-        DelegatedLoginRequest, GetRequest, LoginRequest, LogoutRequest, Objects, Operations, QueryRequest, Request,
-        Response, Right, Rights,
+        DelegatedLoginRequest, GetRequest, HashRequest, LoginRequest, LogoutRequest, ObjectGroups, Objects, Operations,
+        QueryRequest, Request, Response, Right, Rights, TicketLease,
     },
     secret::SecretText,
-    spec::enums::{Operation, QueryFunction, ResultReason, TicketType},
+    spec::enums::{HashingAlgorithm, Operation, QueryFunction, ResultReason, TicketType, UsageLimitsUnit},
     version::{V1_0, V1_4, V2_0, V2_1},
 };
 use portcullis::{
@@ -111,6 +111,107 @@ async fn a_delegated_ticket_allows_what_it_says_and_nothing_else() {
     {
         let refused = send(&gateway, V2_1, with(&value), operation, request).await;
         assert_eq!(reason(&refused), ResultReason::NOT_AUTHORISED, "{operation}");
+    }
+}
+
+async fn delegate(gateway: &Gateway, rights: Vec<Right>) -> Vec<u8> {
+    let request =
+        DelegatedLoginRequest { lease_time: None, request_count: None, usage_limits: None, rights: Rights { rights } };
+    ticket(&send(gateway, V2_1, None, Operation::DELEGATED_LOGIN, Request::DelegatedLogin(Box::new(request))).await)
+}
+
+#[tokio::test]
+async fn a_right_to_a_group_reaches_what_is_in_it_at_that_time() {
+    let gateway = Gateway::start();
+    let of = |group: &str| Attributes::default().with(Tag::OBJECT_GROUP, AttributeValue::Text(group.into()));
+    let mine = gateway.aes(V2_1, "mine", of("tapes")).await;
+    let other = gateway.aes(V2_1, "other", of("disks")).await;
+    let none = gateway.aes(V2_1, "none", Attributes::default()).await;
+    let right = Right {
+        object_groups: Some(ObjectGroups { object_groups: vec!["tapes".into(), "films".into()] }),
+        ..Right::default()
+    };
+    let value = delegate(&gateway, vec![right]).await;
+    assert_eq!(send(&gateway, V2_1, with(&value), Operation::GET, get(&mine)).await.reason, None);
+    let refusals = [
+        (Operation::GET, get(&other), ResultReason::NOT_AUTHORISED),
+        (Operation::GET, get(&none), ResultReason::NOT_AUTHORISED),
+        // The right is to objects that exist; what does not is not told apart from what nobody may see.
+        (Operation::GET, get(&"6c2f3f1e-0b1a-4d5c-9e2f-1a2b3c4d5e6f".into()), ResultReason::OBJECT_NOT_FOUND),
+        (Operation::CREATE, create("", of("tapes")), ResultReason::NOT_AUTHORISED),
+        (Operation::QUERY, query(), ResultReason::NOT_AUTHORISED),
+    ];
+    for (operation, request, expected) in refusals {
+        let refused = send(&gateway, V2_1, with(&value), operation, request).await;
+        assert_eq!(reason(&refused), expected, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn a_right_and_a_ticket_are_used_up_by_operations_or_by_bytes() {
+    let gateway = Gateway::start();
+    let key = gateway.aes(V2_1, "key", Attributes::default()).await;
+    let limit = |unit, total| Some(UsageLimits { total, count: None, unit });
+    let hash = |bytes: usize| {
+        let parameters = kmip_codec::attribute::CryptographicParameters {
+            hashing_algorithm: Some(HashingAlgorithm::SHA_256),
+            ..Default::default()
+        };
+        let data = Some(vec![1; bytes].into());
+        Request::Hash(Box::new(HashRequest { cryptographic_parameters: parameters, data, ..HashRequest::default() }))
+    };
+    let rights = vec![
+        Right {
+            operations: Some(Operations { operations: vec![Operation::GET] }),
+            usage_limits: limit(UsageLimitsUnit::OBJECT, 2),
+            ..Right::default()
+        },
+        Right {
+            operations: Some(Operations { operations: vec![Operation::HASH] }),
+            usage_limits: limit(UsageLimitsUnit::BYTE, 10),
+            ..Right::default()
+        },
+    ];
+    let lent = delegate(&gateway, rights).await;
+    let request = LoginRequest { usage_limits: limit(UsageLimitsUnit::BYTE, 10), ..LoginRequest::default() };
+    let own = ticket(&send(&gateway, V2_1, None, Operation::LOGIN, Request::Login(Box::new(request))).await);
+    for (value, operation, request, expected) in [
+        (&lent, Operation::GET, get(&key), None),
+        (&lent, Operation::HASH, hash(6), None),
+        (&lent, Operation::HASH, hash(6), Some(ResultReason::USAGE_LIMIT_EXCEEDED)),
+        (&lent, Operation::HASH, hash(4), None),
+        (&lent, Operation::GET, get(&key), None),
+        (&lent, Operation::GET, get(&key), Some(ResultReason::USAGE_LIMIT_EXCEEDED)),
+        (&own, Operation::HASH, hash(10), None),
+        (&own, Operation::HASH, hash(1), Some(ResultReason::USAGE_LIMIT_EXCEEDED)),
+        // What processes no data is not counted in bytes.
+        (&own, Operation::GET, get(&key), None),
+    ] {
+        assert_eq!(send(&gateway, V2_1, with(value), operation, request).await.reason, expected, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn a_lease_is_a_span_or_a_time() {
+    let gateway = Gateway::start();
+    let now = gateway.bench.clock.now().seconds();
+    let login = |lease| {
+        let request = LoginRequest { lease_time: Some(lease), ..LoginRequest::default() };
+        send(&gateway, V2_1, None, Operation::LOGIN, Request::Login(Box::new(request)))
+    };
+    let mut tickets = Vec::new();
+    for lease in [TicketLease::For(Interval(60)), TicketLease::Until(DateTime(now + 60)), TicketLease::For(Interval(0))]
+    {
+        tickets.push(ticket(&login(lease).await));
+    }
+    let past = login(TicketLease::Until(DateTime(now - 1))).await;
+    assert_eq!(reason(&past), ResultReason::INVALID_FIELD);
+    for (seconds, expected) in [(0, [true; 3]), (61, [false, false, true])] {
+        gateway.bench.clock.advance(seconds);
+        for (value, valid) in tickets.iter().zip(expected) {
+            let answer = send(&gateway, V2_1, with(value), Operation::QUERY, query()).await;
+            assert_eq!(answer.reason, (!valid).then_some(ResultReason::INVALID_TICKET), "after {seconds} s");
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a key is wrapped, and how one is to be wrapped (KMIP 1.0 §2.1.5, §2.1.6).
 
-use crate::attribute::CryptographicParameters;
+use crate::attribute::{AttributeKind, CryptographicParameters};
 use crate::codec::fields;
 use crate::identifier::UniqueIdentifier;
 use crate::spec::enums::{EncodingOption, WrappingMethod};
@@ -39,6 +39,8 @@ fields! {
         mac_signature_key_information: optional MacSignatureKeyInformation, [MAC_SIGNATURE_KEY_INFORMATION V1_0..];
         /// Attributes to wrap with the key, by name in every version.
         attribute_names: repeated String, [ATTRIBUTE_NAME V1_0..];
+        /// The same by reference, as every other field of 2.0 has it.
+        attribute_references: repeated AttributeKind, [ATTRIBUTE_REFERENCE V2_0..];
         encoding_option: optional EncodingOption, [ENCODING_OPTION V1_1..];
     }
 }

@@ -1,7 +1,7 @@
 //! What several payloads share.
 
 use crate::attribute::Attributes;
-use crate::codec::{Codec, FieldGroup, fields};
+use crate::codec::{Codec, DateTime, FieldGroup, Interval, fields};
 use crate::error::DecodeError;
 use crate::fuzzing::{Sample, Seeds};
 use crate::identifier::UniqueIdentifier;
@@ -66,6 +66,40 @@ impl Sample for Data {
             0 => Self::Bytes(Sample::sample(seeds, version)),
             1 => Self::Enumeration(Sample::sample(seeds, version)),
             _ => Self::Integer(Sample::sample(seeds, version)),
+        }
+    }
+}
+
+/// When a ticket ends: after a span, or at a time (KMIP 2.0 §6.1.10, §6.1.29).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TicketLease {
+    /// So long after it was given out; 0 is without an end.
+    For(Interval),
+    /// Then.
+    Until(DateTime),
+}
+
+impl Codec for TicketLease {
+    fn decode(item: &Item<'_>, context: Context) -> Result<Self, DecodeError> {
+        match item.value {
+            Value::DateTime(_) => DateTime::decode(item, context).map(Self::Until),
+            _ => Interval::decode(item, context).map(Self::For),
+        }
+    }
+
+    fn encode(&self, tag: Tag, writer: &mut Writer) {
+        match self {
+            Self::For(span) => span.encode(tag, writer),
+            Self::Until(time) => time.encode(tag, writer),
+        }
+    }
+}
+
+impl Sample for TicketLease {
+    fn sample(seeds: &mut Seeds, version: ProtocolVersion) -> Self {
+        match seeds.below(2) {
+            0 => Self::For(Sample::sample(seeds, version)),
+            _ => Self::Until(Sample::sample(seeds, version)),
         }
     }
 }

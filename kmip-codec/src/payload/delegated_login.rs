@@ -1,15 +1,15 @@
 //! Delegated Login: makes a ticket with fewer rights (KMIP 2.0 §6.1.12, 2.1 §6.1.12).
 
-use super::common::{ObjectGroups, Objects, Operations};
+use super::common::{ObjectGroups, Objects, Operations, TicketLease};
 use crate::attribute::UsageLimits;
-use crate::codec::{Interval, fields};
+use crate::codec::fields;
 use crate::message::Ticket;
 
 fields! {
     /// The request payload of DelegatedLogin.
     #[derive(Clone)]
     pub struct DelegatedLoginRequest {
-        lease_time: optional Interval, [LEASE_TIME V2_0..];
+        lease_time: optional TicketLease, [LEASE_TIME V2_0..];
         request_count: optional i32, [REQUEST_COUNT V2_0..];
         usage_limits: optional UsageLimits, [USAGE_LIMITS V2_0..];
         rights: required Rights, [RIGHTS V2_0..];

@@ -1,14 +1,15 @@
 //! Login: exchanges credentials for a ticket (KMIP 2.0 §6.1.29, 2.1 §6.1.30).
 
+use super::common::TicketLease;
 use crate::attribute::UsageLimits;
-use crate::codec::{Interval, fields};
+use crate::codec::fields;
 use crate::message::Ticket;
 
 fields! {
     /// The request payload of Login.
     #[derive(Clone, Default)]
     pub struct LoginRequest {
-        lease_time: optional Interval, [LEASE_TIME V2_0..];
+        lease_time: optional TicketLease, [LEASE_TIME V2_0..];
         request_count: optional i32, [REQUEST_COUNT V2_0..];
         usage_limits: optional UsageLimits, [USAGE_LIMITS V2_0..];
     }

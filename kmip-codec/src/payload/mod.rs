@@ -79,7 +79,7 @@ pub use certify::{CertifyRequest, CertifyResponse};
 pub use check::{CheckRequest, CheckResponse};
 pub use common::{
     Data, DefaultsInformation, ObjectDefaults, ObjectGroups, ObjectTypes, Objects, Operations, ProtectionStorageMasks,
-    VendorItems,
+    TicketLease, VendorItems,
 };
 pub use create::{CreateRequest, CreateResponse};
 pub use create_credential::{CreateCredentialRequest, CreateCredentialResponse};

@@ -226,5 +226,6 @@ fn gateway(project: ProjectId, request: &str) -> Caller {
         transaction: None,
         http: None,
         lane: Lane::Bulk,
+        bounds: None,
     }
 }

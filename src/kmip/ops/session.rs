@@ -4,29 +4,28 @@ use std::sync::atomic::Ordering;
 
 use kmip_codec::{
     attribute::UsageLimits,
-    codec::Interval,
     message::Ticket,
     payload::{
         DelegatedLoginRequest, DelegatedLoginResponse, LoginRequest, LoginResponse, LogoutRequest, LogoutResponse,
-        SetEndpointRoleRequest, SetEndpointRoleResponse,
+        SetEndpointRoleRequest, SetEndpointRoleResponse, TicketLease,
     },
     secret::SecretBytes,
-    spec::enums::{EndpointRole, ResultReason, TicketType, UsageLimitsUnit},
+    spec::enums::{EndpointRole, ResultReason, TicketType},
 };
 
 use crate::{
-    domain::UniqueIdentifier,
+    domain::{Timestamp, UniqueIdentifier},
     kmip::{
         batch::Exchange,
         error::Refusal,
-        tickets::{Right, Rights, TICKET_BYTES},
+        tickets::{Budget, Right, Rights, TICKET_BYTES, Term},
     },
 };
 
 /// Opens a ticket; none of the limits given means none.
 fn issue(
     on: &Exchange<'_>,
-    lease: Option<Interval>,
+    lease: Option<TicketLease>,
     count: Option<i32>,
     limits: Option<&UsageLimits>,
     rights: Option<Rights>,
@@ -34,19 +33,21 @@ fn issue(
     let invalid = |text| Refusal::new(ResultReason::INVALID_FIELD, text);
     let count = count.unwrap_or(0);
     let count = u32::try_from(count).map_err(|_negative| invalid("a request count is not negative"))?;
-    let mut left = (count > 0).then_some(count);
-    if let Some(limits) = limits {
-        if limits.unit != UsageLimitsUnit::OBJECT {
-            let text = "the bytes of a ticket's requests are not counted";
-            return Err(Refusal::new(ResultReason::FEATURE_NOT_SUPPORTED, text));
+    let ends = match lease {
+        None => None,
+        Some(TicketLease::For(span)) => (span.0 > 0).then(|| on.now().plus_seconds(i64::from(span.0))),
+        Some(TicketLease::Until(time)) => {
+            let ends = Timestamp::from_seconds(time.0);
+            if ends <= on.now() {
+                return Err(invalid("the ticket would have ended already"));
+            }
+            Some(ends)
         }
-        let total = limits.count.unwrap_or(limits.total);
-        let total = u32::try_from(total).map_err(|_too_many| invalid("the usage limit is out of range"))?;
-        left = Some(left.map_or(total, |left| left.min(total)));
-    }
-    let ends = lease.filter(|lease| lease.0 > 0).map(|lease| on.now().plus_seconds(i64::from(lease.0)));
+    };
+    let budget = limits.map(Budget::new).transpose()?;
+    let term = Term { ends, requests: (count > 0).then_some(count), budget };
     let value = on.random(TICKET_BYTES);
-    on.service.tickets.issue(value.clone(), (on.principal(), on.client()), ends, left, rights, on.now())?;
+    on.service.tickets.issue(value.clone(), (on.principal(), on.client()), term, rights, on.now())?;
     Ok(Ticket { ticket_type: TicketType::LOGIN, ticket_value: SecretBytes::from(value) })
 }
 
@@ -61,10 +62,6 @@ pub(in crate::kmip) async fn delegated_login(
 ) -> Result<DelegatedLoginResponse, Refusal> {
     let mut rights = Vec::with_capacity(request.rights.rights.len());
     for right in request.rights.rights {
-        if right.object_groups.is_some() || right.usage_limits.is_some() {
-            let text = "rights are limited by operations and objects only";
-            return Err(Refusal::new(ResultReason::FEATURE_NOT_SUPPORTED, text));
-        }
         let objects = right.objects.map(|objects| {
             objects
                 .unique_identifiers
@@ -75,6 +72,8 @@ pub(in crate::kmip) async fn delegated_login(
         rights.push(Right {
             operations: right.operations.map(|operations| operations.operations),
             objects: objects.transpose()?,
+            groups: right.object_groups.map(|groups| groups.object_groups),
+            budget: right.usage_limits.as_ref().map(Budget::new).transpose()?,
         });
     }
     let DelegatedLoginRequest { lease_time, request_count, usage_limits, .. } = request;

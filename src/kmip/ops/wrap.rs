@@ -100,10 +100,11 @@ pub(super) async fn wrapped(
         encryption_key_information,
         mac_signature_key_information,
         attribute_names,
+        attribute_references,
         encoding_option,
     } = *specification;
     let plan = Plan::new(wrapping_method, encryption_key_information, mac_signature_key_information, encoding_option)?;
-    if plan.bare && !attribute_names.is_empty() {
+    if plan.bare && !(attribute_names.is_empty() && attribute_references.is_empty()) {
         let error = Error::new(ErrorKind::WrappingEncoding, "attributes travel in an encoded key value only");
         return Err(on.refusal(&error));
     }
@@ -124,8 +125,9 @@ pub(super) async fn wrapped(
         .attributes
         .iter()
         .filter(|attribute| {
-            let name = attributes::wire_kind(&attribute.kind).name(on.version);
-            attribute_names.iter().any(|wanted| Some(wanted) == name.as_ref())
+            let kind = attributes::wire_kind(&attribute.kind);
+            let name = kind.name(on.version);
+            attribute_names.iter().any(|wanted| Some(wanted) == name.as_ref()) || attribute_references.contains(&kind)
         })
         .cloned()
         .collect();
