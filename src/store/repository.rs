@@ -122,7 +122,7 @@ impl Cached for TransportKey {
 }
 
 /// Records kept decoded.
-const OBJECTS_CACHED: u64 = 100_000;
+const OBJECTS_CACHED: u64 = 20_000;
 const GROUPS_CACHED: u64 = 10_000;
 const JOBS_CACHED: u64 = 10_000;
 const PROJECTS_CACHED: u64 = 10_000;

@@ -51,7 +51,7 @@ pub struct SledOptions {
 impl Default for SledOptions {
     fn default() -> Self {
         Self {
-            cache_bytes: 128 << 20,
+            cache_bytes: 64 << 20,
             free_bytes_min: 64 << 20,
             any_file_system: false,
             reserve_bytes: 4 << 20,
