@@ -11,12 +11,12 @@ use crate::{
 };
 
 /// What one of the tokens does from now on.
-struct Fault {
+pub(crate) struct Fault {
     name: &'static str,
-    functions: &'static str,
-    action: &'static str,
+    pub(crate) functions: &'static str,
+    pub(crate) action: &'static str,
     /// It answers wrongly instead of not at all: until its canary is heard, what only the holder of the key can check is wrong.
-    lies: bool,
+    pub(crate) lies: bool,
     /// Part of the short form.
     short: bool,
 }
@@ -36,7 +36,7 @@ const fn short(fault: Fault) -> Fault {
 const USES: &str = "[\"C_Sign\", \"C_Encrypt\", \"C_Decrypt\", \"C_WrapKey\", \"C_UnwrapKey\"]";
 const MAKES: &str = "[\"C_Generate*\", \"C_CreateObject\", \"C_UnwrapKey\"]";
 
-const FAULTS: &[Fault] = &[
+pub(crate) const FAULTS: &[Fault] = &[
     short(fault("killed", "\"C_*\"", "return = \"CKR_DEVICE_REMOVED\"")),
     fault("no token in the slot", "\"C_*\"", "return = \"CKR_TOKEN_NOT_PRESENT\""),
     fault("device error", "\"C_*\"", "return = \"CKR_DEVICE_ERROR\""),

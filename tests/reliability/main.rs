@@ -8,11 +8,13 @@
 
 mod clients;
 mod failover;
+mod flood;
 mod hang;
 mod pair;
 mod pin;
 mod removed;
 mod sessions;
+mod simulate;
 mod soak;
 
 use std::{

@@ -1,6 +1,7 @@
 //! A gateway with a replicated group of two simulated tokens, each in a module of its own.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -89,6 +90,12 @@ impl Pair {
         let config = self.gateway.folder().join("config.toml");
         let said = Command::new(PROGRAM).args(["hsm", "join", token, "--config"]).arg(config).output().unwrap();
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    }
+
+    /// The identifiers under which the first token holds something for clients.
+    pub(crate) fn held(&self) -> BTreeSet<String> {
+        let objects = token::objects_in(&self.folder.join(TOKENS[0]), PIN);
+        objects.into_keys().filter_map(|label| label.strip_prefix("portcullis:").map(str::to_owned)).collect()
     }
 
     /// What stands on both tokens is the same, but for the group's own key: how many names.
