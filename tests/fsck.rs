@@ -31,7 +31,9 @@ fn copy(from: &Path, to: &Path) {
 
 fn fsck(folder: &Path, words: &[&str]) -> Output {
     let config = folder.join("config.toml");
-    Command::new(PROGRAM).args(["hsm", "fsck", "--config"]).arg(config).args(words).output().unwrap()
+    let mut command = Command::new(PROGRAM);
+    portcullis_testing::shape(&mut command, folder);
+    command.args(["hsm", "fsck", "--config"]).arg(config).args(words).output().unwrap()
 }
 
 fn compared(output: &Output) -> Value {

@@ -245,8 +245,11 @@ async fn what_was_changed_on_its_way_is_not_taken_in() {
         let mut bytes = wrapped_bytes(&mut given);
         *bytes.last_mut().unwrap() ^= 1;
         block(&mut given).key_value = Some(KeyValue::Wrapped(SecretBytes::from(bytes)));
-        let refused = back(client, given, 256).await.unwrap_err();
-        assert_eq!(reason(&refused), Some(ResultReason::CRYPTOGRAPHIC_FAILURE), "{method}");
+        let refused = back(client, given, 256).await;
+        if is_unsupported(&refused, "unwrapping by CBC without padding") {
+            continue;
+        }
+        assert_eq!(reason(&refused.unwrap_err()), Some(ResultReason::CRYPTOGRAPHIC_FAILURE), "{method}");
     }
     // A MAC alone: the key is plain, and the MAC is over its encoding or its bytes.
     for bare in [true, false] {
@@ -347,6 +350,10 @@ async fn strict_wrapping_takes_authenticated_modes_only() {
     let ask = |parameters| specification(WrappingMethod::ENCRYPT, Some((&kek, Some(parameters))), None, true);
     let refused = wrapped(client, &target, ask(mode(BlockCipherMode::CBC, None))).await.unwrap_err();
     assert_eq!(reason(&refused), Some(ResultReason::UNSUPPORTED_CRYPTOGRAPHIC_PARAMETERS));
-    let given = wrapped(client, &target, ask(mode(BlockCipherMode::GCM, None))).await.unwrap();
+    let given = wrapped(client, &target, ask(mode(BlockCipherMode::GCM, None))).await;
+    if is_unsupported(&given, "wrapping by GCM") {
+        return;
+    }
+    let given = given.unwrap();
     assert_eq!(back(client, given, 256).await.unwrap(), [3; 32]);
 }

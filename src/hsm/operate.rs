@@ -599,6 +599,10 @@ impl Turn<'_> {
 
     /// The mechanism of a mode and the handle of its key.
     fn wrapping(&mut self, key: &TokenReference, mode: &WrapMode) -> Result<(Mechanism, Handle), HsmError> {
+        if key.key.is_none() {
+            // A key of a cipher that the token lacks is held as bytes.
+            return Err(refused(HsmErrorKind::Unsupported, "a wrapping key that is held"));
+        }
         let mechanism = match mode {
             WrapMode::Cipher { parameters, iv } => {
                 let (kind, handle) = self.key(key)?;

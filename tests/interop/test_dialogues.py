@@ -377,6 +377,8 @@ def test_a_tag_stands_behind_the_data_before_1_4(gateway, version):
         nonce, plain = bytes(range(12)), b"attack at dawn"
         said = client.ask(ENCRYPT, uid(key), parameters, data(DATA, plain), data(IV, nonce))
         assert not said.has(AUTH_TAG)
+        # Some tokens make the IV themselves, whatever they are given.
+        nonce = said.one(IV).value if said.has(IV) else nonce
         sealed = said.one(DATA).value
         assert len(sealed) == len(plain) + 12
         opened = client.ask(DECRYPT, uid(key), parameters, data(DATA, sealed), data(IV, nonce))

@@ -419,6 +419,11 @@ pub(crate) async fn read_back(canaries: &[Canary], rest: &Rest, kmip: &mut Kmip)
     for Canary { name, secrets, id, format } in canaries {
         let Some(id) = id else { continue };
         let answer = rest.payload(id).await.unwrap();
+        // SoftHSM2 wraps no Ed25519 key, so it never leaves.
+        if answer.status == 403 && name.contains("Ed25519") && portcullis_testing::profile().is_some() {
+            println!("skipped, because this token lets no such key out: {name}");
+            continue;
+        }
         assert_eq!(answer.status, 200, "{name}: {}", answer.text());
         let object = kmip.get_as(id, *format).await.unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
         for (protocol, shown) in [("Barbican", answer.body), ("KMIP", material(object))] {

@@ -75,14 +75,16 @@ pub fn is_unsupported<T>(answer: &Result<T, Failure>, what: &str) -> bool {
                 | ResultReason::INVALID_FIELD
                 | ResultReason::CRYPTOGRAPHIC_FAILURE
         )
-    ) && text.contains("does not offer");
+    ) && text.contains("does not offer")
+        // What the token cannot unwrap is kept as it came.
+        || *reason == Some(ResultReason::KEY_WRAP_TYPE_NOT_SUPPORTED);
     let Some(profile) = profile().filter(|_| says_so) else { return false };
     println!("skipped, because {profile} does not support it: {what}");
     true
 }
 
-/// Prepares the folder of a gateway, and the command that will start it.
-pub(crate) fn shape(command: &mut Command, folder: &Path) {
+/// Prepares the folder of a gateway, and a command that will start it there or work on its token.
+pub fn shape(command: &mut Command, folder: &Path) {
     let Some(profile) = profile() else { return };
     if let Some(module) = module() {
         return give(module, command, folder);
