@@ -12,7 +12,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    client, control, dev, enrol, fsck, gateway, inspect, policy, probe,
+    adopt, client, control, dev, enrol, fsck, gateway, inspect, policy, probe,
     problem::{Explain, Problem},
     token, trail,
 };
@@ -166,6 +166,9 @@ enum HsmCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Makes a key that stands on a token already a managed object of a project, where it is: by its CKA_ID or label, which
+    /// change. Of two matches none is taken.
+    Adopt(adopt::AdoptArguments),
     /// Tries out what tokens can do: mechanisms, limits, answers, round trips. With session objects only; where the gateway
     /// runs, it does it.
     Probe(probe::ProbeArguments),
@@ -247,6 +250,11 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
             let config = configuration(&config.config)?;
             start_logging(&config)?;
             fsck::run(config, json)
+        }
+        Command::Hsm(HsmCommand::Adopt(arguments)) => {
+            let config = configuration(&arguments.config)?;
+            start_logging(&config)?;
+            adopt::run(config, &arguments)
         }
         Command::Hsm(HsmCommand::Probe(arguments)) => {
             let config = configuration(arguments.config())?;

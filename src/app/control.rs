@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use super::{
+    adopt::{Adopted, Adoption},
     fsck::Comparison,
     gateway::{Core, Mode},
     problem::{Explain, Problem},
@@ -59,6 +60,8 @@ enum Order {
     Resync(String),
     /// Every token is compared with the records.
     Compare,
+    /// A key that stands on a token becomes a managed object.
+    Adopt(Box<Adoption>),
     /// It is tried out what a token can do.
     Probe(String),
 }
@@ -78,6 +81,7 @@ enum Reply {
     Copying(usize),
     Compared(Vec<Comparison>),
     Probed(Box<Report>),
+    Adopted(Vec<Adopted>),
     Failed(String),
 }
 
@@ -161,6 +165,7 @@ async fn obey(stream: UnixStream, engine: &Arc<Engine>, pool: &Arc<Pool>) -> io:
         Ok(Order::Join(token)) => done(pool.join(&TokenId(token)).await, |()| Reply::Done),
         Ok(Order::Resync(token)) => done(pool.resync(&TokenId(token)).await, Reply::Copying),
         Ok(Order::Compare) => compare_all(engine, pool).await,
+        Ok(Order::Adopt(adoption)) => done(super::adopt::adopt(engine, pool, *adoption).await, Reply::Adopted),
         Ok(Order::Probe(token)) => match pool.probe(&TokenId(token)).await {
             Ok(report) => Reply::Probed(Box::new(report)),
             Err(error) => Reply::Failed(error.to_string()),
@@ -289,6 +294,29 @@ pub(super) fn compare(config: Config) -> Result<Vec<Comparison>, Problem> {
     match reply? {
         Reply::Compared(compared) => Ok(compared),
         Reply::Failed(what) => Err(Problem::new("PC-HSM-FSCK", what, "see `portcullis hsm status`, and run it again")),
+        _ => Err(strange()),
+    }
+}
+
+/// `portcullis hsm adopt`: by the gateway that runs, or here when none does.
+pub(super) fn adopt(config: Config, adoption: Adoption) -> Result<Vec<Adopted>, Problem> {
+    tls::install_provider();
+    let order = Order::Adopt(Box::new(adoption));
+    let reply = block_on(async {
+        match (ask(&config, &order).await, order) {
+            (Ok(reply), _) => Ok(reply),
+            (Err(error), Order::Adopt(adoption)) if is_absent(&error) => {
+                alone(config, async |core| {
+                    done(super::adopt::adopt(&core.engine, &core.pool, *adoption).await, Reply::Adopted)
+                })
+                .await
+            }
+            (Err(error), _) => Err(Problem::new("PC-CONTROL", error, "look at the gateway's log")),
+        }
+    })?;
+    match reply? {
+        Reply::Adopted(adopted) => Ok(adopted),
+        Reply::Failed(what) => Err(Problem::new("PC-HSM-ADOPT", what, "nothing was changed")),
         _ => Err(strange()),
     }
 }

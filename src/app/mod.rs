@@ -4,6 +4,7 @@
 //! configuration needs. The other files are the smaller commands and the adapters between modules that do not know each
 //! other.
 
+mod adopt;
 mod client;
 pub mod command;
 mod control;

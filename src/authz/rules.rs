@@ -132,6 +132,7 @@ pub const OPERATIONS: &[Row] = {
         row(K::ReadTransportKeys, Nothing, &["transport_keys:get", "transport_key:get"], None),
         row(K::ChangeTransportKeys, Nothing, &["transport_keys:post", "transport_key:delete"], None),
         row(K::PurgeProject, Nothing, &[], None),
+        row(K::Adopt, Nothing, &[], None),
         row(K::PurgeExpired, Nothing, &[], None),
         row(K::Refuse, Nothing, &[], None),
         row(K::Obliterate, Secret, &[], Some("kmip:destroy")),

@@ -182,4 +182,6 @@ operations! {
     DeriveInSoftware = "derive-in-software", Change;
     /// Gives a client another certificate to connect with.
     ReProvision = "re-provision", Change;
+    /// Takes a key that stands on a token already into a project.
+    Adopt = "adopt", Change;
 }

@@ -123,7 +123,7 @@ impl Turn<'_> {
     }
 
     /// What kind of key an object is, by its own word.
-    fn kind(&mut self, handle: Handle, class: Class) -> Result<KeyKind, HsmError> {
+    pub(super) fn kind(&mut self, handle: Handle, class: Class) -> Result<KeyKind, HsmError> {
         let unknown = || refused(HsmErrorKind::Unsupported, "a key of another kind");
         let key_type = self.seat.session.number(handle, CKA_KEY_TYPE)?;
         let private = class == Class::Private;

@@ -4,6 +4,7 @@
 //! it, and worker threads that own one session each; a request is one hop to a worker and back. Handles never leave this
 //! folder: an object is named by its place, a token or a [replicated group](group), and its `CKA_ID`.
 
+pub mod adopt;
 mod capability;
 mod compose;
 mod copy;
@@ -416,6 +417,44 @@ impl Pool {
         self.token(token)?.ask(Work::Inventory(Arc::clone(&tray)), limit).await?;
         let holdings = std::mem::take(&mut *tray.lock());
         Ok(holdings.into_iter().filter(|(_, own)| !own).map(|(id, _)| id).collect())
+    }
+
+    /// The keys of a name on a token, by their own word.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hsm::call`]; `Unsupported` for a key of a kind that the gateway has no use for.
+    pub async fn foreign(
+        &self,
+        token: &TokenId,
+        by: adopt::By,
+        class: Option<adopt::KeyClass>,
+    ) -> Result<Vec<adopt::Foreign>, HsmError> {
+        let tray: Tray<adopt::Foreign> = Arc::default();
+        let work = Work::Describe(by, class, Arc::clone(&tray));
+        self.token(token)?.ask(work, Errand::of_gateway(SYSTEM_LIMIT)).await?;
+        let found = std::mem::take(&mut *tray.lock());
+        Ok(found)
+    }
+
+    /// Gives a key the name of an identifier.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hsm::call`]; `ObjectMissing` when it is not what it was.
+    pub async fn rename(&self, token: &TokenId, foreign: adopt::Foreign, to: CkaId) -> Result<(), HsmError> {
+        let work = Work::Rename(Box::new(foreign), to);
+        self.token(token)?.ask(work, Errand::of_gateway(SYSTEM_LIMIT)).await.map(drop)
+    }
+
+    /// Gives a key its old name back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::rename`].
+    pub async fn give_back(&self, token: &TokenId, foreign: adopt::Foreign, from: CkaId) -> Result<(), HsmError> {
+        let work = Work::GiveBack(Box::new(foreign), from);
+        self.token(token)?.ask(work, Errand::of_gateway(SYSTEM_LIMIT)).await.map(drop)
     }
 
     /// Tries out what a token can do, on sessions of their own; objects that stand on it are not touched.

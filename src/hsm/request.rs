@@ -59,6 +59,9 @@ impl<'a> Turn<'a> {
             Work::CopyIn(id, copies) => self.copy_in(*id, copies),
             Work::Inventory(tray) => self.inventory(tray),
             Work::Probe(tray) => self.probe(tray),
+            Work::Describe(by, class, tray) => self.describe(by, *class, tray),
+            Work::Rename(foreign, to) => self.rename(foreign, *to),
+            Work::GiveBack(foreign, from) => self.give_back(foreign, *from),
         }
     }
 

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 
 use super::{
+    adopt::{By, Foreign, KeyClass},
     copy::Copied,
     pool::Class,
     probe::Report,
@@ -66,6 +67,12 @@ pub(super) enum Work {
     CopyIn(CkaId, Arc<Vec<Copied>>),
     /// Lays the names of all objects of this gateway down, and whether each is one of its own keys.
     Inventory(Tray<(CkaId, bool)>),
+    /// Lays the description of every key of a name down.
+    Describe(By, Option<KeyClass>, Tray<Foreign>),
+    /// Gives a key another name.
+    Rename(Box<Foreign>, CkaId),
+    /// Gives it its old name back.
+    GiveBack(Box<Foreign>, CkaId),
     /// Tries out what the token can do, and lays the report down.
     Probe(Tray<Report>),
 }
@@ -83,13 +90,14 @@ impl Work {
                     | HsmRequest::MakeTwin { .. }
                     | HsmRequest::Destroy { .. }
             ),
-            Self::Clear(_) | Self::CopyIn(..) | Self::GroupKey(_) => true,
+            Self::Clear(_) | Self::CopyIn(..) | Self::GroupKey(_) | Self::Rename(..) | Self::GiveBack(..) => true,
             Self::SystemSecret(..)
             | Self::SystemSigner(..)
             | Self::SystemSign(..)
             | Self::Certifier(_)
             | Self::CopyOut(..)
             | Self::Inventory(_)
+            | Self::Describe(..)
             | Self::Probe(_) => false,
         }
     }
@@ -117,7 +125,7 @@ impl Work {
                 | HsmRequest::Destroy { .. } => 2,
                 _ => 1,
             },
-            Self::CopyIn(..) | Self::Clear(_) => 2,
+            Self::CopyIn(..) | Self::Clear(_) | Self::Rename(..) | Self::GiveBack(..) => 2,
             Self::Inventory(_) | Self::Probe(_) => 64,
             _ => 1,
         }
@@ -135,6 +143,7 @@ impl Work {
             Self::SystemSigner(..) | Self::Certifier(_) | Self::GroupKey(_) | Self::Inventory(_) | Self::Probe(_) => {
                 limit.saturating_mul(10)
             }
+            Self::Describe(..) | Self::Rename(..) | Self::GiveBack(..) => limit,
             Self::Clear(_) | Self::SystemSecret(..) | Self::SystemSign(..) | Self::CopyOut(..) | Self::CopyIn(..) => {
                 limit
             }
@@ -187,7 +196,8 @@ impl Work {
             Self::Certifier(_) => vec![system_name(CERTIFIER).id],
             Self::CopyOut(id, _) | Self::CopyIn(id, _) => vec![*id, system_name(GROUP_KEY).id],
             Self::GroupKey(_) => vec![system_name(GROUP_KEY).id],
-            Self::Inventory(_) | Self::Probe(_) => Vec::new(),
+            Self::Rename(_, id) | Self::GiveBack(_, id) => vec![*id],
+            Self::Inventory(_) | Self::Describe(..) | Self::Probe(_) => Vec::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
+    mechanism::Mechanism,
     object::{Attribute, AttributeType},
     session::{Session, UserType},
     types::AuthPin,
@@ -167,6 +168,9 @@ fn helper() {
     if let Some(pin) = work["pin"].as_str() {
         let session = session(&module);
         session.login(UserType::User, Some(&AuthPin::new(pin.into()))).unwrap();
+        for key in work["generate"].as_array().into_iter().flatten() {
+            generate(&session, key);
+        }
         if work["list"] == true {
             answer = list(&session);
         }
@@ -191,6 +195,45 @@ fn session(module: &Pkcs11) -> Session {
     let slots = module.get_slots_with_token().unwrap();
     let ours = slots.into_iter().find(|slot| module.get_token_info(*slot).is_ok_and(|info| info.label() == "trust"));
     module.open_rw_session(ours.unwrap()).unwrap()
+}
+
+/// Makes a key as another program would.
+fn generate(session: &Session, key: &Value) {
+    let text = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
+    let common = [Attribute::Token(true), Attribute::Label(text("label").into()), Attribute::Id(text("id").into())];
+    let secret = [
+        Attribute::Private(true),
+        Attribute::Sensitive(key["sensitive"] != false),
+        Attribute::Extractable(key["extractable"] == true),
+    ];
+    if key["kind"] == "aes" {
+        let rest = [
+            Attribute::Encrypt(true),
+            Attribute::Decrypt(true),
+            // Modules differ in what they take for granted.
+            Attribute::Sign(false),
+            Attribute::Verify(false),
+            Attribute::Wrap(false),
+            Attribute::Unwrap(false),
+            Attribute::ValueLen(32.into()),
+        ];
+        session.generate_key(&Mechanism::AesKeyGen, &[&common[..], &secret, &rest].concat()).unwrap();
+        return;
+    }
+    // P-256 by its object identifier.
+    let curve = vec![0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07];
+    let public = [Attribute::Private(false), Attribute::Verify(true), Attribute::EcParams(curve)];
+    let private = [Attribute::Sign(true)];
+    let (public, _) = session
+        .generate_key_pair(
+            &Mechanism::EccKeyPairGen,
+            &[&common[..], &public].concat(),
+            &[&common[..], &secret, &private].concat(),
+        )
+        .unwrap();
+    if key["kind"] == "private" {
+        session.destroy_object(public).unwrap();
+    }
 }
 
 fn list(session: &Session) -> Value {

@@ -1,5 +1,6 @@
 //! The use cases, one file each. Both front ends call the same ones; what only one protocol wants is a use case of its own.
 
+pub mod adopt;
 pub mod archive;
 pub mod attributes;
 pub mod certify;

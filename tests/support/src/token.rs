@@ -11,6 +11,7 @@ use std::{
 
 use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
+    mechanism::Mechanism,
     object::{Attribute, AttributeType, ObjectClass},
     session::UserType,
     types::AuthPin,
@@ -59,6 +60,27 @@ pub fn make(store: &Path, label: &str, pin: &str) {
     session.login(UserType::So, Some(&so_pin)).unwrap();
     session.init_pin(&AuthPin::new(pin.into())).unwrap();
     session.logout().unwrap();
+}
+
+/// Puts a secret AES-256 key on the folder's token, as another program would: it may encrypt, decrypt and leave.
+pub fn put_foreign_key(folder: &Path, label: &str, id: &[u8]) {
+    let pin = fs::read_to_string(folder.join("pin")).unwrap();
+    let pkcs11 = load(&folder.join("hsm"));
+    let slot = *pkcs11.get_slots_with_initialized_token().unwrap().first().unwrap();
+    let session = pkcs11.open_rw_session(slot).unwrap();
+    session.login(UserType::User, Some(&AuthPin::new(pin.trim_end().into()))).unwrap();
+    let template = [
+        Attribute::Token(true),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(true),
+        Attribute::Encrypt(true),
+        Attribute::Decrypt(true),
+        Attribute::Label(label.into()),
+        Attribute::Id(id.into()),
+        Attribute::ValueLen(32.into()),
+    ];
+    session.generate_key(&Mechanism::AesKeyGen, &template).unwrap();
 }
 
 /// As [`objects`], of the only token of a store.
