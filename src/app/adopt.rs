@@ -351,6 +351,7 @@ fn operator(project: String) -> Caller {
         transaction: None,
         http: None,
         lane: Lane::Interactive,
+        bounds: None,
     }
 }
 
