@@ -26,7 +26,7 @@ use crate::{
         Attribute, AttributeKind as K, AttributeValue as V, CryptographicAlgorithm as A, ManagedObject, ObjectType,
         Origin, SecretValue,
         algorithm::{Curve, KeyFormatType as F, RecommendedCurve},
-        attributes::link,
+        attributes::{SetBy, link},
         reference::KeyKind,
     },
     engine::{
@@ -52,11 +52,23 @@ pub(super) struct Incoming {
     pub value: Option<NewValue>,
     /// What the value says of itself.
     pub derived: Vec<Attribute>,
+    /// What travelled with the key in its key value, and a client may say.
+    pub inside: Vec<Attribute>,
 }
 
 /// An object that is its attributes and nothing else.
 pub(super) const fn attributes_only(object_type: ObjectType) -> Incoming {
-    Incoming { object_type, subtype: None, format: None, value: None, derived: Vec::new() }
+    Incoming { object_type, subtype: None, format: None, value: None, derived: Vec::new(), inside: Vec::new() }
+}
+
+impl Incoming {
+    /// Adds the attributes inside the key value to those of the request, which win (KMIP 1.0 §2.1.4).
+    pub(super) fn join(&mut self, attributes: &mut Vec<Attribute>, given: &[K]) {
+        let inside: Vec<Attribute> = std::mem::take(&mut self.inside);
+        let inside: Vec<Attribute> = inside.into_iter().filter(|it| !given.contains(&it.kind)).collect();
+        attributes.retain(|it| !inside.iter().any(|other| other.kind == it.kind));
+        attributes.extend(inside);
+    }
 }
 
 /// Takes an object of a Register request apart. `algorithm` and `bits` are those of its attributes, for key blocks that
@@ -71,8 +83,7 @@ pub(super) fn incoming(
     algorithm: Option<A>,
     bits: Option<u32>,
 ) -> Result<Incoming, Refusal> {
-    let plain =
-        |object_type, subtype, value| Incoming { object_type, subtype, format: None, value, derived: Vec::new() };
+    let plain = |object_type, subtype, value| Incoming { subtype, value, ..attributes_only(object_type) };
     let held = |bytes: SecretValue| NewValue { key: None, bytes: Some(bytes) };
     match object {
         WireObject::Certificate(certificate) => {
@@ -138,7 +149,7 @@ fn credential(object: &WireObject, object_type: ObjectType, version: ProtocolVer
     kmip_codec::codec::FieldGroup::put(object, &mut writer);
     let bytes = writer.finish().map_err(|error| Refusal::new(ResultReason::INVALID_FIELD, error.to_string()))?;
     let value = NewValue { key: None, bytes: Some(SecretValue::new(bytes.to_vec())) };
-    Ok(Incoming { object_type, subtype: None, format: None, value: Some(value), derived: Vec::new() })
+    Ok(Incoming { value: Some(value), ..attributes_only(object_type) })
 }
 
 fn key_block(
@@ -158,17 +169,19 @@ fn key_block(
     contradiction(stated_bits, bits)?;
     let (algorithm, bits) = (stated.or(algorithm), stated_bits.or(bits));
     let format = F(block.key_format_type.number());
-    let mut incoming = Incoming { object_type, subtype: None, format: Some(format), value: None, derived: Vec::new() };
+    let mut incoming = Incoming { format: Some(format), ..attributes_only(object_type) };
     let Some(value) = block.key_value else {
         incoming.derived = facts(algorithm, bits);
         return Ok(incoming);
     };
-    let KeyValue::Plain { material, .. } = &value else {
+    let KeyValue::Plain { material, attributes } = &value else {
         return Err(Refusal::new(
             ResultReason::INVALID_FIELD,
             "the key value is wrapped, the key block does not say how",
         ));
     };
+    let inside = attributes::all(attributes.0.clone(), version)?;
+    incoming.inside = inside.into_iter().filter(|it| it.kind.rule().initially == SetBy::Client).collect();
     let read = match object_type {
         ObjectType::SymmetricKey => symmetric(material, format, algorithm, bits)?,
         ObjectType::SecretData | ObjectType::SplitKey | ObjectType::PgpKey => {

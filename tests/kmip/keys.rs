@@ -3,7 +3,8 @@
 use kmip_codec::{
     Tag, UniqueIdentifier,
     attribute::{
-        AttributeList, AttributeValue, Attributes, CryptographicParameters, Link, Name, X509CertificateIdentifier,
+        AttributeList, AttributeValue, Attributes, CryptographicParameters, Link, Name, OptionalAttributeList,
+        X509CertificateIdentifier,
     },
     codec::{DateTime, Interval},
     object::{
@@ -21,7 +22,7 @@ use kmip_codec::{
         KeyFormatType, KeyWrapType, LinkType, ObjectType, Operation, RecommendedCurve, ResultReason, SplitKeyMethod,
         State, ValidityIndicator, WrappingMethod,
     },
-    version::{V1_2, V1_4, V2_0, V2_1},
+    version::{V1_0, V1_2, V1_4, V2_0, V2_1},
 };
 use portcullis::{
     crypto::pem,
@@ -106,6 +107,51 @@ async fn register(
 async fn get(gateway: &Gateway, of: &UniqueIdentifier, how: Option<KeyWrapType>) -> Answer {
     let request = GetRequest { unique_identifier: Some(of.clone()), key_wrap_type: how, ..GetRequest::default() };
     gateway.one(V2_1, Operation::GET, Request::Get(Box::new(request))).await
+}
+
+/// KMIP 1.0 §2.1.4: what is encapsulated with the key is the object's; what the request itself says goes before it.
+#[tokio::test]
+async fn attributes_inside_a_key_value_are_those_of_the_object() {
+    let gateway = Gateway::start();
+    for (round, version) in [V1_0, V1_4, V2_0, V2_1].into_iter().enumerate() {
+        let name = |text: &str| AttributeValue::Name(Name::text(&format!("{text} {round}")));
+        let inside = Attributes::default()
+            .with(Tag::CRYPTOGRAPHIC_USAGE_MASK, AttributeValue::Mask(0x4))
+            .with(Tag::CONTACT_INFORMATION, AttributeValue::Text("inside".into()))
+            .with(Tag::NAME, name("inside"))
+            // The server's own: it knows better.
+            .with(Tag::STATE, AttributeValue::Enumeration(State::COMPROMISED.number()));
+        let given = Attributes::default()
+            .with(Tag::CRYPTOGRAPHIC_USAGE_MASK, AttributeValue::Mask(0xC))
+            .with(Tag::NAME, name("given"));
+        let key = SymmetricKey {
+            key_block: KeyBlock {
+                key_format_type: KeyFormatType::RAW,
+                key_compression_type: None,
+                key_value: Some(KeyValue::Plain {
+                    material: KeyMaterial::Bytes(vec![7; 16].into()),
+                    attributes: OptionalAttributeList(inside),
+                }),
+                cryptographic_algorithm: Some(CryptographicAlgorithm::AES),
+                cryptographic_length: Some(128),
+                key_wrapping_data: None,
+            },
+        };
+        let request = RegisterRequest {
+            object_type: ObjectType::SYMMETRIC_KEY,
+            attributes: given,
+            object: Some(ManagedObject::SymmetricKey(key)),
+            protection_storage_masks: None,
+        };
+        let answer = gateway.one(version, Operation::REGISTER, Request::Register(Box::new(request))).await;
+        let Some(Response::Register(made)) = answer.payload else { panic!("{version}: {:?}", answer.message) };
+        let found = attributes(&gateway, &made.unique_identifier).await;
+        assert_eq!(names(&found), [format!("given {round}")], "{version}");
+        let of = |tag: Tag| found.items.iter().find(|it| it.kind == tag.into()).and_then(|it| it.value.clone());
+        assert_eq!(of(Tag::CRYPTOGRAPHIC_USAGE_MASK), Some(AttributeValue::Mask(0xC)), "{version}");
+        assert_eq!(of(Tag::CONTACT_INFORMATION), Some(AttributeValue::Text("inside".into())), "{version}");
+        assert_eq!(of(Tag::STATE), Some(AttributeValue::Enumeration(State::PRE_ACTIVE.number())), "{version}");
+    }
 }
 
 /// The bytes of a symmetric key.

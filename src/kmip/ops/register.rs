@@ -19,6 +19,7 @@ pub(in crate::kmip) async fn register(
 ) -> Result<RegisterResponse, Refusal> {
     let object_type = super::create::object_type(request.object_type)?;
     let mut attributes = on.attributes(request.attributes).await?;
+    let given: Vec<AttributeKind> = attributes.iter().map(|it| it.kind.clone()).collect();
     on.stand(object_type, &mut attributes)?;
     let (algorithm, bits) = algorithm_and_length(&mut attributes)?;
     let mut certificates = Vec::new();
@@ -30,7 +31,7 @@ pub(in crate::kmip) async fn register(
         }
         other => other,
     };
-    match take(on, object_type, object, attributes, algorithm, bits).await {
+    match take(on, object_type, object, (attributes, given), algorithm, bits).await {
         Ok(answer) => Ok(answer),
         Err(refusal) => {
             pkcs12::discard(on, &certificates).await;
@@ -43,7 +44,7 @@ async fn take(
     on: &mut Exchange<'_>,
     object_type: ObjectType,
     object: Option<WireObject>,
-    mut attributes: Vec<Attribute>,
+    (mut attributes, given): (Vec<Attribute>, Vec<AttributeKind>),
     algorithm: Option<CryptographicAlgorithm>,
     bits: Option<u32>,
 ) -> Result<RegisterResponse, Refusal> {
@@ -53,13 +54,17 @@ async fn take(
             let mut inside = attributes::all(template.attributes.0, on.version)?;
             inside.retain(|inner| !attributes.iter().any(|outer| outer.kind == inner.kind));
             attributes.extend(inside);
-            values::Incoming { object_type, subtype: None, format: None, value: None, derived: Vec::new() }
+            values::attributes_only(object_type)
         }
         Some(object) => taken_apart(on, object, algorithm, bits).await?,
-        None => values::Incoming { object_type, subtype: None, format: None, value: None, derived: Vec::new() },
+        None => values::attributes_only(object_type),
     };
     if incoming.object_type != object_type {
         return Err(Refusal::new(ResultReason::INVALID_FIELD, "the object is of another type than the request says"));
+    }
+    if !incoming.inside.is_empty() {
+        incoming.join(&mut attributes, &given);
+        on.stand(object_type, &mut attributes)?;
     }
     if object_type.credential_type().is_some() {
         // As Create Credential: it is there to be compared with and never leaves again.

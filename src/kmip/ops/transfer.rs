@@ -84,7 +84,7 @@ async fn take(
             let object_type = stated.or(named);
             let object_type = object_type
                 .ok_or_else(|| Refusal::new(ResultReason::INVALID_MESSAGE, "the type of the object is missing"))?;
-            values::Incoming { object_type, subtype: None, format: None, value: None, derived: Vec::new() }
+            values::attributes_only(object_type)
         }
     };
     if stated.or(named).is_some_and(|stated| stated != incoming.object_type) {
@@ -94,6 +94,8 @@ async fn take(
     if request.key_wrap_type == Some(KeyWrapType::NOT_WRAPPED) {
         values::forget_wrapping(&mut incoming).map_err(|error| on.refusal(&error))?;
     }
+    let stated: Vec<AttributeKind> = given.iter().map(|it| it.kind.clone()).collect();
+    incoming.join(&mut given, &stated);
     on.stand(incoming.object_type, &mut given)?;
     let import = Import {
         identifier,
