@@ -22,6 +22,9 @@ pub struct Condition {
     pub otherwise: StoreError,
 }
 
+/// Makes a new value of the old one and something else; `None` where there is none.
+pub type Merging = fn(Option<&[u8]>, &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
 /// A value that follows from the one before it, whatever that is when the batch is applied.
 #[derive(Clone, Debug)]
 pub struct Merge {
@@ -29,8 +32,8 @@ pub struct Merge {
     pub key: Key,
     /// What the old value is merged with.
     pub with: Vec<u8>,
-    /// Makes the new value of the old one and `with`; `None` where there is none.
-    pub by: fn(Option<&[u8]>, &[u8]) -> Result<Option<Vec<u8>>, StoreError>,
+    /// Makes the new value of the old one and `with`.
+    pub by: Merging,
 }
 
 /// Writes that happen together or not at all, each key once.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    Writes,
     backend::{Direction, Key, KeyRange, Merge, Pair},
     index::{Counted, Of, ProjectKey, counted},
     record::{HEAD_KEY_BYTES, Record, Table},
@@ -127,7 +128,7 @@ impl Shared {
     }
 
     /// The stored form of counts, and the removal of those that are stored and do not belong to it.
-    pub(super) fn counts_written(&self, counts: &Counts) -> Result<Vec<(Key, Option<Vec<u8>>)>, StoreError> {
+    pub(super) fn counts_written(&self, counts: &Counts) -> Result<Writes, StoreError> {
         let stale = self.stored_counts()?.by_key().into_keys().map(|key| (key, None));
         let mut writes: BTreeMap<Key, Option<Vec<u8>>> = stale.collect();
         writes.extend(counts.pairs()?.into_iter().map(|(key, value)| (key, Some(value))));

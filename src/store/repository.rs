@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
-    Stats,
+    Stats, Writes,
     backend::{Backend, Direction, Key, KeyRange, Pair},
     batch,
     cache::{Cache, Stored},
@@ -51,7 +51,7 @@ pub(super) struct Rebuild<'a> {
     pub(super) write: &'a WriteEntries<'a>,
 }
 
-type WriteEntries<'a> = dyn Fn(Vec<(Key, Option<Vec<u8>>)>, &[u8]) -> Result<(), StoreError> + 'a;
+type WriteEntries<'a> = dyn Fn(Writes, &[u8]) -> Result<(), StoreError> + 'a;
 
 /// What the reading threads need.
 pub(super) struct Shared {

@@ -114,7 +114,7 @@ async fn get(gateway: &Gateway, of: &UniqueIdentifier, how: Option<KeyWrapType>)
 async fn attributes_inside_a_key_value_are_those_of_the_object() {
     let gateway = Gateway::start();
     for (round, version) in [V1_0, V1_4, V2_0, V2_1].into_iter().enumerate() {
-        let name = |text: &str| AttributeValue::Name(Name::text(&format!("{text} {round}")));
+        let name = |text: &str| AttributeValue::Name(Name::text(format!("{text} {round}")));
         let inside = Attributes::default()
             .with(Tag::CRYPTOGRAPHIC_USAGE_MASK, AttributeValue::Mask(0x4))
             .with(Tag::CONTACT_INFORMATION, AttributeValue::Text("inside".into()))
