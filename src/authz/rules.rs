@@ -132,7 +132,6 @@ pub const OPERATIONS: &[Row] = {
         row(K::ReadTransportKeys, Nothing, &["transport_keys:get", "transport_key:get"], None),
         row(K::ChangeTransportKeys, Nothing, &["transport_keys:post", "transport_key:delete"], None),
         row(K::PurgeProject, Nothing, &[], None),
-        row(K::Adopt, Nothing, &[], None),
         row(K::PurgeExpired, Nothing, &[], None),
         row(K::Refuse, Nothing, &[], None),
         row(K::Obliterate, Secret, &[], Some("kmip:destroy")),
@@ -140,6 +139,7 @@ pub const OPERATIONS: &[Row] = {
         row(K::CreateAccount, Nothing, &[], Some("kmip:create")),
         row(K::DeriveInSoftware, Secret, &[], None),
         row(K::ReProvision, Secret, &[], Some("kmip:modify")),
+        row(K::Adopt, Nothing, &[], None),
     ]
 };
 
