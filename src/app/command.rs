@@ -12,12 +12,14 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    adopt, client, control, dev, enrol, fsck, gateway, inspect, policy, probe,
+    adopt, client, control, dev, enrol, fsck, gateway, inspect, isolated,
+    isolated::LogFormat,
+    policy, probe,
     problem::{Explain, Problem},
     token, trail,
 };
 use crate::{
-    config::{self, Config, Rules},
+    config::{self, Config, Isolation, Rules},
     telemetry::logging,
 };
 
@@ -54,6 +56,14 @@ enum Command {
     /// Works on a project as a whole.
     #[command(subcommand)]
     Project(ProjectCommand),
+    /// The process of an isolated module: the gateway starts it, nobody else.
+    #[command(name = "__module", hide = true)]
+    Module {
+        #[arg(long, value_name = "FORMAT")]
+        log_format: LogFormat,
+        #[arg(long, value_name = "LEVEL")]
+        log_level: String,
+    },
     /// Makes a static bearer token for the Barbican API, and prints the section of the configuration that lets it in.
     Token(token::TokenArguments),
 }
@@ -240,6 +250,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
             control::purge(config, &project)
         }
         Command::Token(arguments) => token::make(&arguments),
+        Command::Module { log_format, log_level } => isolated::run(log_format, &log_level),
         Command::Audit(AuditCommand::Verify { files, key }) => trail::verify(&files, key.as_deref()),
         Command::Hsm(HsmCommand::Status { config, json }) => {
             let config = configuration(&config.config)?;
@@ -293,14 +304,16 @@ pub(super) fn start_logging(config: &Config) -> Result<(), Problem> {
 /// Vendor modules read environment variables, and a process may not change its own once threads run. So the program
 /// starts itself again with them, keeping its process id.
 fn apply_environment(config: &Config) -> Result<(), Problem> {
-    let wanted: BTreeMap<&String, &String> = config.hsm.values().flat_map(|hsm| &hsm.env).collect();
-    for hsm in config.hsm.values() {
+    // A module in a process of its own is given its own.
+    let shared = || config.hsm.values().filter(|hsm| hsm.isolation == Isolation::Thread);
+    let wanted: BTreeMap<&String, &String> = shared().flat_map(|hsm| &hsm.env).collect();
+    for hsm in shared() {
         for (name, value) in &hsm.env {
             if wanted.get(name).is_some_and(|other| *other != value) {
                 return Err(Problem::new(
                     "PC-HSM-ENV",
                     format!("two tokens want different values of the environment variable {name}"),
-                    "modules of one process share the environment: give it one value",
+                    "modules of one process share the environment: give it one value, or isolation = \"process\"",
                 ));
             }
         }

@@ -17,6 +17,7 @@ mod fronts;
 mod fsck;
 mod gateway;
 mod inspect;
+mod isolated;
 mod notices;
 mod observers;
 mod policy;

@@ -59,6 +59,10 @@ impl hsm::Observer for Counting {
     fn waited(&self, token: &TokenId, waited: Duration) {
         self.0.hsm_wait(&token.0, waited.as_secs_f64());
     }
+
+    fn restarted(&self, token: &TokenId, after: &'static str) {
+        self.0.hsm_restarted(&token.0, after);
+    }
 }
 
 /// The audit trail with its counts: how many records, and how old the oldest one is that is not known to be on disk.

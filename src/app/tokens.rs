@@ -5,11 +5,11 @@ use std::{env, fs, path::Path, sync::Arc, time::Duration};
 use zeroize::Zeroizing;
 
 use super::{
-    embedded,
+    embedded, isolated,
     problem::{Explain as _, Problem},
 };
 use crate::{
-    config::{Config, Group, Hsm, Module, PlacedType},
+    config::{Config, Group, Hsm, Isolation, Log, Module, PlacedType},
     domain::{ObjectType, ProjectId, SecretValue},
     engine::ports::{Hsm as _, Memory, TokenStatus},
     hsm::{self, PinSource, Pool, probe::Profile},
@@ -34,7 +34,7 @@ pub(super) fn connect(
     memory: &Arc<dyn Memory>,
     observer: &Arc<dyn hsm::Observer>,
 ) -> Result<Pool, Problem> {
-    let configs = config.hsm.iter().map(|(name, hsm)| token(name, hsm)).collect::<Result<Vec<_>, _>>()?;
+    let configs = config.hsm.iter().map(|(name, hsm)| token(name, hsm, &config.log)).collect::<Result<Vec<_>, _>>()?;
     let groups = match groups {
         Groups::Formed => config.groups.iter().map(|(name, settings)| group(name, settings)).collect(),
         Groups::LeftAlone => Vec::new(),
@@ -68,7 +68,7 @@ const fn object_type(placed: PlacedType) -> ObjectType {
     }
 }
 
-fn token(name: &str, hsm: &Hsm) -> Result<hsm::Config, Problem> {
+fn token(name: &str, hsm: &Hsm, log: &Log) -> Result<hsm::Config, Problem> {
     let (module, reserved) = match (&hsm.module, &hsm.simulated_store) {
         (Module::File(path), _) => (path.clone(), hsm.reserved.clone()),
         (Module::Embedded, store) => {
@@ -102,6 +102,10 @@ fn token(name: &str, hsm: &Hsm) -> Result<hsm::Config, Problem> {
             .and_then(|profile| profile.facts.generic_secret_bytes_max)
             .map_or(longest, |most| most.min(longest)),
         profile,
+        isolation: match hsm.isolation {
+            Isolation::Thread => hsm::Isolation::Thread,
+            Isolation::Process => hsm::Isolation::Process(isolated::program(log, hsm.env.clone())),
+        },
     })
 }
 

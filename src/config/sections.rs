@@ -47,6 +47,14 @@ words! {
         PgpKey = "pgp-key",
     }
 
+    /// Where a token's module runs.
+    Isolation {
+        /// In the gateway's own process.
+        Thread = "thread",
+        /// In a process of its own.
+        Process = "process",
+    }
+
     /// How strictly wrapped keys leave (design decision 20).
     Wrapping {
         /// Sensitive objects leave under strong keys only.
@@ -644,6 +652,8 @@ section! {
         simulated_config: Option<PathBuf> = None;
         /// Whether a module that says it is a simulator may be used.
         allow_simulated_hsm: bool = Some(false);
+        /// Where the module runs: in the gateway's process, or in one of its own.
+        isolation: Isolation = Some(Isolation::Thread);
         /// Environment variables that the module reads.
         env: BTreeMap<String, String> = None;
     }

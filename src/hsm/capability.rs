@@ -7,10 +7,7 @@ use std::{collections::BTreeSet, sync::OnceLock};
 
 use cryptoki_sys::CK_MECHANISM_TYPE;
 
-use super::{
-    probe::Facts,
-    raw::{Caller, Fault},
-};
+use super::{home::Caller, probe::Facts, raw::Fault};
 
 /// How a token wraps as RFC 5649 says.
 #[derive(Clone, Copy, Debug)]

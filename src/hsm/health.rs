@@ -26,6 +26,8 @@ const TICK: Duration = Duration::from_millis(500);
 const REAL_PROBE: Duration = Duration::from_secs(60);
 /// How long the pauses stay short after a token was lost (decision "returning token").
 const SHORT_PAUSES: Duration = Duration::from_secs(120);
+/// After this long its module is initialised anew, if nobody else needs it (contract §2).
+const LAST_RESORT: Duration = Duration::from_secs(30);
 
 /// Everything the keeper knows beside what is shared.
 pub(super) struct Keeper {
@@ -114,6 +116,17 @@ impl Keeper {
                     trouble => trouble.health(),
                 };
                 self.shared.set_health(state, Some(trouble.reason().to_owned()));
+                match &trouble {
+                    Trouble::Away(_) if self.lost_at.elapsed() >= LAST_RESORT => {
+                        if self.shared.module.last_resort() {
+                            tracing::warn!(token = %self.shared.id, "the token stays away; its module is initialised anew");
+                        }
+                    }
+                    Trouble::Away(_) => {}
+                    Trouble::Ambiguous(_) | Trouble::WrongToken(_) | Trouble::PinRejected(_) => {
+                        self.shared.stays_away();
+                    }
+                }
                 Err(trouble)
             }
         }
@@ -171,6 +184,10 @@ impl Keeper {
     }
 
     fn watch(&mut self, link: &Arc<Link>) {
+        if link.has_lost_its_process() {
+            self.shared.lost(link.generation, "its module's process has ended".to_owned());
+            return;
+        }
         self.find_stuck(link.workers);
         self.staff(link.workers);
         let now = Instant::now();
@@ -201,6 +218,10 @@ impl Keeper {
 
     /// Gives up on workers whose call takes too long; at most as many replacements as there are workers.
     fn find_stuck(&mut self, workers: usize) {
+        if self.shared.module.is_isolated() {
+            // Each call has its time there, and the process does not outlive it: nobody is stuck.
+            return;
+        }
         let now = Instant::now();
         let (returned, still): (Vec<_>, Vec<_>) =
             self.abandoned.drain(..).partition(|(_, thread)| thread.is_finished());

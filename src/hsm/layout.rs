@@ -6,20 +6,23 @@
 use std::{ffi::c_void, ptr};
 
 use cryptoki_sys::*;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::process::secret_bytes;
+
 /// One attribute of a template.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Attribute {
     kind: CK_ATTRIBUTE_TYPE,
     value: AttributeValue,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 enum AttributeValue {
     Flag(CK_BBOOL),
     Number(CK_ULONG),
-    Bytes(Zeroizing<Vec<u8>>),
+    Bytes(#[serde(with = "secret_bytes")] Zeroizing<Vec<u8>>),
 }
 
 impl Attribute {
@@ -72,7 +75,7 @@ pub(super) fn raw_template(attributes: &[Attribute]) -> Vec<CK_ATTRIBUTE> {
 }
 
 /// A mechanism and its parameter.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Mechanism {
     /// `CKM_…`.
     pub(super) code: CK_MECHANISM_TYPE,
@@ -93,7 +96,7 @@ impl Mechanism {
 }
 
 /// The parameters that this client uses.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Parameter {
     /// None: a null pointer.
     None,

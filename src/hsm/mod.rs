@@ -12,6 +12,7 @@ mod derive;
 mod error;
 pub mod group;
 mod health;
+mod home;
 mod layout;
 mod make;
 mod mechanism;
@@ -19,6 +20,7 @@ mod module;
 mod operate;
 mod pool;
 pub mod probe;
+mod process;
 mod queue;
 mod quirks;
 mod raw;
@@ -32,6 +34,8 @@ mod work;
 mod worker;
 
 use std::{
+    collections::BTreeMap,
+    ffi::OsString,
     fmt,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
@@ -41,12 +45,13 @@ use std::{
 
 use parking_lot::Mutex;
 
-pub use self::{error::ConnectError, token::serial_fact};
+pub use self::{error::ConnectError, process::serve as serve_module, token::serial_fact};
 use self::{
     error::refused,
     group::Mirror,
     health::Keeper,
-    module::{Module, Start},
+    home::Home,
+    module::Start,
     pool::{Errand, Shared},
     token::Trouble,
     work::{Making, Tray, Work},
@@ -60,6 +65,26 @@ use crate::{
 
 /// Reads the PIN anew each time it is needed; the text of an error is shown to operators.
 pub type PinSource = Arc<dyn Fn() -> Result<SecretValue, String> + Send + Sync>;
+
+/// The program that a module's process runs: this gateway's own, with a command that calls [`serve_module`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The file.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// What is added to the environment, for the vendor's library.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Where a module runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// On threads of this process: a crash of the module is a crash of the gateway.
+    Thread,
+    /// In a process of its own, which is started again when it ends.
+    Process(Program),
+}
 
 /// How one token is reached and used: `[hsm.<name>]`.
 #[derive(Clone)]
@@ -92,6 +117,8 @@ pub struct Config {
     pub generic_secret_bytes_max: u32,
     /// What was measured before; believed for tokens of its make only.
     pub profile: Option<probe::Profile>,
+    /// Where the module runs. Tokens of one module with the same settings share its process.
+    pub isolation: Isolation,
 }
 
 impl Config {
@@ -118,6 +145,7 @@ impl Config {
             probe_interval: Duration::from_secs(10),
             generic_secret_bytes_max: 4096,
             profile: None,
+            isolation: Isolation::Thread,
         }
     }
 }
@@ -140,6 +168,8 @@ pub trait Observer: Send + Sync {
     fn called(&self, token: &TokenId, function: &'static str, rv: u64, took: Duration);
     /// A request has waited in the queue.
     fn waited(&self, token: &TokenId, waited: Duration);
+    /// The process of the token's module was started again, after it `crashed`, `hung`, was `garbled` or `renewed`.
+    fn restarted(&self, _token: &TokenId, _after: &'static str) {}
 }
 
 /// An observer that counts nothing.
@@ -251,8 +281,7 @@ impl Pool {
                 // A token of a replicated group may be away altogether: the others serve.
                 let replicated = |group: &group::Config| group.replicated && group.tokens.contains(&name);
                 let must = if groups.iter().any(replicated) { Start::MayFail } else { Start::Must };
-                let module = Module::load(&config.module, config.reserved.as_deref(), must);
-                let module = module.map_err(|why| refuse(&name, why))?;
+                let module = Home::load(&config, must).map_err(|why| refuse(&name, why))?;
                 let (shared, woken) = Shared::new(config, module, Arc::clone(memory), Arc::clone(observer));
                 let (first, outcome) = flume::bounded(1);
                 let keeper = Keeper::new(Arc::clone(&shared), woken);
@@ -554,7 +583,7 @@ impl Pool {
 
     fn ready(&self) -> Result<Place<'_>, HsmError> {
         let serves = |place: &Place<'_>| match place {
-            Place::Token(token) => token.link.load().is_some(),
+            Place::Token(token) => token.serves(),
             Place::Mirror(mirror) => mirror.takes_objects(),
         };
         let ready = self.places().into_iter().find(serves);
@@ -645,7 +674,7 @@ impl Hsm for Pool {
         }
         match places.iter().find(|place| place.takes_objects()) {
             Some(place) => Ok(place.id().clone()),
-            None if places.iter().any(|place| matches!(place, Place::Token(token) if token.link.load().is_some())) => {
+            None if places.iter().any(|place| matches!(place, Place::Token(token) if token.serves())) => {
                 Err(refused(HsmErrorKind::Full, "every token that may take it"))
             }
             None => Err(refused(HsmErrorKind::Unavailable, "link")),

@@ -10,6 +10,8 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 
 use cryptoki::{
@@ -47,7 +49,37 @@ pub(super) struct Module {
     users: AtomicUsize,
     initialized: Mutex<bool>,
     forgotten: AtomicBool,
+    /// Calls that are in it now.
+    inside: AtomicUsize,
+    /// It is being initialised anew: nobody may enter.
+    shut: AtomicBool,
+    /// Links to its tokens.
+    links: AtomicUsize,
+    reinitialized: Mutex<Option<Instant>>,
 }
+
+/// A call that is in the module, until dropped.
+pub(super) struct Inside<'a>(&'a AtomicUsize);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A token of the module that is linked, until dropped.
+pub(super) struct Linked(&'static Module);
+
+impl Drop for Linked {
+    fn drop(&mut self) {
+        self.0.links.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// At most so often is a module finalised and initialised (contract §2.1).
+const REINITIALIZE_EVERY: Duration = Duration::from_secs(30);
+/// How long calls may take to leave a module that is to be initialised anew.
+const LEAVE: Duration = Duration::from_secs(5);
 
 /// Every module of this process, by device and inode: that is how the loader tells files apart, too.
 static LOADED: Mutex<Vec<&'static Module>> = Mutex::new(Vec::new());
@@ -104,6 +136,10 @@ impl Module {
             users: AtomicUsize::new(1),
             initialized: Mutex::new(false),
             forgotten: AtomicBool::new(false),
+            inside: AtomicUsize::new(0),
+            shut: AtomicBool::new(false),
+            links: AtomicUsize::new(0),
+            reinitialized: Mutex::new(None),
         };
         match module.initialize() {
             Err(why) if start == Start::Must => return Err(format!("{name} did not initialise: {why}")),
@@ -131,6 +167,57 @@ impl Module {
     /// Notes that the module answered `CKR_CRYPTOKI_NOT_INITIALIZED`.
     pub(super) fn forgot(&self) {
         self.forgotten.store(true, Ordering::Relaxed);
+    }
+
+    /// Goes in for one call; `None` while the module is initialised anew.
+    pub(super) fn enter(&self) -> Option<Inside<'_>> {
+        self.inside.fetch_add(1, Ordering::SeqCst);
+        let inside = Inside(&self.inside);
+        if self.shut.load(Ordering::SeqCst) { None } else { Some(inside) }
+    }
+
+    /// One of its tokens is linked as long as the value lives.
+    pub(super) fn linked(&'static self) -> Linked {
+        self.links.fetch_add(1, Ordering::SeqCst);
+        Linked(self)
+    }
+
+    /// The last resort where its tokens stay away: `C_Finalize` and `C_Initialize`. Not while one of its tokens serves, and not while
+    /// a call is in it, because that call would come back into a module that does not know it any more. Whether it was done.
+    pub(super) fn reinitialize(&self) -> bool {
+        let mut last = self.reinitialized.lock();
+        if self.links.load(Ordering::SeqCst) > 0 || last.is_some_and(|at| at.elapsed() < REINITIALIZE_EVERY) {
+            return false;
+        }
+        *last = Some(Instant::now());
+        self.shut.store(true, Ordering::SeqCst);
+        let done = self.empty() && {
+            let mut initialized = self.initialized.lock();
+            let rv = if *initialized { self.functions.finalize() } else { 0 };
+            *initialized = false;
+            tracing::warn!(module = %self.path.display(), rv, "the module is finalised, to be initialised anew");
+            true
+        };
+        self.shut.store(false, Ordering::SeqCst);
+        if !done {
+            tracing::error!(
+                module = %self.path.display(),
+                "a PKCS#11 call hangs, so the module is not initialised anew; restart the gateway, or give it                  isolation = \"process\""
+            );
+        }
+        done
+    }
+
+    /// Waits until no call is in it, for a while.
+    fn empty(&self) -> bool {
+        let until = Instant::now() + LEAVE;
+        while self.inside.load(Ordering::SeqCst) > 0 {
+            if Instant::now() >= until {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        true
     }
 
     /// One pool fewer uses the module; the last one may finalise it.

@@ -21,11 +21,12 @@ use super::{
     Config, Observer,
     capability::Capability,
     error::refused,
-    module::Module,
+    home::{Caller, Home, Session},
+    module::Linked,
     probe,
     queue::{Entered, Queue, Ticket},
     quirks::Quirk,
-    raw::{Caller, Fault, Handle, Session, TokenInfo},
+    raw::{Fault, Handle, TokenInfo},
     token::{self, RefusedPins, Trouble},
     transfer::Transport,
     work::Work,
@@ -43,6 +44,9 @@ pub(super) const SUSPECT_AFTER: u32 = 5;
 
 /// How long a full token is passed over for new objects: room may be made meanwhile.
 const FULL_FOR: Duration = Duration::from_secs(60);
+
+/// How long requests wait for a module whose process has ended; within their own time.
+pub(super) const RESTART: Duration = Duration::from_secs(10);
 
 /// A request in the queue.
 pub(super) struct Job {
@@ -140,6 +144,15 @@ pub(super) struct Link {
     /// How many workers the token's session limit leaves room for.
     pub(super) workers: usize,
     login: Mutex<()>,
+    _linked: Option<Linked>,
+}
+
+impl Link {
+    /// Whether the module had a process of its own, which has ended.
+    pub(super) fn has_lost_its_process(&self) -> bool {
+        // Whoever holds the anchor notices it himself.
+        self.anchor.try_lock().is_some_and(|seat| !seat.session.is_alive())
+    }
 }
 
 /// How a token is doing.
@@ -152,7 +165,7 @@ pub(super) struct Health {
 pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) id: TokenId,
-    pub(super) module: &'static Module,
+    pub(super) module: Home,
     pub(super) caller: Arc<Caller>,
     pub(super) memory: Arc<dyn Memory>,
     pub(super) observer: Arc<dyn Observer>,
@@ -179,6 +192,8 @@ pub(super) struct Shared {
     faults: AtomicU32,
     /// When the token said that it has no room.
     full: Mutex<Option<Instant>>,
+    /// When the process of its module ended: it is started again, and requests wait for it a moment.
+    gap: Mutex<Option<Instant>>,
     stopping: AtomicBool,
 }
 
@@ -186,14 +201,15 @@ impl Shared {
     /// The state before the token was reached, and the keeper's wake-up.
     pub(super) fn new(
         config: Config,
-        module: &'static Module,
+        module: Home,
         memory: Arc<dyn Memory>,
         observer: Arc<dyn Observer>,
     ) -> (Arc<Self>, flume::Receiver<()>) {
         let id = TokenId(config.name.clone());
         let (wake, woken) = flume::bounded(1);
+        module.tell_of_ends(wake.clone());
         let shared = Self {
-            caller: Arc::new(Caller::new(module, id.clone(), Arc::clone(&observer))),
+            caller: module.caller(id.clone(), Arc::clone(&observer), config.call_limit),
             refused_pins: RefusedPins::new(config.retry_refused_pin),
             grouped: OnceLock::new(),
             replicated: AtomicBool::new(false),
@@ -214,6 +230,7 @@ impl Shared {
             making_system_keys: Mutex::new(()),
             faults: AtomicU32::new(0),
             full: Mutex::new(None),
+            gap: Mutex::new(None),
             stopping: AtomicBool::new(false),
             config,
         };
@@ -227,7 +244,9 @@ impl Shared {
     /// `Unavailable` without a link, `Busy` with a full queue or one that is too long for the deadline.
     pub(super) fn submit(&self, work: Work, errand: Errand) -> Result<Pending, HsmError> {
         let sessions = self.link.load().as_ref().map(|link| link.workers.min(self.ceiling.load(Ordering::Relaxed)));
-        let sessions = sessions.ok_or_else(|| refused(HsmErrorKind::Unavailable, "link"))?;
+        let sessions = sessions
+            .or_else(|| self.returns_soon().then_some(1))
+            .ok_or_else(|| refused(HsmErrorKind::Unavailable, "link"))?;
         let ticket = Ticket { tenant: errand.tenant, lane: errand.lane, cost: work.cost() };
         let wait = self.queue.expected(ticket, sessions);
         if wait > errand.rest() {
@@ -300,7 +319,11 @@ impl Shared {
 
     /// Opens the anchor, logs in, and makes the link (contract §1.3, §1.4).
     pub(super) fn connect(&self) -> Result<Arc<Link>, Trouble> {
-        self.module.initialize().map_err(Trouble::Away)?;
+        self.module.initialize(self.config.call_limit).map_err(Trouble::Away)?;
+        if self.caller.bind() {
+            let after = self.module.last_end().map_or("crashed", |(end, _)| end);
+            self.observer.restarted(&self.id, after);
+        }
         let info = token::choose(&self.caller, &self.config)?;
         token::check_serial(&*self.memory, &self.config, &info)?;
         let anchor = self.caller.open(info.slot)?;
@@ -327,6 +350,7 @@ impl Shared {
             anchor_works,
             workers,
             login: Mutex::new(()),
+            _linked: self.module.linked(),
         }))
     }
 
@@ -349,6 +373,12 @@ impl Shared {
         if self.generation.compare_exchange(generation, next, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return;
         }
+        let dead = self.link.load().as_ref().is_some_and(|link| link.has_lost_its_process());
+        let why = match self.module.last_end().filter(|_| dead) {
+            Some((_, end)) => end,
+            None => why,
+        };
+        *self.gap.lock() = dead.then(Instant::now);
         tracing::warn!(token = %self.id, generation = next, why, "the token is lost");
         self.caller.void_sessions();
         self.link.store(None);
@@ -390,9 +420,24 @@ impl Shared {
         *self.full.lock() = Some(Instant::now());
     }
 
+    /// Whether requests may go to it: it is there, or its module is just being started again.
+    pub(super) fn serves(&self) -> bool {
+        self.link.load().is_some() || self.returns_soon()
+    }
+
+    /// The process of its module has ended a moment ago, and is started again.
+    pub(super) fn returns_soon(&self) -> bool {
+        self.gap.lock().is_some_and(|since| since.elapsed() < RESTART)
+    }
+
+    /// It does not return soon after all.
+    pub(super) fn stays_away(&self) {
+        *self.gap.lock() = None;
+    }
+
     /// Whether new objects may go to it: it is there, and has not said lately that it is full.
     pub(super) fn takes_objects(&self) -> bool {
-        self.link.load().is_some() && self.full.lock().is_none_or(|since| since.elapsed() > FULL_FOR)
+        self.serves() && self.full.lock().is_none_or(|since| since.elapsed() > FULL_FOR)
     }
 
     /// A request succeeded.

@@ -25,6 +25,7 @@ use cryptoki_sys::{
     CKR_CRYPTOKI_NOT_INITIALIZED, CKR_FUNCTION_NOT_SUPPORTED, CKR_GENERAL_ERROR, CKR_OK, CKR_SIGNATURE_INVALID,
     CKR_SIGNATURE_LEN_RANGE, CKU_USER,
 };
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
@@ -79,6 +80,13 @@ impl Functions {
         Ok(Self { list, cancel: Self::session_cancel(library) })
     }
 
+    /// `C_Finalize`, when nobody is in the module: its `CK_RV`.
+    pub(super) fn finalize(&self) -> CK_RV {
+        let Some(function) = self.list.C_Finalize else { return CKR_FUNCTION_NOT_SUPPORTED };
+        // SAFETY: the function comes from the module's own list and stays loaded; a null pointer is what the standard wants.
+        unsafe { function(ptr::null_mut()) }
+    }
+
     /// `C_SessionCancel`, where the module has an interface of version 3 (PKCS#11 3.1 §5.4.6).
     fn session_cancel(
         library: &'static cryptoki_sys::Pkcs11,
@@ -119,9 +127,11 @@ macro_rules! call {
     ($caller:expr, $function:ident($($argument:expr),* $(,)?)) => {{
         const FUNCTION: &str = stringify!($function);
         let caller: &Caller = $caller;
-        match caller.module.functions().list.$function {
-            None => Err(Fault { function: FUNCTION, rv: CKR_FUNCTION_NOT_SUPPORTED }),
-            Some(function) => {
+        match (caller.module.functions().list.$function, caller.module.enter()) {
+            (None, _) => Err(Fault { function: FUNCTION, rv: CKR_FUNCTION_NOT_SUPPORTED }),
+            // It is being initialised anew.
+            (Some(_), None) => Err(Fault { function: FUNCTION, rv: CKR_CRYPTOKI_NOT_INITIALIZED }),
+            (Some(function), Some(_inside)) => {
                 let _serial = caller.module.serial();
                 let start = Instant::now();
                 // SAFETY: the function comes from the module's own list and stays loaded. Every pointer argument was made
@@ -144,7 +154,7 @@ pub(super) struct Caller {
 }
 
 /// What `C_GetTokenInfo` says. Texts are trimmed of the padding the standard and some modules add.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct TokenInfo {
     pub(super) slot: CK_SLOT_ID,
     pub(super) label: Vec<u8>,
@@ -270,7 +280,7 @@ fn length(count: CK_ULONG) -> usize {
 }
 
 /// An answer longer than this is a module's mistake, not data.
-const OUTPUT_MAX: usize = 64 << 20;
+pub(super) const OUTPUT_MAX: usize = 64 << 20;
 
 /// One session, closed on drop. Methods take `&mut self`: a session does one thing at a time.
 pub(super) struct Session {
@@ -281,7 +291,7 @@ pub(super) struct Session {
 }
 
 /// What was encrypted, and the IV that the module used where it has made one itself.
-type Sealed = (Zeroizing<Vec<u8>>, Option<Vec<u8>>);
+pub(super) type Sealed = (Zeroizing<Vec<u8>>, Option<Vec<u8>>);
 
 impl Session {
     /// Lets the session go without closing it: its number may be somebody else's by now.
@@ -307,6 +317,9 @@ impl Session {
         const FUNCTION: &str = "C_SessionCancel";
         let Some(function) = self.caller.module.functions().cancel else {
             return Err(Fault { function: FUNCTION, rv: CKR_FUNCTION_NOT_SUPPORTED });
+        };
+        let Some(_inside) = self.caller.module.enter() else {
+            return Err(Fault { function: FUNCTION, rv: CKR_CRYPTOKI_NOT_INITIALIZED });
         };
         let flags = CKF_ENCRYPT | CKF_DECRYPT | CKF_DIGEST | CKF_SIGN | CKF_VERIFY | CKF_FIND_OBJECTS;
         let _serial = self.caller.module.serial();

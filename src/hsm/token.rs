@@ -10,15 +10,17 @@ use std::{
 
 use aws_lc_rs::pbkdf2;
 use cryptoki_sys::{
-    CKF_LOGIN_REQUIRED, CKF_PROTECTED_AUTHENTICATION_PATH, CKF_TOKEN_INITIALIZED, CKF_USER_PIN_FINAL_TRY,
-    CKF_USER_PIN_INITIALIZED, CKF_USER_PIN_LOCKED, CKR_USER_ALREADY_LOGGED_IN, CKR_USER_ANOTHER_ALREADY_LOGGED_IN,
+    CKF_LOGIN_REQUIRED, CKF_PROTECTED_AUTHENTICATION_PATH, CKF_TOKEN_INITIALIZED, CKF_USER_PIN_COUNT_LOW,
+    CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_INITIALIZED, CKF_USER_PIN_LOCKED, CKR_USER_ALREADY_LOGGED_IN,
+    CKR_USER_ANOTHER_ALREADY_LOGGED_IN,
 };
 use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{
     Config, error,
-    raw::{Caller, Fault, Session, TokenInfo},
+    home::{Caller, Session},
+    raw::{Fault, TokenInfo},
 };
 use crate::{domain::SecretValue, engine::ports::Memory};
 
@@ -182,10 +184,23 @@ pub(super) fn login(
                 .to_owned(),
         ));
     }
+    match refused.doubts(&pin) {
+        0 => {}
+        // Somebody's log-in was refused since the last one that succeeded, and the one without an answer may have been it.
+        doubts if !forced && (info.flags & CKF_USER_PIN_COUNT_LOW != 0 || doubts >= DOUBTS_MAX) => {
+            refused.remember(&pin, memory, config);
+            return Err(Trouble::PinRejected(format!(
+                "the module ended {doubts} times during the log-in, so this PIN may have been refused and is not tried again; \
+                 check it, then start once with `retry_refused_pin`"
+            )));
+        }
+        _ => {}
+    }
     #[expect(clippy::disallowed_methods, reason = "C_Login takes the PIN")]
     let answer = accepted(session.login(Some(pin.expose_secret())));
     match answer {
         Ok(()) => {
+            refused.trust();
             if forced {
                 refused.forget(memory, config);
             }
@@ -198,7 +213,12 @@ pub(super) fn login(
                 fault.rv
             )))
         }
-        Err(fault) => Err(fault.into()),
+        Err(fault) => {
+            if !session.is_alive() {
+                refused.doubt(&pin);
+            }
+            Err(fault.into())
+        }
     }
 }
 
@@ -216,6 +236,8 @@ fn accepted(answer: Result<(), Fault>) -> Result<(), Fault> {
 const SALT: usize = 16;
 const MARK: usize = 2;
 const REMEMBERED_MAX: usize = 16;
+/// Log-ins that may end with the module's process before its PIN counts as refused: the token may have counted each.
+const DOUBTS_MAX: u32 = 3;
 /// Some 0.1 s on a current processor.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(300_000).expect("not zero");
 
@@ -226,12 +248,40 @@ pub(super) struct RefusedPins {
     entries: Mutex<Option<Vec<u8>>>,
     /// The operator's word that a refused PIN may be tried: good for one try a process.
     force: AtomicBool,
+    /// A PIN whose log-in had no answer, because the module's process ended in it, and how often.
+    doubted: Mutex<Option<Doubted>>,
+}
+
+/// Recognised by sixteen bits of a salted slow hash, as the refused ones are.
+#[derive(Debug)]
+struct Doubted {
+    salt: [u8; SALT],
+    mark: [u8; MARK],
+    count: u32,
 }
 
 impl RefusedPins {
     /// Nothing recalled yet.
     pub(super) const fn new(force: bool) -> Self {
-        Self { entries: Mutex::new(None), force: AtomicBool::new(force) }
+        Self { entries: Mutex::new(None), force: AtomicBool::new(force), doubted: Mutex::new(None) }
+    }
+
+    /// A log-in with this PIN had no answer.
+    fn doubt(&self, pin: &SecretValue) {
+        let count = self.doubts(pin).saturating_add(1);
+        let salt = *Uuid::new_v4().as_bytes();
+        *self.doubted.lock() = Some(Doubted { salt, mark: hash(&salt, pin), count });
+    }
+
+    /// How many log-ins with this PIN had no answer since one succeeded.
+    fn doubts(&self, pin: &SecretValue) -> u32 {
+        let doubted = self.doubted.lock();
+        doubted.as_ref().filter(|doubted| hash(&doubted.salt, pin) == doubted.mark).map_or(0, |doubted| doubted.count)
+    }
+
+    /// A log-in succeeded.
+    fn trust(&self) {
+        *self.doubted.lock() = None;
     }
 
     /// Uses the operator's word up.

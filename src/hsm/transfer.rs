@@ -16,9 +16,10 @@ use parking_lot::Mutex;
 use super::{
     capability::KeyWrap,
     error::{Retry, classify, refused},
+    home::Session,
     layout::{Attribute, Mechanism, Parameter},
     pool::{Class, Link, Seat},
-    raw::{Fault, Handle, Session},
+    raw::{Fault, Handle},
     template::{self, Life},
 };
 use crate::{

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use super::{
     error::{After, Retry, classify, refused},
-    pool::{Job, Link, Seat, Shared},
+    pool::{Job, Link, RESTART, Seat, Shared},
     queue::Taken,
     request::Turn,
     work::Work,
@@ -124,6 +124,10 @@ impl Worker<'_> {
                 }
                 error
             })?;
+            if self.shared.generation.load(Ordering::Acquire) != link.generation {
+                // Its token may be another one by now, and what the link knows of objects is not true there.
+                return Err(refused(HsmErrorKind::Unavailable, "link"));
+            }
             self.shared.sessions.fetch_add(1, Ordering::Relaxed);
             Place::Own(link, Seat::new(session))
         });
@@ -169,6 +173,9 @@ impl Worker<'_> {
     }
 
     fn answer(&mut self, work: &Work, deadline: Instant) -> Result<HsmAnswer, HsmError> {
+        if self.shared.returns_soon() {
+            self.await_link(deadline);
+        }
         let first = match self.attempt(work) {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
@@ -196,7 +203,8 @@ impl Worker<'_> {
 
     /// Waits a moment for the token to be linked anew, where the first try lost the link and may be repeated.
     fn await_link(&self, deadline: Instant) {
-        let until = deadline.min(Instant::now() + RELINK);
+        let patience = if self.shared.returns_soon() { RESTART } else { RELINK };
+        let until = deadline.min(Instant::now() + patience);
         while self.shared.link.load().is_none() && !self.shared.is_stopping() && Instant::now() < until {
             // The keeper waits for workers that are inside a call of the lost generation; this one is not.
             self.station.generation.store(self.shared.generation.load(Ordering::Acquire), Ordering::Release);

@@ -145,6 +145,8 @@ metrics! {
         "1 for the token's present health (ready, degraded, down, ...), 0 for the others.";
     hsm_generation: Gauge, "portcullis_hsm_token_generation", ["token"],
         "How often the token's sessions and handles became void since the start.";
+    hsm_restarts: Counter, "portcullis_hsm_module_restarts_total", ["token", "after"],
+        "How often the process of the token's isolated module was started again, after it crashed, hung, was garbled or renewed.";
     hsm_owed: Gauge, "portcullis_hsm_token_owed", ["token"],
         "Objects under which the token may differ from the others of its replicated group, still to be copied or destroyed.";
     store_commit_seconds: Histogram COMMIT_SECONDS, "portcullis_store_commit_duration_seconds", ["result"],
@@ -193,6 +195,11 @@ impl Metrics {
     /// Counts how long a request waited for a session.
     pub fn hsm_wait(&self, token: &str, seconds: f64) {
         self.hsm_waits.with_label_values(&[token]).observe(seconds);
+    }
+
+    /// Counts a new start of the process of an isolated module.
+    pub fn hsm_restarted(&self, token: &str, after: &str) {
+        self.hsm_restarts.with_label_values(&[token, after]).inc();
     }
 
     /// What a token of a replicated group owes the others.

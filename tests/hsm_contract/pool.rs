@@ -17,7 +17,7 @@ use portcullis::{
     engine::ports::{
         Found, Hsm, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Memory, PairKind, Placement, StoreError, Terms,
     },
-    hsm::{Config, ConnectError, Observer, Pool},
+    hsm::{Config, ConnectError, Isolation, Observer, Pool, Program},
 };
 use uuid::Uuid;
 
@@ -57,7 +57,21 @@ impl Observer for Counter {
 
 pub(crate) fn config(context: &Context) -> Config {
     let pin = context.pin.clone();
-    Config::new("one", &context.module, &context.label, Arc::new(move || Ok(SecretValue::new(pin.clone()))))
+    let config =
+        Config::new("one", &context.module, &context.label, Arc::new(move || Ok(SecretValue::new(pin.clone()))));
+    Config { isolation: isolation(), ..config }
+}
+
+/// Where the module runs: `PORTCULLIS_TEST_ISOLATION=process` gives it a process of its own.
+pub(crate) fn isolation() -> Isolation {
+    match std::env::var("PORTCULLIS_TEST_ISOLATION").as_deref() {
+        Ok("process") => Isolation::Process(Program {
+            path: env!("CARGO_BIN_EXE_portcullis").into(),
+            arguments: ["__module", "--log-format", "text", "--log-level", "warn"].map(Into::into).to_vec(),
+            environment: std::collections::BTreeMap::new(),
+        }),
+        _ => Isolation::Thread,
+    }
 }
 
 pub(crate) fn connect(config: Config, memory: &Arc<dyn Memory>, counter: &Arc<Counter>) -> Result<Pool, ConnectError> {

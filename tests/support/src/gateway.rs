@@ -144,6 +144,11 @@ pub fn killed_while_starting(program: impl AsRef<OsStr>, folder: &Path, delay: D
     child.wait().unwrap();
 }
 
+/// Where modules run in every test: `PORTCULLIS_TEST_ISOLATION`, `thread` or `process`.
+fn isolation() -> Option<String> {
+    std::env::var("PORTCULLIS_TEST_ISOLATION").ok().filter(|isolation| !isolation.is_empty())
+}
+
 /// `dev` on free ports; its output is kept beside the folder.
 fn command(program: &Path, folder: &Path) -> Command {
     let any = "127.0.0.1:0";
@@ -152,6 +157,9 @@ fn command(program: &Path, folder: &Path) -> Command {
     command.args(["dev", "--kmip", any, "--rest", any, "--ops", any, "--dir"]).arg(folder);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
     backend::shape(&mut command, folder);
+    if let Some(isolation) = isolation() {
+        command.env("PORTCULLIS_HSM__MAIN__ISOLATION", isolation);
+    }
     command
 }
 
