@@ -324,8 +324,6 @@ fn fill(mut stream: &UnixStream, mut rest: &mut [u8], until: Option<Instant>) ->
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "in tests a panic is the answer")]
-
     use super::{
         super::super::layout::{Mechanism, Parameter},
         *,
