@@ -5,7 +5,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_MECHANISM_TYPE, CK_SLOT_ID, CK_ULONG};
+use cryptoki_sys::{CK_ATTRIBUTE_TYPE, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_SLOT_ID, CK_ULONG};
 use zeroize::Zeroizing;
 
 use super::{
@@ -123,6 +123,14 @@ impl Home {
         }
     }
 
+    /// What the library says of itself, with its version and that of the standard.
+    pub(super) fn library(&self) -> String {
+        match self {
+            Self::Here(module) => module.library(),
+            Self::There(host) => host.library(),
+        }
+    }
+
     /// Manufacturer and description of the library, for the quirk table.
     pub(super) fn description(&self) -> String {
         match self {
@@ -161,6 +169,8 @@ impl Caller {
         fn token_info(&; slot: CK_SLOT_ID) -> Result<TokenInfo>;
         /// Every mechanism of the token, unknown ones included.
         fn mechanisms(&; slot: CK_SLOT_ID) -> Result<Vec<CK_MECHANISM_TYPE>>;
+        /// Key sizes and flags of a mechanism.
+        fn mechanism_info(&; slot: CK_SLOT_ID, mechanism: CK_MECHANISM_TYPE) -> Result<CK_MECHANISM_INFO>;
         /// All sessions opened until now are void.
         fn void_sessions(&;) -> ();
         /// Closes whatever sessions this process has with the token.
@@ -215,6 +225,8 @@ impl Session {
         fn find(&mut; template: &[Attribute], max: usize) -> Result<Vec<Handle>>;
         /// Reads one attribute into a buffer of `guess` bytes, or of the length the module names.
         fn attribute(&mut; object: Handle, kind: CK_ATTRIBUTE_TYPE, guess: usize) -> Result<Zeroizing<Vec<u8>>>;
+        /// Changes attributes of an object.
+        fn set(&mut; object: Handle, template: &[Attribute]) -> Result<()>;
         /// Reads two truth values in one call.
         fn flags(&mut; object: Handle, kinds: [CK_ATTRIBUTE_TYPE; 2]) -> Result<[bool; 2]>;
         /// Reads a number.

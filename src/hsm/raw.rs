@@ -166,8 +166,20 @@ pub(super) struct TokenInfo {
     pub(super) flags: CK_FLAGS,
     /// How many sessions at most; `None` when unlimited or unknown.
     pub(super) sessions_max: Option<u64>,
-    /// Everything as the module gave it.
-    pub(super) raw: CK_TOKEN_INFO,
+    /// Its other numbers, as the module gave them.
+    pub(super) raw: TokenNumbers,
+}
+
+/// Numbers of `CK_TOKEN_INFO` that are shown and not used, by the standard's names.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[expect(non_snake_case, reason = "the standard's names")]
+pub(super) struct TokenNumbers {
+    pub(super) ulFreePrivateMemory: CK_ULONG,
+    pub(super) ulMaxPinLen: CK_ULONG,
+    pub(super) ulMaxRwSessionCount: CK_ULONG,
+    pub(super) ulMaxSessionCount: CK_ULONG,
+    pub(super) ulMinPinLen: CK_ULONG,
+    pub(super) ulTotalPrivateMemory: CK_ULONG,
 }
 
 impl Caller {
@@ -222,7 +234,7 @@ impl Caller {
             hardware: format!("{}.{}", info.hardwareVersion.major, info.hardwareVersion.minor),
             flags: info.flags,
             sessions_max,
-            raw: info,
+            raw: TokenNumbers {ulFreePrivateMemory: info.ulFreePrivateMemory, ulMaxPinLen: info.ulMaxPinLen, ulMaxRwSessionCount: info.ulMaxRwSessionCount, ulMaxSessionCount: info.ulMaxSessionCount, ulMinPinLen: info.ulMinPinLen, ulTotalPrivateMemory: info.ulTotalPrivateMemory},
         })
     }
 

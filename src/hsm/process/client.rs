@@ -13,7 +13,7 @@ use std::{
 };
 
 use cryptoki_sys::{
-    CK_ATTRIBUTE_TYPE, CK_MECHANISM_TYPE, CK_SLOT_ID, CK_ULONG, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR,
+    CK_ATTRIBUTE_TYPE, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_SLOT_ID, CK_ULONG, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR,
 };
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
@@ -126,6 +126,16 @@ impl Caller {
         self.ask(&Ask::Mechanisms(slot), |told| if let Told::Numbers(list) = told { Some(list) } else { None })
     }
 
+    pub(in crate::hsm) fn mechanism_info(&self, slot: CK_SLOT_ID, code: CK_MECHANISM_TYPE) -> Result<CK_MECHANISM_INFO> {
+        self.ask(&Ask::MechanismInfo(slot, code), |told| match told {
+            Told::Numbers(numbers) => match *numbers {
+                [least, most, flags] => Some(CK_MECHANISM_INFO { ulMinKeySize: least, ulMaxKeySize: most, flags }),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
     pub(in crate::hsm) fn open(self: &Arc<Self>, slot: CK_SLOT_ID) -> Result<Session> {
         let lane = self.lane("C_OpenSession")?;
         self.ask_on(&lane, &Ask::Open(slot))?;
@@ -209,6 +219,10 @@ impl Session {
         guess: usize,
     ) -> Result<Zeroizing<Vec<u8>>> {
         told!(self.ask(&Ask::Attribute(object, kind, guess as u64)), &self.lane, Told::Bytes(bytes) => bytes)
+    }
+
+    pub(in crate::hsm) fn set(&mut self, object: Handle, template: &[Attribute]) -> Result<()> {
+        self.ask(&Ask::Set(object, Cow::Borrowed(template))).map(drop)
     }
 
     pub(in crate::hsm) fn flags(&mut self, object: Handle, kinds: [CK_ATTRIBUTE_TYPE; 2]) -> Result<[bool; 2]> {

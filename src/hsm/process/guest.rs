@@ -169,7 +169,7 @@ impl<'a> Attendant<'a> {
         match module.initialize() {
             Ok(()) => {
                 self.house.finalized.store(false, Ordering::Release);
-                Told::Loaded { one_thread: module.is_for_one_thread(), description: module.description() }
+                Told::Loaded { one_thread: module.is_for_one_thread(), description: module.description(), library: module.library() }
             }
             Err(why) => Told::Refused { is_module: true, why },
         }
@@ -197,6 +197,10 @@ impl<'a> Attendant<'a> {
             Ask::Slots => return caller.slots().map(Told::Numbers),
             Ask::TokenInfo(slot) => return caller.token_info(slot).map(Told::Token),
             Ask::Mechanisms(slot) => return caller.mechanisms(slot).map(Told::Numbers),
+            Ask::MechanismInfo(slot, code) => {
+                let info = caller.mechanism_info(slot, code)?;
+                return Ok(Told::Numbers(vec![info.ulMinKeySize, info.ulMaxKeySize, info.flags]));
+            }
             Ask::CloseAll(slot) => return caller.close_all(slot).map(|()| Told::Done),
             Ask::Open(slot) => {
                 self.session = Some(caller.open(slot)?);
@@ -235,6 +239,7 @@ fn on_session(session: &mut Session, ask: Ask<'_>) -> Result<Told, Fault> {
         Ask::Destroy(object) => session.destroy(object).map(|()| Told::Done),
         Ask::Find(template, max) => session.find(&template, size(max)).map(Told::Numbers),
         Ask::Attribute(object, kind, guess) => session.attribute(object, kind, size(guess)).map(Told::Bytes),
+        Ask::Set(object, template) => session.set(object, &template).map(|()| Told::Done),
         Ask::Flags(object, kinds) => session.flags(object, kinds).map(Told::Flags),
         Ask::Generate(mechanism, template) => session.generate(&mechanism, &template).map(Told::Number),
         Ask::GeneratePair(mechanism, public, private) => {
@@ -262,6 +267,7 @@ fn on_session(session: &mut Session, ask: Ask<'_>) -> Result<Told, Fault> {
         | Ask::Slots
         | Ask::TokenInfo(_)
         | Ask::Mechanisms(_)
+        | Ask::MechanismInfo(..)
         | Ask::Open(_)
         | Ask::CloseAll(_)
         | Ask::Finalize

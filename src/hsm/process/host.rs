@@ -100,7 +100,7 @@ pub(in crate::hsm) struct Process {
     ended: Mutex<Option<String>>,
     end: Condvar,
     /// Whether only one thread may work with the module, and what it says of itself.
-    loaded: OnceLock<(bool, String)>,
+    loaded: OnceLock<(bool, String, String)>,
 }
 
 impl Process {
@@ -358,9 +358,9 @@ impl Host {
         let path = if by_file { None } else { Some(self.module.to_string_lossy()) };
         let reserved = self.reserved.as_deref().map(Cow::Borrowed);
         match lane.ask(&Ask::Load { path, reserved }, limit).map(Reply::told) {
-            Some(Ok(Told::Loaded { one_thread, description })) => {
+            Some(Ok(Told::Loaded { one_thread, description, library })) => {
                 // The same each time.
-                let _known = process.loaded.set((one_thread, description));
+                let _known = process.loaded.set((one_thread, description, library));
                 Ok(())
             }
             Some(Ok(Told::Refused { is_module, why })) => Err(Unready { forever: !is_module, why }),
@@ -472,14 +472,21 @@ impl Host {
 
     /// Whether only one thread may work with the module.
     pub(in crate::hsm) fn is_for_one_thread(&self) -> bool {
-        self.current.load().as_ref().and_then(|process| process.loaded.get()).is_some_and(|(one_thread, _)| *one_thread)
+        self.current.load().as_ref().and_then(|process| process.loaded.get()).is_some_and(|(one_thread, ..)| *one_thread)
     }
 
     /// Manufacturer and description of the library.
     pub(in crate::hsm) fn description(&self) -> String {
         let process = self.current.load();
         let loaded = process.as_ref().and_then(|process| process.loaded.get());
-        loaded.map(|(_, description)| description.clone()).unwrap_or_default()
+        loaded.map(|(_, description, _)| description.clone()).unwrap_or_default()
+    }
+
+    /// What it says of itself, with versions.
+    pub(in crate::hsm) fn library(&self) -> String {
+        let process = self.current.load();
+        let loaded = process.as_ref().and_then(|process| process.loaded.get());
+        loaded.map_or_else(|| "not told".to_owned(), |(_, _, library)| library.clone())
     }
 
     /// Where the module is loaded from.
