@@ -234,7 +234,14 @@ impl Caller {
             hardware: format!("{}.{}", info.hardwareVersion.major, info.hardwareVersion.minor),
             flags: info.flags,
             sessions_max,
-            raw: TokenNumbers {ulFreePrivateMemory: info.ulFreePrivateMemory, ulMaxPinLen: info.ulMaxPinLen, ulMaxRwSessionCount: info.ulMaxRwSessionCount, ulMaxSessionCount: info.ulMaxSessionCount, ulMinPinLen: info.ulMinPinLen, ulTotalPrivateMemory: info.ulTotalPrivateMemory},
+            raw: TokenNumbers {
+                ulFreePrivateMemory: info.ulFreePrivateMemory,
+                ulMaxPinLen: info.ulMaxPinLen,
+                ulMaxRwSessionCount: info.ulMaxRwSessionCount,
+                ulMaxSessionCount: info.ulMaxSessionCount,
+                ulMinPinLen: info.ulMinPinLen,
+                ulTotalPrivateMemory: info.ulTotalPrivateMemory,
+            },
         })
     }
 

@@ -13,7 +13,8 @@ use std::{
 };
 
 use cryptoki_sys::{
-    CK_ATTRIBUTE_TYPE, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_SLOT_ID, CK_ULONG, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR,
+    CK_ATTRIBUTE_TYPE, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_SLOT_ID, CK_ULONG, CKR_CRYPTOKI_NOT_INITIALIZED,
+    CKR_GENERAL_ERROR,
 };
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
@@ -126,7 +127,11 @@ impl Caller {
         self.ask(&Ask::Mechanisms(slot), |told| if let Told::Numbers(list) = told { Some(list) } else { None })
     }
 
-    pub(in crate::hsm) fn mechanism_info(&self, slot: CK_SLOT_ID, code: CK_MECHANISM_TYPE) -> Result<CK_MECHANISM_INFO> {
+    pub(in crate::hsm) fn mechanism_info(
+        &self,
+        slot: CK_SLOT_ID,
+        code: CK_MECHANISM_TYPE,
+    ) -> Result<CK_MECHANISM_INFO> {
         self.ask(&Ask::MechanismInfo(slot, code), |told| match told {
             Told::Numbers(numbers) => match *numbers {
                 [least, most, flags] => Some(CK_MECHANISM_INFO { ulMinKeySize: least, ulMaxKeySize: most, flags }),

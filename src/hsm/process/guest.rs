@@ -169,7 +169,11 @@ impl<'a> Attendant<'a> {
         match module.initialize() {
             Ok(()) => {
                 self.house.finalized.store(false, Ordering::Release);
-                Told::Loaded { one_thread: module.is_for_one_thread(), description: module.description(), library: module.library() }
+                Told::Loaded {
+                    one_thread: module.is_for_one_thread(),
+                    description: module.description(),
+                    library: module.library(),
+                }
             }
             Err(why) => Told::Refused { is_module: true, why },
         }

@@ -472,7 +472,11 @@ impl Host {
 
     /// Whether only one thread may work with the module.
     pub(in crate::hsm) fn is_for_one_thread(&self) -> bool {
-        self.current.load().as_ref().and_then(|process| process.loaded.get()).is_some_and(|(one_thread, ..)| *one_thread)
+        self.current
+            .load()
+            .as_ref()
+            .and_then(|process| process.loaded.get())
+            .is_some_and(|(one_thread, ..)| *one_thread)
     }
 
     /// Manufacturer and description of the library.

@@ -187,6 +187,7 @@ pub(super) enum Told {
     Loaded {
         one_thread: bool,
         description: String,
+        library: String,
     },
     /// It is not; where it is not even a module, waiting does not help.
     Refused {
