@@ -372,6 +372,7 @@ mod tests {
         metrics.hsm_token("main", "ready", 32, 0, 1);
         metrics.hsm_owed("main", 0);
         metrics.hsm_stuck("main", 0);
+        metrics.hsm_restarted("main", "death");
         metrics.store_commit("ok", 0.0005);
         metrics.audit_written("ok", 3);
         metrics.audit_lag(Duration::from_millis(3));
