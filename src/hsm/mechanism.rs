@@ -476,6 +476,11 @@ pub(super) fn mac(kind: KeyKind, parameters: &CryptographicParameters) -> Result
 
 // ------------------------------------------------------------------------------------------------------------ padding
 
+/// How long what an HMAC gives is; `None` for what is none.
+pub(super) fn hmac_bytes(mechanism: &Mechanism) -> Option<u32> {
+    HASHES.iter().find(|hash| hash.hmac == mechanism.code).map(|hash| hash.bytes)
+}
+
 /// Whether a MAC is made by a block cipher.
 pub(super) const fn is_cmac(mechanism: &Mechanism) -> bool {
     matches!(mechanism.code, CKM_AES_CMAC | CKM_DES3_CMAC)

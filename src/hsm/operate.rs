@@ -510,12 +510,18 @@ impl Turn<'_> {
         if let Some(generic) = generic {
             self.seat.session.destroy(generic)?;
         }
-        let mac = mac.map_err(HsmError::from).map_err(|error| match error.rv {
+        match mac.map_err(HsmError::from) {
             // HMAC takes keys of any length (RFC 2104 §3); SoftHSM2 takes none that is shorter than the hash.
-            CKR_KEY_SIZE_RANGE => HsmError { kind: HsmErrorKind::Unsupported, ..error },
-            _ => error,
-        });
-        Ok(HsmAnswer::Bytes(mac?))
+            Err(error) if error.rv == CKR_KEY_SIZE_RANGE => {
+                // A key of the kind that has one length does not tell it.
+                let bytes = self.seat.session.number(handle, CKA_VALUE_LEN).ok();
+                let hash = mechanism::hmac_bytes(&mechanism);
+                let is_short = bytes.zip(hash).is_some_and(|(bytes, hash)| bytes < hash.into());
+                let kind = if is_short { HsmErrorKind::Unsupported } else { error.kind };
+                Err(HsmError { kind, ..error })
+            }
+            mac => mac.map(HsmAnswer::Bytes),
+        }
     }
 
     pub(super) fn wrap_key(

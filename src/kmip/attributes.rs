@@ -314,7 +314,7 @@ fn with_whole_serial(value: WireValue) -> WireValue {
             let is_whole = serial.first() == Some(&2)
                 && serial.get(1).map(|length| usize::from(*length)) == serial.len().checked_sub(2);
             if !is_whole {
-                identifier.serial_number = super::values::der_integer(serial);
+                identifier.serial_number = super::certificates::der_integer(serial);
             }
             WireValue::X509CertificateIdentifier(identifier)
         }

@@ -7,6 +7,7 @@ mod announce;
 mod asynchronous;
 mod attributes;
 mod batch;
+mod certificates;
 mod connection;
 mod dispatch;
 mod error;

@@ -14,7 +14,7 @@ use crate::{
         Error, ErrorKind,
         ops::certify::{Certify, Recertify, Validate, Validity},
     },
-    kmip::{attributes, batch::Exchange, error::Refusal, values},
+    kmip::{attributes, batch::Exchange, certificates, error::Refusal},
 };
 
 /// Requests are PKCS#10, in DER or PEM.
@@ -30,7 +30,7 @@ fn accepted(on: &Exchange<'_>, of: Option<CertificateRequestType>) -> Result<(),
 
 /// The subject that attributes name, taken out of them: the server sets it from the certificate.
 fn subject(attributes: &mut Vec<Attribute>) -> Option<String> {
-    let subject = attributes.iter().find_map(values::subject_text);
+    let subject = attributes.iter().find_map(certificates::subject_text);
     attributes.retain(|attribute| {
         !matches!(attribute.kind, AttributeKind::CertificateSubject | AttributeKind::X509CertificateSubject)
     });
@@ -52,7 +52,7 @@ pub(in crate::kmip) async fn certify(
         subject,
         attributes,
         secret: on.facet(),
-        describe: values::certificate_attributes,
+        describe: certificates::certificate_attributes,
     };
     let made = on.run(certify).await?;
     on.made(Operation::CERTIFY, &[made.identifier]);
@@ -77,7 +77,7 @@ pub(in crate::kmip) async fn re_certify(
         request: request.certificate_request,
         offset: request.offset.map(|seconds| seconds.0),
         attributes,
-        describe: values::certificate_attributes,
+        describe: certificates::certificate_attributes,
     };
     let made = on.run(recertify).await?;
     on.made(Operation::RE_CERTIFY, &[made.identifier]);

@@ -28,7 +28,7 @@ use crate::{
             reveal::{Prefer, Reveal},
         },
     },
-    kmip::{batch::Exchange, error::Refusal, values},
+    kmip::{batch::Exchange, certificates, error::Refusal, values},
 };
 
 /// Secret Data Type *Password*.
@@ -247,7 +247,7 @@ async fn register_certificate(
     der: Vec<u8>,
     attributes: Vec<Attribute>,
 ) -> Result<UniqueIdentifier, Refusal> {
-    let derived = values::certificate_attributes(&der);
+    let derived = certificates::certificate_attributes(&der);
     let value = NewValue { key: None, bytes: Some(SecretValue::new(der)) };
     let made = on.run(Register {
         identifier: None,

@@ -29,7 +29,7 @@ use crate::{
             reveal::{Prefer, Reveal},
         },
     },
-    kmip::{batch::Exchange, error::Refusal, tickets::same_account, values},
+    kmip::{batch::Exchange, certificates, error::Refusal, tickets::same_account},
 };
 
 /// Who issues certificates to clients and knows which are enrolled. Both methods may read and write files.
@@ -201,7 +201,7 @@ async fn enrolled(on: &Exchange<'_>, provision: Arc<dyn Provision>, made: Made) 
             origin: Origin::Kmip,
             format: None,
             value: Some(NewValue { key: None, bytes: Some(SecretValue::new(certificate.clone())) }),
-            derived: values::certificate_attributes(&certificate),
+            derived: certificates::certificate_attributes(&certificate),
             attributes: made.links,
             secret: on.facet(),
         })
