@@ -583,7 +583,7 @@ impl Turn<'_> {
         common.push(Attribute::number(CKA_KEY_TYPE, CKK_GENERIC_SECRET));
         let unopened = self.link.quirk.unwrap_failure;
         let object = self.seat.session.unwrap(&mechanism, wrapping, blob, &common).map_err(|fault| {
-            let error = HsmError::from(fault);
+            let error = unknown_parameters(&mechanism, fault);
             match error.kind {
                 _ if Some(fault.rv) == unopened => HsmError { kind: HsmErrorKind::DecryptionFailed, ..error },
                 HsmErrorKind::BadData | HsmErrorKind::BadParameters => {
@@ -635,7 +635,8 @@ impl Turn<'_> {
     }
 
     fn wrap_object(&mut self, mechanism: &Mechanism, wrapping: Handle, target: Handle) -> Result<HsmAnswer, HsmError> {
-        let mut wrapped = self.seat.session.wrap(mechanism, wrapping, target, 8192)?;
+        let wrapped = self.seat.session.wrap(mechanism, wrapping, target, 8192);
+        let mut wrapped = wrapped.map_err(|fault| unknown_parameters(mechanism, fault))?;
         Ok(HsmAnswer::Bytes(std::mem::take(&mut *wrapped)))
     }
 }
