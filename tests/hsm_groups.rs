@@ -12,11 +12,10 @@ use std::{
 };
 
 use hsm_sim::fault::control;
-use portcullis_testing::{Gateway, Kmip, PATIENCE, Rest, aes, create, material, token};
+use portcullis_testing::{Gateway, Kmip, PATIENCE, Rest, aes, create, material, pin, token};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-const PIN: &str = "1234";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis");
 
 /// A gateway with the group `pair` of the tokens `one` and `two`, each in a module of its own.
@@ -36,10 +35,10 @@ impl World {
             fs::remove_dir_all(dir.join(made)).unwrap();
         }
         let mut sections = String::new();
-        fs::write(folder.join("pin"), PIN).unwrap();
+        fs::write(folder.join("pin"), pin()).unwrap();
         for name in ["one", "two"] {
             let store = folder.join(name);
-            token::make(&store, name, PIN);
+            token::make(&store, name, pin());
             let module = token::module_copy(&folder.join(format!("{name}.so")));
             sections += &format!(
                 "[hsm.{name}]\nmodule = {module:?}\nreserved = \"hsm-sim:store={}\"\ntoken_label = \"{name}\"\n\
@@ -146,7 +145,7 @@ impl World {
 
     /// What stands on a token under labels of ours, but for the group's key.
     fn objects(&self, token: &str) -> BTreeMap<String, Vec<String>> {
-        let mut objects = token::objects_in(&self.folder.join(token), PIN);
+        let mut objects = token::objects_in(&self.folder.join(token), pin());
         objects.retain(|label, _| label.starts_with("portcullis"));
         objects.values_mut().for_each(|classes| classes.sort());
         objects

@@ -8,11 +8,9 @@ use std::{
 };
 
 use hsm_sim::fault::control;
-use portcullis_testing::{Gateway, token};
+use portcullis_testing::{Gateway, pin, token};
 
 use crate::{PROGRAM, metric, until};
-
-const PIN: &str = "1234";
 
 pub(crate) const TOKENS: [&str; 2] = ["one", "two"];
 
@@ -31,11 +29,11 @@ impl Pair {
         for made in ["store", "audit"] {
             fs::remove_dir_all(dir.join(made)).unwrap();
         }
-        fs::write(folder.join("pin"), PIN).unwrap();
+        fs::write(folder.join("pin"), pin()).unwrap();
         let mut sections = String::new();
         for name in TOKENS {
             let store = folder.join(name);
-            token::make(&store, name, PIN);
+            token::make(&store, name, pin());
             let module = token::module_copy(&folder.join(format!("{name}.so")));
             sections += &format!(
                 "[hsm.{name}]\nmodule = {module:?}\nreserved = \"hsm-sim:store={}\"\ntoken_label = \"{name}\"\n\
@@ -94,14 +92,14 @@ impl Pair {
 
     /// The identifiers under which the first token holds something for clients.
     pub(crate) fn held(&self) -> BTreeSet<String> {
-        let objects = token::objects_in(&self.folder.join(TOKENS[0]), PIN);
+        let objects = token::objects_in(&self.folder.join(TOKENS[0]), pin());
         objects.into_keys().filter_map(|label| label.strip_prefix("portcullis:").map(str::to_owned)).collect()
     }
 
     /// What stands on both tokens is the same, but for the group's own key: how many names.
     pub(crate) fn equal(&self) -> usize {
         let objects = |token: &str| {
-            let mut objects = token::objects_in(&self.folder.join(token), PIN);
+            let mut objects = token::objects_in(&self.folder.join(token), pin());
             objects.retain(|label, _| label.starts_with("portcullis"));
             objects.values_mut().for_each(|classes| classes.sort());
             objects

@@ -29,6 +29,8 @@ struct Module {
     configuration: &'static str,
 }
 
+const USER_AND_PASSWORD: &str = "crypto:a-password-of-tests";
+
 const MODULES: &[Module] = &[
     Module {
         name: "softhsm2",
@@ -48,6 +50,17 @@ const MODULES: &[Module] = &[
 #[must_use]
 pub fn profile() -> Option<String> {
     std::env::var("PORTCULLIS_TEST_PROFILE").ok().filter(|profile| !profile.is_empty() && profile != "default")
+}
+
+/// The PIN of tokens that a test makes itself.
+#[must_use]
+pub fn pin() -> &'static str {
+    if profile().is_some_and(|profile| is_of_users(&profile)) { USER_AND_PASSWORD } else { "1234" }
+}
+
+/// There a PIN is a user and a password.
+fn is_of_users(profile: &str) -> bool {
+    profile.starts_with("cloudhsm")
 }
 
 fn module() -> Option<&'static Module> {
@@ -91,16 +104,15 @@ pub fn shape(command: &mut Command, folder: &Path) {
     }
     let options = folder.with_extension("hsm-sim.toml");
     fs::write(&options, format!("profile = \"{profile}\"\nsimulate_latency = false\n")).unwrap();
-    // It stands above what `dev` writes into its configuration; a test may have put another module there.
-    let is_embedded =
-        fs::read_to_string(folder.join("config.toml")).map_or(true, |text| text.contains("simulated_config"));
+    // It stands above what `dev` writes into its configuration; a test may have put another module there, or renamed it.
+    let is_embedded = fs::read_to_string(folder.join("config.toml"))
+        .map_or(true, |text| text.contains("simulated_config") && text.contains("[hsm.main]"));
     if is_embedded {
         command.env("PORTCULLIS_HSM__MAIN__SIMULATED_CONFIG", &options);
     }
     command.env("HSM_SIM_CONFIG", options);
-    if profile.starts_with("cloudhsm") && !folder.join("pin").exists() {
-        // There a PIN is a user and a password.
-        write_pin(folder, "crypto:a-password-of-tests");
+    if is_of_users(&profile) && !folder.join("pin").exists() {
+        write_pin(folder, USER_AND_PASSWORD);
     }
 }
 

@@ -12,7 +12,7 @@ mod kmip;
 mod rest;
 pub mod token;
 
-pub use backend::{is_foreign, is_unsupported, profile, shape};
+pub use backend::{is_foreign, is_unsupported, pin, profile, shape};
 pub use gateway::{Gateway, PATIENCE, killed_while_starting, refused};
 pub use kmip::{Failure, Kmip, aes, create, key_of, material, text_of};
 pub use rest::{Answer, Rest};
