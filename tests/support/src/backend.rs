@@ -103,7 +103,10 @@ pub fn shape(command: &mut Command, folder: &Path) {
         return give(module, command, folder);
     }
     let options = folder.with_extension("hsm-sim.toml");
-    fs::write(&options, format!("profile = \"{profile}\"\nsimulate_latency = false\n")).unwrap();
+    // A test may have put limits into the options that the gateway wrote.
+    let written = fs::read_to_string(folder.join("hsm-sim.toml")).unwrap_or_default();
+    let sections = written.find("\n[").map_or("", |begin| &written[begin..]);
+    fs::write(&options, format!("profile = \"{profile}\"\nsimulate_latency = false\n{sections}")).unwrap();
     // It stands above what `dev` writes into its configuration; a test may have put another module there, or renamed it.
     let is_embedded = fs::read_to_string(folder.join("config.toml"))
         .map_or(true, |text| text.contains("simulated_config") && text.contains("[hsm.main]"));
