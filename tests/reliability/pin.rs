@@ -17,7 +17,9 @@ async fn a_wrong_pin_costs_one_try_however_often_the_service_starts() {
         tokens.into_iter().find_map(|token| token.user_tries_left).unwrap()
     };
     let (before, right) = (tries(), fs::read_to_string(dir.join("pin")).unwrap());
-    fs::write(dir.join("pin"), "not-the-pin\n").unwrap();
+    // Where a PIN names a user, a refusal counts for that user.
+    let user = right.split_once(':').map_or(String::new(), |(user, _)| format!("{user}:"));
+    fs::write(dir.join("pin"), format!("{user}not-the-pin\n")).unwrap();
     let starts = size(5, 50);
     for _ in 0..starts {
         let said = refused(PROGRAM, &dir, &[]);
