@@ -73,6 +73,9 @@ async fn what_is_missing_and_what_nobody_knows_is_named_and_nothing_is_changed()
 
     // The store of before: the token holds a name that no record knows.
     copy(&early_store, &folder.join("store"));
+    let config = folder.join("config.toml");
+    let accepted = Command::new(PROGRAM).args(["store", "accept-older", "--config"]).arg(&config).output().unwrap();
+    assert!(accepted.status.success(), "{}", String::from_utf8_lossy(&accepted.stderr));
     for words in [&["--json"][..], &["--json"]] {
         let found = compared(&fsck(&folder, words));
         assert_eq!((&found["missing_count"], &found["orphan_count"]), (&0.into(), &1.into()), "{found}");

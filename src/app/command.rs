@@ -12,7 +12,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    adopt, client, control, dev, enrol, fsck, gateway, inspect, isolated,
+    adopt, backup, client, control, dev, enrol, fsck, gateway, inspect, isolated,
     isolated::LogFormat,
     policy, probe,
     problem::{Explain, Problem},
@@ -44,6 +44,13 @@ enum Command {
     /// Enrols, lists and revokes KMIP clients.
     #[command(subcommand)]
     Client(enrol::ClientCommand),
+    /// Writes a backup of the metadata store, while the gateway serves or without it: records and references, never a value.
+    Backup(backup::BackupArguments),
+    /// Verifies a backup and puts it in the place of the metadata store; compares it with the tokens. The gateway must be stopped.
+    Restore(backup::RestoreArguments),
+    /// Works on the metadata store.
+    #[command(subcommand)]
+    Store(backup::StoreCommand),
     /// Works on audit trails.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -239,6 +246,21 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
         Command::Client(command) => {
             let config = configuration(command.config())?;
             enrol::run(&command, &config)
+        }
+        Command::Backup(arguments) => {
+            let config = configuration(&arguments.config)?;
+            start_logging(&config)?;
+            backup::back_up(config, &arguments)
+        }
+        Command::Restore(arguments) => {
+            let config = configuration(&arguments.config)?;
+            start_logging(&config)?;
+            backup::restore(config, &arguments)
+        }
+        Command::Store(command) => {
+            let config = configuration(command.config())?;
+            start_logging(&config)?;
+            backup::store(&command, config)
         }
         Command::Policy(PolicyCommand::Explain(arguments)) => {
             let config = arguments.config.as_deref().map(configuration).transpose()?;

@@ -7,7 +7,10 @@ use std::{
     os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,13 +18,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{UnixListener, UnixStream},
+    net::{
+        UnixListener, UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::mpsc,
+    task::JoinSet,
     time::timeout,
 };
 
 use super::{
     adopt::{Adopted, Adoption},
+    backup,
     fsck::Comparison,
     gateway::{Core, Mode},
     problem::{Explain, Problem},
@@ -36,6 +44,10 @@ use crate::{
         ops::purge::{PurgedProject, purge_project},
     },
     hsm::{Pool, probe::Report},
+    store::{
+        IndexCheck,
+        backup::{Counts, Manifest, Verified},
+    },
     telemetry::Metrics,
     tls,
 };
@@ -64,6 +76,10 @@ enum Order {
     Adopt(Box<Adoption>),
     /// It is tried out what a token can do.
     Probe(String),
+    /// Every record and index entry is read.
+    CheckStore,
+    /// The records are written out: what follows the answer is described at [`Piece`].
+    Backup,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -82,6 +98,16 @@ enum Reply {
     Compared(Vec<Comparison>),
     Probed(Box<Report>),
     Adopted(Vec<Adopted>),
+    Checked(IndexCheck),
+    /// A backup begins; about how many records it will have.
+    BackingUp {
+        manifest: Manifest,
+        records: u64,
+    },
+    /// It is complete.
+    BackedUp(Counts),
+    /// Store or trail was older than the token's note, and was accepted.
+    Accepted(Option<String>),
     Failed(String),
 }
 
@@ -115,8 +141,8 @@ impl Drop for Control {
 }
 
 /// Opens the socket and takes orders until the task is ended. A gateway without it serves all the same.
-pub(super) async fn serve(config: Arc<Config>, engine: Arc<Engine>, pool: Arc<Pool>) {
-    let path = socket(&config);
+pub(super) async fn serve(core: Core) {
+    let path = socket(&core.config);
     // Whoever holds the store is alone, so what lies there was left by a crash.
     let _left = fs::remove_file(&path);
     let listener = match short(&path, |path| UnixListener::bind(path)) {
@@ -128,6 +154,7 @@ pub(super) async fn serve(config: Arc<Config>, engine: Arc<Engine>, pool: Arc<Po
     };
     let _socket = Control { path };
     let own = rustix::process::getuid().as_raw();
+    let mut reading = JoinSet::new();
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -141,14 +168,120 @@ pub(super) async fn serve(config: Arc<Config>, engine: Arc<Engine>, pool: Arc<Po
             tracing::warn!("an order of another user was refused");
             continue;
         }
-        // One after the other: an operator's orders are few, and two of them would be in each other's way.
-        if let Err(error) = obey(stream, &engine, &pool).await {
-            tracing::warn!(%error, "an order came to nothing");
+        // One after the other: an operator's orders are few, and two of them would be in each other's way. Those that read the
+        // whole store only let others pass.
+        match obey(stream, &core).await {
+            Ok(None) => {}
+            Ok(Some(long)) => {
+                let core = core.clone();
+                reading.spawn(async move {
+                    if let Err(error) = long.obey(&core).await {
+                        tracing::warn!(%error, "an order came to nothing");
+                    }
+                });
+            }
+            Err(error) => tracing::warn!(%error, "an order came to nothing"),
         }
+        while reading.try_join_next().is_some() {}
     }
 }
 
-async fn obey(stream: UnixStream, engine: &Arc<Engine>, pool: &Arc<Pool>) -> io::Result<()> {
+/// An order that takes long and changes nothing.
+struct Long {
+    order: Order,
+    to: OwnedWriteHalf,
+}
+
+impl Long {
+    async fn obey(mut self, core: &Core) -> io::Result<()> {
+        let reply = match self.order {
+            Order::Backup => return stream_backup(core, &mut self.to).await,
+            _ => check(core).await,
+        };
+        say(&mut self.to, &reply).await
+    }
+}
+
+async fn say(to: &mut OwnedWriteHalf, reply: &Reply) -> io::Result<()> {
+    let mut answer = serde_json::to_vec(reply)?;
+    answer.push(b'\n');
+    to.write_all(&answer).await
+}
+
+async fn check(core: &Core) -> Reply {
+    let store = Arc::clone(&core.store);
+    match tokio::task::spawn_blocking(move || store.repository().check(|_| {})).await {
+        Ok(checked) => done(checked.map_err(|error| error.to_string()), Reply::Checked),
+        Err(ended) => Reply::Failed(ended.to_string()),
+    }
+}
+
+/// One piece of a backup on its way: its length and how many records are done, both in four and eight bytes, then the bytes.
+/// One of length 0 ends it, and the last answer follows.
+struct Piece;
+
+impl Piece {
+    const HEAD: usize = 12;
+    const BYTES_MAX: usize = 1 << 16;
+
+    fn head(length: usize, records: u64) -> io::Result<[u8; Self::HEAD]> {
+        let length = u32::try_from(length).map_err(io::Error::other)?;
+        let mut head = [0; Self::HEAD];
+        let (front, back) = head.split_at_mut(4);
+        front.copy_from_slice(&length.to_be_bytes());
+        back.copy_from_slice(&records.to_be_bytes());
+        Ok(head)
+    }
+
+    fn parse(head: [u8; Self::HEAD]) -> (usize, u64) {
+        let [a, b, c, d, records @ ..] = head;
+        (usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX), u64::from_be_bytes(records))
+    }
+}
+
+/// Writes into a queue of pieces; fails when nobody takes them any more.
+struct Pieces(mpsc::Sender<Vec<u8>>);
+
+impl io::Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (piece, _) = bytes.split_at(bytes.len().min(Piece::BYTES_MAX));
+        self.0.blocking_send(piece.to_vec()).map_err(|_gone| io::ErrorKind::BrokenPipe)?;
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn stream_backup(core: &Core, to: &mut OwnedWriteHalf) -> io::Result<()> {
+    let manifest = backup::manifest(core).await;
+    say(to, &Reply::BackingUp { manifest: manifest.clone(), records: records(core) }).await?;
+    let (sender, mut pieces) = mpsc::channel(16);
+    let records = Arc::new(AtomicU64::new(0));
+    let out = io::BufWriter::with_capacity(Piece::BYTES_MAX, Pieces(sender));
+    let written = backup::write(core, manifest, out, Arc::clone(&records));
+    let passed = async {
+        while let Some(piece) = pieces.recv().await {
+            to.write_all(&Piece::head(piece.len(), records.load(Ordering::Relaxed))?).await?;
+            to.write_all(&piece).await?;
+        }
+        Ok::<_, io::Error>(to)
+    };
+    let (written, passed) = tokio::join!(written, passed);
+    let to = passed?;
+    to.write_all(&Piece::head(0, 0)?).await?;
+    say(to, &done(written, Reply::BackedUp)).await
+}
+
+/// About how many records a backup will have.
+fn records(core: &Core) -> u64 {
+    let stats = core.store.repository().stats();
+    stats.objects.values().sum::<u64>() + stats.groups + stats.jobs
+}
+
+async fn obey(stream: UnixStream, core: &Core) -> io::Result<Option<Long>> {
+    let (engine, pool) = (&core.engine, &core.pool);
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     timeout(LINE_TIMEOUT, BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut line)).await??;
@@ -170,11 +303,10 @@ async fn obey(stream: UnixStream, engine: &Arc<Engine>, pool: &Arc<Pool>) -> io:
             Ok(report) => Reply::Probed(Box::new(report)),
             Err(error) => Reply::Failed(error.to_string()),
         },
+        Ok(order @ (Order::CheckStore | Order::Backup)) => return Ok(Some(Long { order, to: write })),
         Err(error) => Reply::Failed(format!("the order cannot be read: {error}")),
     };
-    let mut answer = serde_json::to_vec(&reply)?;
-    answer.push(b'\n');
-    write.write_all(&answer).await
+    say(&mut write, &reply).await.map(|()| None)
 }
 
 async fn purged(engine: &Arc<Engine>, project: String) -> Reply {
@@ -321,6 +453,100 @@ pub(super) fn adopt(config: Config, adoption: Adoption) -> Result<Vec<Adopted>, 
     }
 }
 
+/// `portcullis store fsck`: by the gateway that runs, or here when none does.
+pub(super) fn check_store(config: Config) -> Result<IndexCheck, Problem> {
+    tls::install_provider();
+    let reply = block_on(async {
+        match ask(&config, &Order::CheckStore).await {
+            Ok(reply) => Ok(reply),
+            Err(error) if is_absent(&error) => alone(config, async |core| check(core).await).await,
+            Err(error) => Err(Problem::new("PC-CONTROL", error, "look at the gateway's log")),
+        }
+    })?;
+    match reply? {
+        Reply::Checked(checked) => Ok(checked),
+        Reply::Failed(what) => Err(Problem::new("PC-STORE-FSCK", what, "look after the disk, or restore a backup")),
+        _ => Err(strange()),
+    }
+}
+
+/// `portcullis store accept-older`: what was accepted.
+pub(super) fn accept_older(config: Config) -> Result<Option<String>, Problem> {
+    tls::install_provider();
+    let reply = block_on(async {
+        alone_as(config, Mode::AcceptOlder, async |core| Reply::Accepted(core.accepted.clone())).await
+    })?;
+    match reply? {
+        Reply::Accepted(what) => Ok(what),
+        _ => Err(strange()),
+    }
+}
+
+/// `portcullis backup`: into this file, by the gateway that runs, or here when none does. The file is on disk when this
+/// returns.
+pub(super) fn back_up(config: Config, file: fs::File, bar: &indicatif::ProgressBar) -> Result<Verified, Problem> {
+    tls::install_provider();
+    let failed = |what: &dyn std::fmt::Display| Problem::new("PC-BACKUP", what, "mend that and run the command again");
+    let whole = file.try_clone().map_err(|error| failed(&error))?;
+    let outcome = block_on(async {
+        match begin(&config, &Order::Backup).await {
+            Ok(mut read) => receive_backup(&mut read, file, bar).await.map_err(|error| failed(&error)),
+            Err(error) if is_absent(&error) => {
+                let mut made = None;
+                alone(config, async |core| {
+                    let manifest = backup::manifest(core).await;
+                    bar.set_length(records(core));
+                    let out = io::BufWriter::with_capacity(Piece::BYTES_MAX, file);
+                    let records = Arc::new(AtomicU64::new(0));
+                    let counts = backup::write(core, manifest.clone(), out, records).await;
+                    made = Some(counts.map(|counts| Verified { manifest, counts }));
+                    Reply::Done
+                })
+                .await?;
+                made.unwrap_or_else(|| Err("nothing was written".to_owned())).map_err(|error| failed(&error))
+            }
+            Err(error) => Err(Problem::new("PC-CONTROL", error, "look at the gateway's log")),
+        }
+    })?;
+    let made = outcome?;
+    whole.sync_all().map_err(|error| failed(&error))?;
+    Ok(made)
+}
+
+async fn receive_backup(
+    read: &mut BufReader<OwnedReadHalf>,
+    mut file: fs::File,
+    bar: &indicatif::ProgressBar,
+) -> Result<Verified, String> {
+    let said = |error: io::Error| error.to_string();
+    let manifest = match reply(read).await.map_err(said)? {
+        Reply::BackingUp { manifest, records } => {
+            bar.set_length(records);
+            manifest
+        }
+        Reply::Failed(what) => return Err(what),
+        _ => return Err(strange().what),
+    };
+    let mut piece = vec![0; Piece::BYTES_MAX];
+    loop {
+        let mut head = [0; Piece::HEAD];
+        read.read_exact(&mut head).await.map_err(said)?;
+        let (length, records) = Piece::parse(head);
+        if length == 0 {
+            break;
+        }
+        let piece = piece.get_mut(..length).ok_or_else(|| strange().what)?;
+        read.read_exact(piece).await.map_err(said)?;
+        io::Write::write_all(&mut file, piece).map_err(said)?;
+        bar.set_position(records);
+    }
+    match reply(read).await.map_err(said)? {
+        Reply::BackedUp(counts) => Ok(Verified { manifest, counts }),
+        Reply::Failed(what) => Err(what),
+        _ => Err(strange().what),
+    }
+}
+
 async fn compare_all(engine: &Arc<Engine>, pool: &Pool) -> Reply {
     let mut compared = Vec::new();
     for status in pool.status() {
@@ -385,24 +611,40 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 async fn ask(config: &Config, order: &Order) -> io::Result<Reply> {
+    reply(&mut begin(config, order).await?).await
+}
+
+/// One line of answer.
+async fn reply(read: &mut BufReader<OwnedReadHalf>) -> io::Result<Reply> {
+    let mut answer = String::new();
+    read.take(ANSWER_BYTES_MAX).read_line(&mut answer).await?;
+    Ok(serde_json::from_str(&answer)?)
+}
+
+/// Gives an order; what is to be read is the answer.
+async fn begin(config: &Config, order: &Order) -> io::Result<BufReader<OwnedReadHalf>> {
     let stream = short(&socket(config), |path| std::os::unix::net::UnixStream::connect(path))?;
     stream.set_nonblocking(true)?;
     let (read, mut write) = UnixStream::from_std(stream)?.into_split();
     let mut line = serde_json::to_vec(order)?;
     line.push(b'\n');
     write.write_all(&line).await?;
-    let mut answer = String::new();
-    BufReader::new(read.take(ANSWER_BYTES_MAX)).read_line(&mut answer).await?;
-    Ok(serde_json::from_str(&answer)?)
+    // The gateway reads one line; that nothing follows tells it nothing.
+    write.forget();
+    Ok(BufReader::new(read))
 }
 
 /// Without a gateway: starts everything but the listeners.
 async fn alone(config: Config, obeyed: impl AsyncFnOnce(&Core) -> Reply) -> Result<Reply, Problem> {
+    // The token may be a simulator: what is to be worked on was made on it.
+    alone_as(config, Mode::Dev, obeyed).await
+}
+
+async fn alone_as(config: Config, mode: Mode, obeyed: impl AsyncFnOnce(&Core) -> Reply) -> Result<Reply, Problem> {
     let metrics = Arc::new(Metrics::new());
     let admin = Admin::new(Arc::clone(&metrics));
     let (broken, _fatal) = mpsc::unbounded_channel();
-    // The token may be a simulator: what is to be removed was made on it.
-    let core = Core::start(&Arc::new(config), Mode::Dev, &metrics, &admin, broken).await?;
+    let core = Core::start(&Arc::new(config), mode, &metrics, &admin, broken).await?;
     let reply = obeyed(&core).await;
     core.finish().await;
     Ok(reply)

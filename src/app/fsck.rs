@@ -126,7 +126,8 @@ pub(super) fn run(config: Config, json: bool) -> Result<ExitCode, Problem> {
     Ok(if compared.iter().all(Comparison::is_clean) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn described(found: &Comparison) -> String {
+/// A comparison for people.
+pub(super) fn described(found: &Comparison) -> String {
     let Comparison { token, recorded, held, missing_count, missing, orphan_count, orphans } = found;
     let mut text = format!("hsm.{token}: {recorded} records, {held} names on the token\n");
     let mut list = |what: &str, count: usize, names: &[String]| {

@@ -27,6 +27,7 @@ use super::{
     dropped,
     enrolled::Enrolled,
     fronts::{self, KmipFront},
+    marks::{Marks, Older},
     notices,
     observers::{CountedTrail, Counting, Lag},
     policy,
@@ -63,6 +64,8 @@ pub(super) enum Mode {
     Dev,
     /// By `serve`.
     Serve,
+    /// By an operator's command that takes a store as it is, though the token knows a newer one.
+    AcceptOlder,
 }
 
 /// Where the listeners really are.
@@ -80,13 +83,13 @@ pub(super) struct Addresses {
 }
 
 /// The purposes of the gateway's own keys on the token.
-const STORE_KEY: &str = "store-mac";
+pub(super) const STORE_KEY: &str = "store-mac";
 const AUDIT_KEY: &str = "audit-head";
 /// For one signature over the audit trail's head.
 const SIGN_LIMIT: Duration = Duration::from_secs(10);
 /// After `limits.drain_seconds`, at most 7, this is left of the ten seconds after SIGTERM: for the last checkpoint, and for
 /// leaving the tokens.
-const LAST_CHECKPOINT: Duration = Duration::from_millis(700);
+const LAST_CHECKPOINT: Duration = Duration::from_millis(900);
 const LEAVE_TOKENS: Duration = Duration::from_millis(1_500);
 
 /// Runs the gateway of a configuration.
@@ -398,15 +401,19 @@ pub(super) fn certificates(config: &Config) -> Result<Certificates, Problem> {
 }
 
 /// Everything behind the listeners.
+#[derive(Clone)]
 pub(super) struct Core {
     pub(super) config: Arc<Config>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) engine: Arc<Engine>,
     pub(super) memory: Arc<dyn Memory>,
     pub(super) pool: Arc<Pool>,
-    store: Arc<WatchedStore>,
+    pub(super) store: Arc<WatchedStore>,
     pub(super) trail: Arc<FileSink>,
     pub(super) signer: Signer,
+    pub(super) marks: Arc<Marks>,
+    /// What was older than the token knows, and was accepted.
+    pub(super) accepted: Option<String>,
     lag: Arc<Lag>,
 }
 
@@ -423,9 +430,10 @@ impl Core {
 
         starting("the store is opened");
         let path = config.store.path.clone();
+        let free_bytes_min = config.store.free_mib_min.get().saturating_mul(1 << 20);
+        let options = SledOptions { free_bytes_min, ..SledOptions::default() };
         let on_fatal = Box::new(move |reason: &str| drop(broken.send(reason.to_owned())));
-        let raw =
-            blocking(move || RawStore::open(&path, SledOptions::default(), on_fatal)).await?.map_err(store_problem)?;
+        let raw = blocking(move || RawStore::open(&path, options, on_fatal)).await?.map_err(store_problem)?;
 
         starting("the tokens are reached");
         let counting = Arc::new(Counting(Arc::clone(metrics)));
@@ -475,6 +483,9 @@ impl Core {
         let trail = blocking(move || FileSink::open(&path, options, Arc::new(SystemClock))).await?;
         let trail = Arc::new(trail.explain("PC-AUDIT-OPEN", "the audit trail cannot be opened", "")?);
         let signer = signer(&pool, &config.audit.path).await?;
+        let older = if mode == Mode::AcceptOlder { Older::Accepted } else { Older::Refused };
+        let (marks, accepted) = Marks::start(&pool, &store, &trail, metrics, older).await?;
+        let marks = Arc::new(marks);
 
         starting("what a crash left is settled");
         let ports = Arc::new(Ports {
@@ -497,7 +508,7 @@ impl Core {
         let preparing = Arc::clone(&pool);
         blocking(move || preparing.prepare()).await?;
         let (config, metrics) = (Arc::clone(config), Arc::clone(metrics));
-        Ok(Self { config, metrics, engine, memory, pool, store, trail, signer, lag })
+        Ok(Self { config, metrics, engine, memory, pool, store, trail, signer, marks, accepted, lag })
     }
 
     /// What readiness and metrics ask.
@@ -519,10 +530,15 @@ impl Core {
         if let Err(error) = Uses::settle(self.engine.ports()).await {
             tracing::warn!(%error, "the latest uses of keys are not counted");
         }
-        match timeout(LAST_CHECKPOINT, self.trail.checkpoint(&self.signer)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the audit trail's head is not signed"),
-            Err(_elapsed) => tracing::warn!("the audit trail's head is not signed: the token did not answer in time"),
+        let last = async {
+            let line = self.trail.checkpoint(&self.signer).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the audit trail's head is not signed");
+                None
+            });
+            self.marks.advance(line).await;
+        };
+        if timeout(LAST_CHECKPOINT, last).await.is_err() {
+            tracing::warn!("the audit trail's head is not signed, or not noted: the token did not answer in time");
         }
         let pool = Arc::clone(&self.pool);
         if timeout(LEAVE_TOKENS, tokio::task::spawn_blocking(move || pool.close())).await.is_err() {
@@ -624,7 +640,7 @@ fn settings(config: &Config, pool: &Pool, stores: Vec<SecretStore>) -> Settings 
     }
 }
 
-fn store_problem(error: StoreError) -> Problem {
+pub(super) fn store_problem(error: StoreError) -> Problem {
     match error {
         StoreError::Corrupt(what) => Problem::new(
             "PC-STORE-DAMAGED",

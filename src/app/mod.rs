@@ -5,6 +5,7 @@
 //! other.
 
 mod adopt;
+mod backup;
 mod client;
 pub mod command;
 mod control;
@@ -18,6 +19,7 @@ mod fsck;
 mod gateway;
 mod inspect;
 mod isolated;
+mod marks;
 mod notices;
 mod observers;
 mod policy;

@@ -33,6 +33,13 @@ impl SystemChance {
     }
 }
 
+/// Sixteen random bytes.
+pub(super) fn chosen(chance: &dyn Chance) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    chance.fill(&mut bytes);
+    bytes
+}
+
 impl Chance for SystemChance {
     fn fill(&self, buffer: &mut [u8]) {
         // The library's generator ends the process when the system has no entropy; it never reports failure here.

@@ -36,9 +36,18 @@ const RECONCILE_EVERY: Duration = Duration::from_secs(60);
 /// Starts it; aborting the set ends it.
 pub(super) fn start(core: &Core) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    let (trail, signer) = (Arc::clone(&core.trail), Arc::clone(&core.signer));
+    let (trail, signer, marks) = (Arc::clone(&core.trail), Arc::clone(&core.signer), Arc::clone(&core.marks));
     let every = core.config.audit.checkpoint_seconds.seconds();
-    tasks.spawn(async move { trail.checkpoints(&signer, every).await });
+    tasks.spawn(async move {
+        loop {
+            sleep(every).await;
+            match trail.checkpoint(&signer).await {
+                Ok(Some(line)) => marks.advance(Some(line)).await,
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "the audit trail's head is not signed"),
+            }
+        }
+    });
 
     let engine = Arc::clone(&core.engine);
     let limits = &core.config.limits;
@@ -82,7 +91,7 @@ pub(super) fn start(core: &Core) -> JoinSet<()> {
     });
     let (engine, metrics, config) = (Arc::clone(&core.engine), Arc::clone(&core.metrics), Arc::clone(&core.config));
     tasks.spawn(policy::watch(engine, metrics, config));
-    tasks.spawn(control::serve(Arc::clone(&core.config), Arc::clone(&core.engine), Arc::clone(&core.pool)));
+    tasks.spawn(control::serve(core.clone()));
     tasks.spawn(purge(Arc::clone(&core.engine), Arc::clone(&core.metrics), Arc::clone(&core.config)));
     tasks
 }

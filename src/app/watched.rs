@@ -16,7 +16,7 @@ use crate::{
         Answer, Batch, Cursor, Due, Intent, Memory, MetadataStore, Order, Page, Scope, Slice, StoreError, Versioned,
         Window,
     },
-    store::{RawStore, Repository},
+    store::{PROBE, RawStore, Repository},
     telemetry::Metrics,
 };
 
@@ -33,13 +33,18 @@ impl WatchedStore {
         Self { inner, raw, metrics, trouble: Mutex::new(None) }
     }
 
+    /// The store itself, for what concerns it as a whole.
+    pub(super) const fn repository(&self) -> &Repository {
+        &self.inner
+    }
+
     /// Whether the last commit was taken. After one that was not, a write of our own finds out whether it is over; a
     /// gateway that is not ready gets no requests that would.
     pub(super) fn health(&self) -> Result<(), String> {
         if self.trouble.lock().is_none() {
             return Ok(());
         }
-        let trouble = self.raw.remember("store-probe", &[]).err().map(|error| error.to_string());
+        let trouble = self.raw.remember(PROBE, &[]).err().map(|error| error.to_string());
         self.trouble.lock().clone_from(&trouble);
         trouble.map_or(Ok(()), Err)
     }
@@ -49,7 +54,7 @@ impl WatchedStore {
             Ok(()) => "ok",
             Err(StoreError::Conflict | StoreError::NameTaken | StoreError::CeilingReached) => "conflict",
             Err(StoreError::TooLarge | StoreError::Corrupt(_)) => "error",
-            Err(error @ StoreError::Unavailable(_)) => {
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Full(_))) => {
                 *self.trouble.lock() = Some(error.to_string());
                 "error"
             }

@@ -21,7 +21,9 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
-    record::{BEGINNING, Checkpoint, Entry, LineHash, ReadLine, Repair, event_id, hash, hex, line, signed_message},
+    record::{
+        BEGINNING, Checkpoint, Entry, LineHash, ReadLine, Repair, StoreOrder, event_id, hash, hex, line, signed_message,
+    },
     verify::Chain,
 };
 use crate::{
@@ -58,11 +60,35 @@ pub struct FileSink {
     writer: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
+    opened: Opened,
+}
+
+/// The end of the trail when it was opened: all of that was on disk.
+#[derive(Default)]
+struct Opened {
+    last: u64,
+    hash: LineHash,
+    /// Of the lines up to the last one, as far back as was read.
+    hashes: VecDeque<LineHash>,
+}
+
+/// What the trail had under a number when it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineAtOpen {
+    /// A line of this hash.
+    Is(LineHash),
+    /// Nothing: the trail ended at this line.
+    Beyond(u64),
+    /// It is too far back to have been read.
+    NotRead,
 }
 
 struct Shared {
+    folder: PathBuf,
     recent: Mutex<Recent>,
     failed: Mutex<Option<String>>,
+    /// Why the last record was refused, where room on the disk would help.
+    full: Mutex<Option<String>>,
 }
 
 /// The identifiers of the latest records.
@@ -95,6 +121,9 @@ const GROUP_MAX: usize = 512;
 /// How much of a file's end is read at start: more than 10 000 records take.
 const TAIL_BYTES: u64 = 16 << 20;
 
+/// A disk with so much room takes records again.
+const ROOM_BYTES: u64 = 1 << 20;
+
 const CURRENT: &str = "audit.log";
 
 impl FileSink {
@@ -115,7 +144,13 @@ impl FileSink {
         })?;
         let found = Found::read(folder)?;
         let file = append_to(&folder.join(CURRENT)).map_err(failed)?;
-        let shared = Arc::new(Shared { recent: Mutex::new(found.recent), failed: Mutex::new(None) });
+        let shared = Arc::new(Shared {
+            folder: folder.to_path_buf(),
+            recent: Mutex::new(found.recent),
+            failed: Mutex::new(None),
+            full: Mutex::new(None),
+        });
+        let opened = Opened { last: found.head.seq, hash: found.head.hash, hashes: found.hashes };
         let mut writer = Writer {
             folder: folder.to_path_buf(),
             length: file.metadata().map_err(failed)?.len(),
@@ -138,7 +173,7 @@ impl FileSink {
         }
         let (queue, tasks) = flume::unbounded();
         let thread = thread::Builder::new().name("audit-writer".to_owned()).spawn(move || writer.run(&tasks));
-        Ok(Self { queue: Some(queue), writer: Some(thread.map_err(failed)?), shared, clock })
+        Ok(Self { queue: Some(queue), writer: Some(thread.map_err(failed)?), shared, clock, opened })
     }
 
     /// Whether records are still taken.
@@ -147,21 +182,59 @@ impl FileSink {
     ///
     /// Why they are not.
     pub fn health(&self) -> Result<(), AuditError> {
-        self.shared.check()
+        self.shared.check()?;
+        let mut full = self.shared.full.lock();
+        let Some(reason) = full.clone() else { return Ok(()) };
+        let space = rustix::fs::statvfs(&self.shared.folder);
+        let free = space.map(|space| space.f_bavail.saturating_mul(space.f_frsize));
+        match free {
+            Ok(free) if free >= ROOM_BYTES => {
+                *full = None;
+                Ok(())
+            }
+            _ => Err(AuditError(reason)),
+        }
     }
 
-    /// Signs the head of the chain, unless nothing was recorded since the last time. To be called at intervals and at
-    /// shutdown.
+    /// The last line of the trail when it was opened, 0 for none, and its hash.
+    #[must_use]
+    pub const fn end_at_open(&self) -> (u64, LineHash) {
+        (self.opened.last, self.opened.hash)
+    }
+
+    /// What the trail had under a number when it was opened.
+    #[must_use]
+    pub fn line_at_open(&self, number: u64) -> LineAtOpen {
+        let Some(back) = self.opened.last.checked_sub(number) else { return LineAtOpen::Beyond(self.opened.last) };
+        if back == 0 {
+            return LineAtOpen::Is(self.opened.hash);
+        }
+        let back = usize::try_from(back).unwrap_or(usize::MAX);
+        let at = self.opened.hashes.len().checked_sub(1).and_then(|end| end.checked_sub(back));
+        at.and_then(|at| self.opened.hashes.get(at)).map_or(LineAtOpen::NotRead, |hash| LineAtOpen::Is(*hash))
+    }
+
+    /// Records what an operator did with the store, on disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`AuditSink::record`].
+    pub async fn order(&self, order: StoreOrder) -> Result<(), AuditError> {
+        self.append(Entry::Order(self.clock.now(), order), Durability::Synced).await
+    }
+
+    /// Signs the head of the chain, unless nothing was recorded since the last time: the line that was signed, which is on disk,
+    /// and its hash. To be called at intervals and at shutdown.
     ///
     /// # Errors
     ///
     /// The signer's, and those of [`AuditSink::record`].
-    pub async fn checkpoint(&self, signer: &Signer) -> Result<(), AuditError> {
+    pub async fn checkpoint(&self, signer: &Signer) -> Result<Option<(u64, LineHash)>, AuditError> {
         let (answer, answered) = oneshot::channel();
         self.send(Task::Head(answer))?;
         let head = answered.await.map_err(|_dropped| ended())?;
         if head.is_signed {
-            return Ok(());
+            return Ok(None);
         }
         let signature = signer(signed_message(head.seq, &head.hash)).await;
         let signature = signature.map_err(|error| AuditError(format!("the head cannot be signed: {error}")))?;
@@ -171,7 +244,8 @@ impl FileSink {
             algorithm: "ecdsa-p256-sha256".to_owned(),
             signature: STANDARD.encode(signature),
         };
-        self.append(Entry::Checkpoint(self.clock.now(), checkpoint), Durability::Synced).await
+        self.append(Entry::Checkpoint(self.clock.now(), checkpoint), Durability::Synced).await?;
+        Ok(Some((head.seq, head.hash)))
     }
 
     /// Signs the head at intervals, for as long as it is polled. A signer that fails is tried again the next time.
@@ -227,6 +301,17 @@ impl Shared {
             Some(reason) => Err(AuditError(reason.clone())),
             None => Ok(()),
         }
+    }
+
+    /// This record is not taken; the next one is tried again.
+    fn refuse(&self, error: &io::Error) -> AuditError {
+        let reason = format!("no room for a record on the disk of the audit trail: {error}");
+        let mut full = self.full.lock();
+        if full.is_none() {
+            tracing::error!(%error, "the disk of the audit trail is full: requests fail until there is room");
+        }
+        *full = Some(reason.clone());
+        AuditError(reason)
     }
 
     /// No record is taken any more; the first reason stays.
@@ -310,7 +395,7 @@ impl Writer {
                 }
             }
         }
-        let result = self.shared.check().and_then(|()| self.write(&entries).map_err(|error| self.shared.fail(&error)));
+        let result = self.shared.check().and_then(|()| self.write(&entries).map_err(|error| self.refused(&error)));
         // Askers that went away need no answer.
         handed.into_iter().for_each(|answer| drop(answer.send(result.clone())));
         heads.into_iter().filter_map(|answer| answer.send(self.head).err()).for_each(|_unread| {});
@@ -320,6 +405,15 @@ impl Writer {
             result => result,
         };
         synced.into_iter().for_each(|answer| drop(answer.send(result.clone())));
+    }
+
+    /// A disk that is full may have taken half a line: what is beyond the last whole one goes, and the trail is as it was.
+    fn refused(&mut self, error: &io::Error) -> AuditError {
+        let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        match is_full.then(|| self.file.set_len(self.length)) {
+            Some(Ok(())) => self.shared.refuse(error),
+            _ => self.shared.fail(error),
+        }
     }
 
     /// Appends lines with one `write`.
@@ -342,6 +436,9 @@ impl Writer {
         self.file.write_all(&bytes)?;
         self.head = head;
         self.length += bytes.len() as u64;
+        if let Some(mut full) = self.shared.full.try_lock() {
+            *full = None;
+        }
         self.unsynced.records += entries.len();
         self.unsynced.since.get_or_insert_with(Instant::now);
         let mut recent = self.shared.recent.lock();
@@ -391,6 +488,7 @@ struct Found {
     first_of_file: u64,
     recent: Recent,
     repair: Option<Repair>,
+    hashes: VecDeque<LineHash>,
 }
 
 impl Found {
@@ -403,6 +501,7 @@ impl Found {
             first_of_file: 1,
             recent: Recent::default(),
             repair: None,
+            hashes: VecDeque::new(),
         };
         let end = match current.try_exists().map_err(failed)? {
             true => Tail::read(&current)?,
@@ -417,6 +516,7 @@ impl Found {
                 return Err(AuditError(format!("{} does not end with a whole line", before.display())));
             }
             tail.records.into_iter().for_each(|id| found.recent.push(id));
+            found.hashes = tail.hashes;
             if let Some(head) = tail.head {
                 found.head = head;
                 found.first_of_file = head.seq + 1;
@@ -426,6 +526,7 @@ impl Found {
         if let Some(first) = end.first {
             found.first_of_file = first;
         }
+        found.hashes.extend(end.hashes);
         if let Some(head) = end.head {
             found.head = head;
         }
@@ -458,6 +559,7 @@ struct Tail {
     first: Option<u64>,
     head: Option<Head>,
     records: Vec<[u8; 16]>,
+    hashes: VecDeque<LineHash>,
     torn: Option<Torn>,
 }
 
@@ -505,6 +607,7 @@ impl Tail {
         if let (Some(seq), Some(hash)) = (chain.report.last, chain.report.head) {
             tail.head = Some(Head { seq, hash, is_signed });
         }
+        tail.hashes = std::mem::take(&mut chain.latest);
         if !rest.is_empty() {
             tail.torn = Some(Torn { at: length - rest.len() as u64, bytes: rest.to_vec() });
         }

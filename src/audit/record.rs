@@ -36,6 +36,8 @@ pub enum Entry {
     Checkpoint(Timestamp, Checkpoint),
     /// Bytes after the last whole line, left by a crash, were moved away.
     Repair(Timestamp, Repair),
+    /// An operator did something with the metadata store as a whole.
+    Order(Timestamp, StoreOrder),
 }
 
 /// A signature over the chain.
@@ -49,6 +51,23 @@ pub struct Checkpoint {
     pub algorithm: String,
     /// The DER signature over [`signed_message`], in Base64.
     pub signature: String,
+}
+
+/// What an operator did with the metadata store as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreOrder {
+    /// `backup`, `restore` or `accept-older`.
+    #[serde(skip)]
+    pub action: &'static str,
+    /// Which store.
+    pub store: String,
+    /// The mark of what was written, or taken.
+    pub mark: u64,
+    /// The mark that was known before.
+    pub known: u64,
+    /// How many records it has; not told of a store that was taken as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
 }
 
 /// What a crash left.
@@ -117,6 +136,7 @@ pub fn line(entry: &Entry, seq: u64, prev: &LineHash, observer: &str) -> serde_j
         recovered: false,
         checkpoint: None,
         repair: None,
+        order: None,
         prev: hex(prev),
     };
     match entry {
@@ -124,6 +144,7 @@ pub fn line(entry: &Entry, seq: u64, prev: &LineHash, observer: &str) -> serde_j
         Entry::Checkpoint(time, checkpoint) => {
             serde_json::to_vec(&Written { checkpoint: Some(checkpoint), ..own(*time, "checkpoint") })
         }
+        Entry::Order(time, order) => serde_json::to_vec(&Written { order: Some(order), ..own(*time, order.action) }),
         Entry::Repair(time, repair) => serde_json::to_vec(&Written { repair: Some(repair), ..own(*time, "repair") }),
     }
 }
@@ -171,6 +192,7 @@ fn of_event<'a>(event: &'a AuditEvent, seq: u64, prev: &LineHash, observer: Obse
         recovered: event.recovered,
         checkpoint: None,
         repair: None,
+        order: None,
         prev: hex(prev),
     }
 }
@@ -327,6 +349,8 @@ struct Written<'a> {
     checkpoint: Option<&'a Checkpoint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     repair: Option<&'a Repair>,
+    #[serde(rename = "store", skip_serializing_if = "Option::is_none")]
+    order: Option<&'a StoreOrder>,
     prev: String,
 }
 

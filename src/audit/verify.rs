@@ -106,7 +106,7 @@ pub fn verify_files(files: &[&Path], key: Option<&CheckpointKey>) -> io::Result<
 pub(super) struct Chain {
     pub(super) report: Report,
     /// Hashes of the latest lines, the last one at the end: what a checkpoint may sign.
-    latest: VecDeque<LineHash>,
+    pub(super) latest: VecDeque<LineHash>,
     covered: Option<u64>,
 }
 

@@ -602,6 +602,8 @@ section! {
     Store {
         /// Its folder.
         path: PathBuf = None;
+        /// Less than this free on its file system, in MiB: changes are refused.
+        free_mib_min: Within<1, 1_000_000_000> = Some(Within::new(64));
         /// Tokens that are gone for good, with the values on them.
         abandoned_tokens: Vec<String> = None;
     }

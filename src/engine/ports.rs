@@ -712,6 +712,9 @@ pub enum StoreError {
     /// A record's integrity check failed, or it cannot be read.
     #[error("a stored record is damaged: {0}")]
     Corrupt(String),
+    /// The disk is full: changes are refused until there is room again, reads go on.
+    #[error("the store takes no changes: {0}")]
+    Full(String),
     /// The disk failed; the process must stop.
     #[error("the store does not accept writes: {0}")]
     Unavailable(String),

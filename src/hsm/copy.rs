@@ -198,6 +198,9 @@ impl Turn<'_> {
                 let label = String::from_utf8_lossy(&label);
                 let id = if let Some(text) = label.strip_prefix(LABEL) {
                     uuid::Uuid::try_parse(text).ok().map(|uuid| (CkaId(*uuid.as_bytes()), false))
+                } else if class == CKO_DATA {
+                    // A note of the gateway's own is this token's.
+                    None
                 } else if label.starts_with(SYSTEM_LABEL) {
                     self.seat.session.attribute(handle, CKA_ID, 16)?.first_chunk().map(|id| (CkaId(*id), true))
                 } else {

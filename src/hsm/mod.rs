@@ -331,6 +331,55 @@ impl Pool {
         }
     }
 
+    /// The same where the key is there; it is not made. In a replicated group it may be brought to its tokens.
+    ///
+    /// # Errors
+    ///
+    /// `ObjectMissing`; as [`Hsm::call`].
+    pub async fn system_secret_again(&self, purpose: &'static str) -> Result<SecretValue, HsmError> {
+        let answer = match self.first()? {
+            Place::Token(token) => {
+                token.ask(Work::SystemSecret(purpose, Making::Never), Errand::of_gateway(SYSTEM_LIMIT)).await?
+            }
+            Place::Mirror(_) => self.own(purpose, |making| Work::SystemSecret(purpose, making)).await?,
+        };
+        match answer {
+            HsmAnswer::Value(secret) => Ok(secret),
+            _ => Err(refused(HsmErrorKind::Internal, "answer")),
+        }
+    }
+
+    /// The gateway's own notes of a name on the first configured token, or on all of its replicated group that serve.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hsm::call`].
+    pub async fn notes(&self, name: &str) -> Result<Vec<Vec<u8>>, HsmError> {
+        let tray: Tray<Vec<u8>> = Arc::default();
+        let errand = Errand::of_gateway(SYSTEM_LIMIT);
+        match self.first()? {
+            Place::Token(token) => {
+                token.ask(Work::Notes(name.to_owned(), Arc::clone(&tray)), errand).await?;
+                Ok(std::mem::take(&mut *tray.lock()))
+            }
+            Place::Mirror(mirror) => mirror.notes(name, errand).await,
+        }
+    }
+
+    /// Puts a note in the place of those of that name, on the first configured token, or on all of its replicated group that
+    /// serve. At most a few hundred bytes, and no secret.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hsm::call`]; for a group, when no token took it.
+    pub async fn note(&self, name: &str, text: &[u8]) -> Result<(), HsmError> {
+        let errand = Errand::of_gateway(SYSTEM_LIMIT);
+        match self.first()? {
+            Place::Token(token) => token.ask(Work::Note(name.to_owned(), text.to_vec()), errand).await.map(drop),
+            Place::Mirror(mirror) => mirror.note(name, text, errand).await,
+        }
+    }
+
     /// An ECDSA P-256 key pair of the first configured token, or its replicated group, for the gateway's own signatures,
     /// `portcullis-system:<purpose>`, made when it is wanted for the first time.
     ///

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Objects looked for under one name; more are a token nobody can trust.
-const FOUND_MAX: usize = 64;
+pub(super) const FOUND_MAX: usize = 64;
 
 /// One request on one session.
 pub(super) struct Turn<'a> {
@@ -62,6 +62,8 @@ impl<'a> Turn<'a> {
             Work::Describe(by, class, tray) => self.describe(by, *class, tray),
             Work::Rename(foreign, to) => self.rename(foreign, *to),
             Work::GiveBack(foreign, from) => self.give_back(foreign, *from),
+            Work::Notes(name, tray) => self.notes(name, tray),
+            Work::Note(name, text) => self.note(name, text),
         }
     }
 
@@ -202,7 +204,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Whether private objects are to be seen at all: a log-in that was lost hides them, and what is hidden is not gone.
-    fn see_private(&self) -> Result<(), HsmError> {
+    pub(super) fn see_private(&self) -> Result<(), HsmError> {
         let needed = self.link.info.flags & CKF_LOGIN_REQUIRED != 0;
         if needed && self.seat.session.state()? != CKS_RW_USER_FUNCTIONS {
             return Err(Fault { function: "C_FindObjects", rv: CKR_USER_NOT_LOGGED_IN }.into());

@@ -1,7 +1,8 @@
 //! The gateway's own keys: one that secrets are computed from, one that signs.
 //!
 //! They are made when they are wanted for the first time, cannot leave the token, and carry the label
-//! `portcullis-system:<purpose>`, by which an operator knows not to delete them.
+//! `portcullis-system:<purpose>`, by which an operator knows not to delete them. Beside them stand notes: small data objects that
+//! tell what only the token shall be believed.
 
 use cryptoki_sys::*;
 
@@ -11,10 +12,10 @@ use super::{
     mechanism::{self, Scheme},
     pool::Class,
     raw::Handle,
-    request::Turn,
+    request::{FOUND_MAX, Turn},
     template::{self, Life, Name},
     transfer,
-    work::Making,
+    work::{Making, Tray},
 };
 use crate::{
     crypto::hash,
@@ -34,6 +35,8 @@ pub(super) const CERTIFIER: &str = "certificates";
 pub(super) const GROUP_KEY: &str = "group-key";
 /// The purpose of the key whose MAC tells a token that computes wrongly.
 pub(super) const CANARY: &str = "group-canary";
+/// Longer than every note.
+const NOTE_GUESS: usize = 256;
 /// RSA, because every client can verify it.
 const CERTIFIER_BITS: u32 = 2048;
 
@@ -115,6 +118,34 @@ impl Turn<'_> {
         }
         let public = self.lookup(&name, Class::Public)?;
         transfer::reveal_public(self.seat, public, public_kind).map(HsmAnswer::Bytes)
+    }
+
+    /// Lays the notes of that name down.
+    pub(super) fn notes(&mut self, name: &str, tray: &Tray<Vec<u8>>) -> Result<HsmAnswer, HsmError> {
+        let found = self.find_notes(name)?;
+        let mut texts = Vec::with_capacity(found.len());
+        for handle in found {
+            let mut text = self.seat.session.attribute(handle, CKA_VALUE, NOTE_GUESS)?;
+            texts.push(std::mem::take(&mut *text));
+        }
+        *tray.lock() = texts;
+        Ok(HsmAnswer::Done)
+    }
+
+    /// Writes a note, then removes the ones before it: at every moment there is one.
+    pub(super) fn note(&mut self, name: &str, text: &[u8]) -> Result<HsmAnswer, HsmError> {
+        let before = self.find_notes(name)?;
+        self.seat.session.create(&template::data(&system_name(name), text))?;
+        self.destroy_all(&before)?;
+        Ok(HsmAnswer::Done)
+    }
+
+    fn find_notes(&mut self, name: &str) -> Result<Vec<Handle>, HsmError> {
+        let found = self.seat.session.find(&template::search(Class::Data, &system_name(name)), FOUND_MAX)?;
+        if found.is_empty() {
+            self.see_private()?;
+        }
+        Ok(found)
     }
 
     pub(super) fn system_sign(&mut self, purpose: &str, data: &[u8]) -> Result<HsmAnswer, HsmError> {

@@ -75,6 +75,10 @@ pub(super) enum Work {
     GiveBack(Box<Foreign>, CkaId),
     /// Tries out what the token can do, and lays the report down.
     Probe(Tray<Report>),
+    /// Lays the gateway's own notes of that name down: more than one where a change was cut short.
+    Notes(String, Tray<Vec<u8>>),
+    /// Puts a note in the place of those of that name.
+    Note(String, Vec<u8>),
 }
 
 impl Work {
@@ -90,12 +94,18 @@ impl Work {
                     | HsmRequest::MakeTwin { .. }
                     | HsmRequest::Destroy { .. }
             ),
-            Self::Clear(_) | Self::CopyIn(..) | Self::GroupKey(_) | Self::Rename(..) | Self::GiveBack(..) => true,
+            Self::Clear(_)
+            | Self::CopyIn(..)
+            | Self::GroupKey(_)
+            | Self::Rename(..)
+            | Self::GiveBack(..)
+            | Self::Note(..) => true,
             Self::SystemSecret(..)
             | Self::SystemSigner(..)
             | Self::SystemSign(..)
             | Self::Certifier(_)
             | Self::CopyOut(..)
+            | Self::Notes(..)
             | Self::Inventory(_)
             | Self::Describe(..)
             | Self::Probe(_) => false,
@@ -125,7 +135,7 @@ impl Work {
                 | HsmRequest::Destroy { .. } => 2,
                 _ => 1,
             },
-            Self::CopyIn(..) | Self::Clear(_) | Self::Rename(..) | Self::GiveBack(..) => 2,
+            Self::CopyIn(..) | Self::Clear(_) | Self::Rename(..) | Self::GiveBack(..) | Self::Note(..) => 2,
             Self::Inventory(_) | Self::Probe(_) => 64,
             _ => 1,
         }
@@ -143,10 +153,16 @@ impl Work {
             Self::SystemSigner(..) | Self::Certifier(_) | Self::GroupKey(_) | Self::Inventory(_) | Self::Probe(_) => {
                 limit.saturating_mul(10)
             }
-            Self::Describe(..) | Self::Rename(..) | Self::GiveBack(..) => limit,
-            Self::Clear(_) | Self::SystemSecret(..) | Self::SystemSign(..) | Self::CopyOut(..) | Self::CopyIn(..) => {
-                limit
-            }
+            Self::Clear(_)
+            | Self::SystemSecret(..)
+            | Self::SystemSign(..)
+            | Self::CopyOut(..)
+            | Self::CopyIn(..)
+            | Self::Describe(..)
+            | Self::Rename(..)
+            | Self::GiveBack(..)
+            | Self::Notes(..)
+            | Self::Note(..) => limit,
         }
     }
 
@@ -197,7 +213,7 @@ impl Work {
             Self::CopyOut(id, _) | Self::CopyIn(id, _) => vec![*id, system_name(GROUP_KEY).id],
             Self::GroupKey(_) => vec![system_name(GROUP_KEY).id],
             Self::Rename(_, id) | Self::GiveBack(_, id) => vec![*id],
-            Self::Inventory(_) | Self::Describe(..) | Self::Probe(_) => Vec::new(),
+            Self::Inventory(_) | Self::Describe(..) | Self::Probe(_) | Self::Notes(..) | Self::Note(..) => Vec::new(),
         }
     }
 }

@@ -125,6 +125,17 @@ impl From<Order> for Direction {
 /// A key and its value.
 pub type Pair = (Key, Vec<u8>);
 
+/// The state of one moment, read a piece at a time while others go on writing.
+pub trait Snapshot: Send {
+    /// The next pairs of a range, lowest key first, about `limit` of them, and the key after which the range goes on; `None`
+    /// when it has ended. Ranges must be read in ascending order: what lies before the last key read is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` and `Corrupt`.
+    fn read(&mut self, range: &KeyRange, limit: usize) -> Result<(Vec<Pair>, Option<Key>), StoreError>;
+}
+
 /// A storage engine.
 pub trait Backend: Send + Sync {
     /// The value of a key.
@@ -146,6 +157,13 @@ pub trait Backend: Send + Sync {
 
     /// Removes a key some time soon, with somebody else's commit; losing this at a crash is harmless.
     fn remove_lazily(&self, key: Key);
+
+    /// The state of this moment: each batch is in it as a whole, or not at all. One at a time.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` while there is another one, `Unavailable`.
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
 
     /// Bytes on disk.
     fn bytes_on_disk(&self) -> u64;

@@ -1,31 +1,41 @@
 //! Compares records with index entries, both ways.
 //!
-//! Every entry that a record has must be stored, and every stored entry must belong to a record that has it. To be run while
-//! nobody writes: a change that comes in between shows as a difference.
+//! Every entry that a record has must be stored, and every stored entry must belong to a record that has it. What differs is
+//! looked at again a moment later, because others may write meanwhile.
 
-use std::ops::Bound;
+use std::{ops::Bound, thread, time::Duration};
+
+use serde::{Deserialize, Serialize};
 
 use super::{
     backend::{Direction, Key, KeyRange, Pair},
     index,
-    record::{HEAD_KEY_BYTES, Record, Table},
+    record::{HEAD_KEY_BYTES, Head, Record, Table, piece_key},
     repository::{Cached, Shared},
 };
 use crate::{
-    domain::{ManagedObject, group::Group, job::Job, project::Project},
-    engine::ports::StoreError,
+    domain::{
+        ManagedObject,
+        audit::AuditEvent,
+        group::Group,
+        job::Job,
+        project::{Project, TransportKey},
+    },
+    engine::ports::{Intent, StoreError},
 };
 
 /// What a check of the indexes has found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexCheck {
     /// Records that were looked at.
     pub records: u64,
     /// Index entries that were looked at.
     pub entries: u64,
-    /// Entries that records should have and that are not there, as far as they are told.
+    /// Records that cannot be read, at most a hundred of them.
+    pub damaged: Vec<String>,
+    /// Entries that records should have and that are not there, at most a hundred of them.
     pub missing: Vec<String>,
-    /// Entries that no record has, as far as they are told.
+    /// Entries and pieces that no record has, at most a hundred of them.
     pub stray: Vec<String>,
     /// Counts that are not those of the records.
     pub miscounted: Vec<String>,
@@ -35,7 +45,8 @@ impl IndexCheck {
     /// Whether records, entries and counts agree.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.missing.is_empty() && self.stray.is_empty() && self.miscounted.is_empty()
+        let Self { damaged, missing, stray, miscounted, .. } = self;
+        damaged.is_empty() && missing.is_empty() && stray.is_empty() && miscounted.is_empty()
     }
 }
 
@@ -43,6 +54,15 @@ impl IndexCheck {
 const STEP: usize = 1_000;
 /// Differences that are told of each kind.
 const TOLD_MAX: usize = 100;
+/// How often a difference is looked at, and how long apart.
+const LOOKS: usize = 5;
+const PAUSE: Duration = Duration::from_millis(20);
+
+fn tell(list: &mut Vec<String>, what: String) {
+    if list.len() < TOLD_MAX {
+        list.push(what);
+    }
+}
 
 /// Whose entries a table has, and where in a key or value the record is named.
 const TABLES: [(Table, Owner, Named); 15] = [
@@ -80,41 +100,127 @@ enum Named {
 }
 
 impl Shared {
-    pub(super) fn check(&self) -> Result<IndexCheck, StoreError> {
+    /// Reads every record and every entry; `step` is told how many keys were looked at.
+    pub(super) fn check(&self, step: &dyn Fn(u64)) -> Result<IndexCheck, StoreError> {
         let mut check = IndexCheck::default();
-        self.check_records::<ManagedObject>(&mut check)?;
-        self.check_records::<Group>(&mut check)?;
-        self.check_records::<Job>(&mut check)?;
-        self.check_records::<Project>(&mut check)?;
-        check.miscounted = self.counted_again()?.differences(&self.stored_counts()?);
+        self.check_records::<ManagedObject>(&mut check, step)?;
+        self.check_records::<Group>(&mut check, step)?;
+        self.check_records::<Job>(&mut check, step)?;
+        self.check_records::<Project>(&mut check, step)?;
+        self.check_records::<TransportKey>(&mut check, step)?;
+        self.check_records::<Intent>(&mut check, step)?;
+        self.check_records::<AuditEvent>(&mut check, step)?;
+        if check.damaged.is_empty() {
+            check.miscounted = self.miscounted()?;
+        }
         for (table, owner, named) in TABLES {
             self.steps(&table.key(&[]), |pairs| {
                 for pair in pairs {
                     check.entries += 1;
-                    if !self.is_owned(pair, owner, named)? && check.stray.len() < TOLD_MAX {
-                        check.stray.push(display(&pair.0));
+                    if check.stray.len() < TOLD_MAX
+                        && !settled(|| Ok(self.is_owned(pair, owner, named)? || self.is_gone(pair)?))?
+                    {
+                        tell(&mut check.stray, display(&pair.0));
                     }
                 }
+                step(check.records + check.entries);
                 Ok(())
             })?;
         }
         Ok(check)
     }
 
-    fn check_records<R: Record>(&self, check: &mut IndexCheck) -> Result<(), StoreError> {
+    /// Counts that are not those of the records, as far as that can be told while others write.
+    fn miscounted(&self) -> Result<Vec<String>, StoreError> {
+        let mut told = Vec::new();
+        for _ in 0..LOOKS {
+            let before = self.stored_counts()?;
+            let counted = match self.counted_again() {
+                Ok(counted) => counted,
+                // A record that changed while it was read.
+                Err(StoreError::Corrupt(_)) => continue,
+                Err(error) => return Err(error),
+            };
+            if self.stored_counts()? != before {
+                continue;
+            }
+            let differences = counted.differences(&before);
+            if differences.is_empty() || differences == told {
+                return Ok(differences);
+            }
+            told = differences;
+        }
+        Ok(Vec::new())
+    }
+
+    fn check_records<R: Record>(&self, check: &mut IndexCheck, step: &dyn Fn(u64)) -> Result<(), StoreError> {
+        let mut after_head: Option<(Key, u16)> = None;
         self.steps(&R::TABLE.key(&[]), |pairs| {
-            for (key, bytes) in pairs.iter().filter(|(key, _)| key.len() == HEAD_KEY_BYTES) {
-                let record = self.read_at::<R>(key, bytes)?.versioned.record;
-                check.records += 1;
-                let claims = record.claims().into_iter().map(|key| (key, record.id().to_vec()));
-                for (key, value) in record.entries().into_iter().chain(claims) {
-                    if self.backend().get(&key)?.as_ref() != Some(&value) && check.missing.len() < TOLD_MAX {
-                        check.missing.push(display(&key));
+            for pair in pairs {
+                let (key, bytes) = pair;
+                if key.len() != HEAD_KEY_BYTES {
+                    let is_piece = |(head, pieces): &(Key, u16)| (0..*pieces).any(|at| piece_key(head, at) == *key);
+                    // Of a record that has changed since, the head is another one by now.
+                    if check.stray.len() < TOLD_MAX
+                        && !after_head.as_ref().is_some_and(is_piece)
+                        && !settled(|| self.is_piece(pair))?
+                    {
+                        tell(&mut check.stray, display(key));
                     }
+                    continue;
+                }
+                after_head = Head::parse(bytes).ok().map(|head| (key.clone(), head.pieces));
+                check.records += 1;
+                if check.damaged.len().max(check.missing.len()) < TOLD_MAX {
+                    self.check_record::<R>(key, check)?;
                 }
             }
+            step(check.records + check.entries);
             Ok(())
         })
+    }
+
+    fn check_record<R: Record>(&self, key: &[u8], check: &mut IndexCheck) -> Result<(), StoreError> {
+        let mut lacking = Vec::new();
+        let mut why = None;
+        let is_sound = settled(|| {
+            (lacking, why) = (Vec::new(), None);
+            let Some(bytes) = self.backend().get(key)? else { return Ok(true) };
+            let record = match self.read_at::<R>(key, &bytes) {
+                Ok(stored) => stored.versioned.record,
+                Err(StoreError::Corrupt(what)) => {
+                    why = Some(what);
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            };
+            let claims = record.claims().into_iter().map(|key| (key, record.id().to_vec()));
+            for (key, value) in record.entries().into_iter().chain(claims) {
+                if self.backend().get(&key)?.as_ref() != Some(&value) {
+                    lacking.push(key);
+                }
+            }
+            Ok(lacking.is_empty())
+        })?;
+        if !is_sound {
+            why.into_iter().for_each(|what| tell(&mut check.damaged, what));
+            lacking.iter().for_each(|key| tell(&mut check.missing, display(key)));
+        }
+        Ok(())
+    }
+
+    /// Whether an entry is not stored any more.
+    fn is_gone(&self, (key, value): &Pair) -> Result<bool, StoreError> {
+        Ok(self.backend().get(key)?.as_ref() != Some(value))
+    }
+
+    /// Whether a piece belongs to the record whose head is stored, or is not stored any more.
+    fn is_piece(&self, pair: &Pair) -> Result<bool, StoreError> {
+        let (key, _) = pair;
+        let Some((head, [high, low])) = key.split_last_chunk::<2>() else { return Ok(false) };
+        let stored = self.backend().get(head)?;
+        let pieces = stored.and_then(|head| Head::parse(&head).ok()).map_or(0, |head| head.pieces);
+        Ok(u16::from_be_bytes([*high, *low]) < pieces || self.is_gone(pair)?)
     }
 
     /// Whether the record that an entry names has it.
@@ -136,7 +242,12 @@ impl Shared {
     }
 
     fn has<R: Cached>(&self, id: [u8; 16], pair: &Pair) -> Result<bool, StoreError> {
-        let Some(stored) = self.load::<R>(id)? else { return Ok(false) };
+        let stored = match self.load::<R>(id) {
+            Ok(Some(stored)) => stored,
+            // It is told as damaged by itself.
+            Ok(None) | Err(StoreError::Corrupt(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        };
         let record = &stored.versioned.record;
         let claims = record.claims().into_iter().map(|key| (key, id.to_vec()));
         Ok(record.entries().into_iter().chain(claims).any(|entry| entry == *pair))
@@ -156,6 +267,19 @@ impl Shared {
             see(&pairs)?;
         }
     }
+}
+
+/// Whether something holds at one of several looks.
+fn settled(mut holds: impl FnMut() -> Result<bool, StoreError>) -> Result<bool, StoreError> {
+    for look in 1..=LOOKS {
+        if holds()? {
+            return Ok(true);
+        }
+        if look < LOOKS {
+            thread::sleep(PAUSE);
+        }
+    }
+    Ok(false)
 }
 
 /// An index key for people: its table and the rest, in hexadecimal digits.

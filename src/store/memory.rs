@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Bound};
 
 use parking_lot::RwLock;
 
-use super::backend::{Backend, Direction, Done, Key, KeyRange, Pair, RawBatch};
+use super::backend::{Backend, Direction, Done, Key, KeyRange, Pair, RawBatch, Snapshot};
 use crate::engine::ports::StoreError;
 
 /// A map behind a lock.
@@ -56,8 +56,27 @@ impl Backend for MemoryBackend {
         self.0.write().remove(&key);
     }
 
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        Ok(Box::new(Copy(self.0.read().clone())))
+    }
+
     fn bytes_on_disk(&self) -> u64 {
         0
+    }
+}
+
+/// A copy of everything.
+struct Copy(BTreeMap<Key, Vec<u8>>);
+
+impl Snapshot for Copy {
+    fn read(&mut self, range: &KeyRange, limit: usize) -> Result<(Vec<Pair>, Option<Key>), StoreError> {
+        if is_empty(range) {
+            return Ok((Vec::new(), None));
+        }
+        let pairs = self.0.range((range.start.clone(), range.end.clone())).take(limit);
+        let pairs: Vec<Pair> = pairs.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let next = if pairs.len() == limit { pairs.last().map(|(key, _)| key.clone()) } else { None };
+        Ok((pairs, next))
     }
 }
 

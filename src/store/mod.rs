@@ -10,6 +10,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 pub mod backend;
+pub mod backup;
 mod batch;
 mod cache;
 mod check;
@@ -17,8 +18,10 @@ mod counts;
 mod found;
 mod index;
 mod join;
+mod mark;
 pub mod memory;
 mod older;
+mod overlay;
 mod pool;
 mod record;
 mod repository;
@@ -27,6 +30,7 @@ mod tally;
 mod terms;
 
 pub use check::IndexCheck;
+pub use mark::Mark;
 pub use repository::Repository;
 
 use self::{
@@ -138,13 +142,21 @@ impl RawStore {
 
     /// Writes and waits for it, on this thread.
     fn write(&self, writes: Writes, conditions: Vec<Condition>) -> Result<(), StoreError> {
-        let (answer, answered) = std::sync::mpsc::sync_channel(1);
         let batch = RawBatch { conditions, writes: writes.into_iter().collect(), merges: Vec::new() };
-        // The receiver waits below; if the engine drops the callback, `recv` says so.
-        self.backend.commit(batch, Box::new(move |result| drop(answer.send(result))));
-        answered.recv().map_err(|_dropped| StoreError::Unavailable("the writer thread has ended".to_owned()))?
+        committed(&*self.backend, batch)
     }
 }
+
+/// Commits a batch and waits for it, on this thread.
+fn committed(backend: &dyn Backend, batch: RawBatch) -> Result<(), StoreError> {
+    let (answer, answered) = std::sync::mpsc::sync_channel(1);
+    // The receiver waits below; if the engine drops the callback, `recv` says so.
+    backend.commit(batch, Box::new(move |result| drop(answer.send(result))));
+    answered.recv().map_err(|_dropped| StoreError::Unavailable("the writer thread has ended".to_owned()))?
+}
+
+/// The fact that finds out whether the store takes writes; no backup has it.
+pub const PROBE: &str = "store-probe";
 
 /// Keys that stand between the tables and never change. sled rewrites a whole leaf after ten changes of it, and a leaf takes
 /// up to sixteen neighbours: the fences keep large records out of the leaves that change with every request.

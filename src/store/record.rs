@@ -45,6 +45,8 @@ pub(super) enum Table {
     KeyCheck = 0x02,
     /// Which index entries the records have.
     IndexLayout = 0x03,
+    /// How far the store has come.
+    Mark = 0x04,
     /// Keys that are never changed; they keep the tables around them in leaves of their own.
     FenceLow = 0x10,
     /// Intents.
@@ -279,6 +281,14 @@ impl Head {
     }
 }
 
+impl Head {
+    /// The encoding of the body.
+    pub(super) const fn version(&self) -> u8 {
+        let [version, ..] = self.prefix;
+        version
+    }
+}
+
 /// A record as it is written.
 #[derive(Debug)]
 pub(super) struct Encoded {
@@ -303,6 +313,11 @@ impl MacKey {
         }
         #[expect(clippy::disallowed_methods, reason = "the MAC key is used here, inside the process")]
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, key.expose_secret())))
+    }
+
+    /// A key for something else, computed from this one. Purposes are texts, and begin as no table does.
+    pub(super) fn derived(&self, purpose: &[u8]) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&self.0, purpose).as_ref())
     }
 
     /// Encodes a record.
@@ -388,9 +403,10 @@ impl MacKey {
 }
 
 /// A record's key for people.
-fn display(head_key: &[u8]) -> String {
+pub(super) fn display(head_key: &[u8]) -> String {
     let table = match head_key.first() {
         Some(0x02) => "the key check",
+        Some(0x04) => "the store's mark",
         Some(0x20) => "intent",
         Some(0x21) => "owed audit record",
         Some(0x80) => "object",

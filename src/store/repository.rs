@@ -39,7 +39,7 @@ use crate::{
 
 /// The metadata store.
 pub struct Repository {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     pool: Pool,
 }
 
@@ -167,13 +167,22 @@ impl Repository {
         Ok(Self { shared: Arc::new(shared), pool: Pool::start()? })
     }
 
-    /// Compares records with index entries, both ways; to be asked while nobody writes.
+    /// Reads every record, and compares records with index entries both ways.
     ///
     /// # Errors
     ///
-    /// `Corrupt` for a record that cannot be read, `Unavailable`.
+    /// `Unavailable`; `Corrupt` when the engine cannot read its file.
     pub async fn check_indexes(&self) -> Result<IndexCheck, StoreError> {
-        self.read(Shared::check).await
+        self.read(|shared| shared.check(&|_| {})).await
+    }
+
+    /// The same on this thread; `step` is told how many keys were looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check_indexes`].
+    pub fn check(&self, step: impl Fn(u64)) -> Result<IndexCheck, StoreError> {
+        self.shared.check(&step)
     }
 
     /// Counts for operators.

@@ -9,7 +9,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io, panic,
     path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
@@ -21,8 +21,9 @@ use rustix::fs::FallocateFlags;
 use sled::{Db, IVec};
 
 use super::{
-    backend::{Backend, Direction, Done, Key, KeyRange, Pair, RawBatch},
+    backend::{Backend, Direction, Done, Key, KeyRange, Pair, RawBatch, Snapshot},
     memory::is_empty,
+    overlay::{Frozen, Overlays},
 };
 use crate::engine::ports::StoreError;
 
@@ -46,7 +47,12 @@ pub struct SledOptions {
     pub reserve_bytes: u64,
     /// Told about each group commit.
     pub observer: Option<Observer>,
+    /// How many bytes are free, where that is not asked of the file system.
+    pub free: Option<Free>,
 }
+
+/// Says how many bytes are free.
+pub type Free = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 impl Default for SledOptions {
     fn default() -> Self {
@@ -56,6 +62,7 @@ impl Default for SledOptions {
             any_file_system: false,
             reserve_bytes: 4 << 20,
             observer: None,
+            free: None,
         }
     }
 }
@@ -64,6 +71,7 @@ impl Default for SledOptions {
 pub struct SledBackend {
     db: Db,
     state: Arc<State>,
+    overlays: Overlays,
     queue: Option<flume::Sender<Task>>,
     writer: Option<JoinHandle<()>>,
 }
@@ -108,11 +116,14 @@ impl SledBackend {
         barrier.sync_all().and_then(|()| File::open(path)?.sync_all()).map_err(|error| cannot_open(path, &error))?;
         let state = Arc::new(State { failed: RwLock::new(None), on_fatal });
         let (queue, tasks) = flume::unbounded();
+        let overlays = Overlays::default();
         let mut writer = Writer {
             db: db.clone(),
+            overlays: overlays.clone(),
             barrier,
             state: Arc::clone(&state),
             free_bytes_min: options.free_bytes_min,
+            free: options.free,
             free_checked: None,
             reserve: Reserve { bytes: options.reserve_bytes, end: 0 },
             observer: options.observer,
@@ -123,7 +134,7 @@ impl SledBackend {
             .name("store-writer".to_owned())
             .spawn(move || writer.run(&tasks))
             .map_err(|error| cannot_open(path, &error))?;
-        Ok(Self { db, state, queue: Some(queue), writer: Some(writer) })
+        Ok(Self { db, state, overlays, queue: Some(queue), writer: Some(writer) })
     }
 
     fn send(&self, task: Task) -> Result<(), Task> {
@@ -187,6 +198,12 @@ impl Backend for SledBackend {
         drop(self.send(Task::Remove(key)));
     }
 
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.state.check()?;
+        let frozen = Frozen::begin(self.db.clone(), &self.overlays).ok_or(StoreError::Conflict)?;
+        Ok(Box::new(frozen))
+    }
+
     fn bytes_on_disk(&self) -> u64 {
         self.db.size_on_disk().unwrap_or(0)
     }
@@ -206,9 +223,11 @@ impl Drop for SledBackend {
 /// The only thread that writes.
 struct Writer {
     db: Db,
+    overlays: Overlays,
     barrier: File,
     state: Arc<State>,
     free_bytes_min: u64,
+    free: Option<Free>,
     free_checked: Option<(Instant, Result<(), StoreError>)>,
     reserve: Reserve,
     observer: Option<Observer>,
@@ -310,9 +329,12 @@ impl Writer {
         match &self.free_checked {
             Some((when, result)) if when.elapsed() < SPACE_EVERY => result.clone(),
             _ => {
-                let result = free_bytes(&self.barrier).map_err(|error| self.state.fail(format!("fstatvfs: {error}")));
-                let result = result.and_then(|free| match free < self.free_bytes_min {
-                    true => Err(StoreError::Unavailable(format!(
+                let free = match &self.free {
+                    Some(free) => Ok(free()),
+                    None => free_bytes(&self.barrier).map_err(|error| self.state.fail(format!("fstatvfs: {error}"))),
+                };
+                let result = free.and_then(|free| match free < self.free_bytes_min {
+                    true => Err(StoreError::Full(format!(
                         "only {free} bytes are free on the store's file system: make room, {} are needed",
                         self.free_bytes_min
                     ))),
@@ -330,7 +352,11 @@ impl Writer {
             Ok(value.map(|value| value.to_vec()))
         };
         let mut writes = sled::Batch::default();
-        for (key, value) in batch.resolved(value)? {
+        let resolved = batch.resolved(value)?;
+        // Held until the batch is applied: a snapshot begins before it or after it.
+        let kept = self.overlays.before(&self.db, resolved.keys());
+        let _kept = kept.map_err(|error| self.state.fail(format!("reading failed: {error}")))?;
+        for (key, value) in resolved {
             match value {
                 Some(value) => writes.insert(key, value),
                 None => writes.remove(key),
@@ -408,9 +434,9 @@ fn open_or_repair(path: &Path, cache_bytes: u64) -> Result<Db, StoreError> {
         .mode(sled::Mode::LowSpace);
     let started = Instant::now();
     let error = loop {
-        match config.open() {
+        match opened(&config) {
             Ok(db) => return Ok(db),
-            Err(error) if !error.to_string().contains("could not acquire lock") => break error,
+            Err(error) if !error.contains("could not acquire lock") => break error,
             // The process that was stopped for this one may not have ended yet.
             Err(_locked) if started.elapsed() < LOCK_PATIENCE => thread::sleep(Duration::from_millis(50)),
             Err(_locked) => {
@@ -430,7 +456,15 @@ fn open_or_repair(path: &Path, cache_bytes: u64) -> Result<Db, StoreError> {
     for file in unfinished {
         fs::remove_file(&file).map_err(|error| cannot_open(&file, &error))?;
     }
-    config.open().map_err(|error| cannot_open(path, &error))
+    opened(&config).map_err(|error| cannot_open(path, &error))
+}
+
+/// sled's recovery takes some of what damage leaves for impossible, and panics.
+fn opened(config: &sled::Config) -> Result<Db, String> {
+    match panic::catch_unwind(panic::AssertUnwindSafe(|| config.open())) {
+        Ok(opened) => opened.map_err(|error| error.to_string()),
+        Err(_panicked) => Err("its files are damaged: sled gave up; restore a backup".to_owned()),
+    }
 }
 
 fn unfinished_snapshots(path: &Path) -> io::Result<Vec<PathBuf>> {
@@ -484,7 +518,7 @@ fn cannot_open(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unavailable(format!("{} cannot be opened: {error}", path.display()))
 }
 
-fn unreadable(error: &sled::Error) -> StoreError {
+pub(super) fn unreadable(error: &sled::Error) -> StoreError {
     match error {
         sled::Error::Corruption { .. } => StoreError::Corrupt(format!("the store's file: {error}")),
         _ => StoreError::Unavailable(format!("reading failed: {error}")),
@@ -536,7 +570,7 @@ mod tests {
         let (answer, answers) = flume::bounded(1);
         let batch = RawBatch { writes: [(vec![1], Some(vec![2]))].into(), ..RawBatch::default() };
         store.commit(batch, Box::new(move |result| answer.send(result).unwrap()));
-        assert!(matches!(answers.recv().unwrap(), Err(StoreError::Unavailable(text)) if text.contains("make room")));
+        assert!(matches!(answers.recv().unwrap(), Err(StoreError::Full(text)) if text.contains("make room")));
         assert_eq!(store.get(&[1]), Ok(None));
     }
 }

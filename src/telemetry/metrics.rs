@@ -151,6 +151,8 @@ metrics! {
         "Objects under which the token may differ from the others of its replicated group, still to be copied or destroyed.";
     store_commit_seconds: Histogram COMMIT_SECONDS, "portcullis_store_commit_duration_seconds", ["result"],
         "Time until a commit of the metadata store was durable, waiting included; result is ok, conflict or error.";
+    store_marks: Counter, "portcullis_store_marks_total", ["result"],
+        "Marks of the store noted on the token (ok) or not (error); without them an older copy of the store is not noticed.";
     audit_records: Counter, "portcullis_audit_records_total", ["result"],
         "Audit records written (ok) or not writable (error).";
     audit_lag: Seconds, "portcullis_audit_lag_seconds", [],
@@ -226,6 +228,11 @@ impl Metrics {
     /// Counts one commit of the store. `result` is `ok`, `conflict` or `error`.
     pub fn store_commit(&self, result: &str, seconds: f64) {
         self.store_commit_seconds.with_label_values(&[result]).observe(seconds);
+    }
+
+    /// Counts one mark of the store. `result` is `ok` or `error`.
+    pub fn store_mark(&self, result: &str) {
+        self.store_marks.with_label_values(&[result]).inc();
     }
 
     /// Counts audit records. `result` is `ok` or `error`.
@@ -374,6 +381,7 @@ mod tests {
         metrics.hsm_stuck("main", 0);
         metrics.hsm_restarted("main", "death");
         metrics.store_commit("ok", 0.0005);
+        metrics.store_mark("ok");
         metrics.audit_written("ok", 3);
         metrics.audit_lag(Duration::from_millis(3));
         metrics.tls_failure("kmip", "no-certificate");

@@ -443,6 +443,10 @@ impl Backend for Failing {
         self.inner.remove_lazily(key);
     }
 
+    fn snapshot(&self) -> Result<Box<dyn portcullis::store::backend::Snapshot>, StoreError> {
+        self.inner.snapshot()
+    }
+
     fn bytes_on_disk(&self) -> u64 {
         self.inner.bytes_on_disk()
     }

@@ -28,7 +28,7 @@ use crate::{
         error::refused,
         pool::{Errand, Shared},
         system::{CERTIFIER, system_name},
-        work::{Making, Work},
+        work::{Making, Tray, Work},
     },
 };
 
@@ -465,6 +465,38 @@ impl Mirror {
     ) -> Result<HsmAnswer, HsmError> {
         self.found(purpose, &work, errand).await?;
         self.use_any(|| work(Making::Never), &[system_name(purpose).id], errand).await
+    }
+
+    /// The notes of a name on every token that serves.
+    pub(in crate::hsm) async fn notes(&self, name: &str, errand: Errand) -> Result<Vec<Vec<u8>>, HsmError> {
+        let mut found = Vec::new();
+        let tray: Tray<Vec<u8>> = Arc::default();
+        self.of_each(errand, || Work::Notes(name.to_owned(), Arc::clone(&tray)), || found.append(&mut tray.lock()))
+            .await?;
+        Ok(found)
+    }
+
+    /// Writes a note on every token that serves.
+    pub(in crate::hsm) async fn note(&self, name: &str, text: &[u8], errand: Errand) -> Result<(), HsmError> {
+        self.of_each(errand, || Work::Note(name.to_owned(), text.to_vec()), || {}).await
+    }
+
+    /// Has each token that serves do something; one of them must.
+    async fn of_each(&self, errand: Errand, work: impl Fn() -> Work, mut done: impl FnMut()) -> Result<(), HsmError> {
+        let mut outcome = Err(refused(HsmErrorKind::Unavailable, "no token of the group serves"));
+        for member in self.awaited(&[], errand).await {
+            match member.ask(work(), errand, &[]).await {
+                Ok(_) => {
+                    done();
+                    outcome = Ok(());
+                }
+                Err(error) => {
+                    tracing::warn!(token = %member.token.id, %error, "a note of the gateway's own");
+                    outcome = outcome.or(Err(error));
+                }
+            }
+        }
+        outcome
     }
 
     /// Sees to it that one of the gateway's own keys was made once and for all tokens.

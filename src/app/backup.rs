@@ -1,0 +1,456 @@
+//! `portcullis backup`, `restore` and `store …`: the metadata store as a whole, by the gateway that runs or without one.
+//!
+//! A backup is read from a snapshot while the gateway serves, and comes to the command over the operators' socket. A restore
+//! reads the whole file twice before it exchanges anything: once to verify it, once to fill a folder beside the store,
+//! which is then checked and takes the store's place in one step. docs/backup.md describes the file.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, Write},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicU64, atomic::Ordering},
+    time::Duration,
+};
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    control,
+    gateway::{Core, STORE_KEY},
+    inspect::print,
+    marks,
+    problem::{Explain as _, Problem},
+    system::SystemClock,
+    tokens,
+};
+use crate::{
+    audit::{AuditOptions, FileSink, record::StoreOrder},
+    config::Config,
+    engine::ports::{Clock as _, HsmError, HsmErrorKind, Memory},
+    hsm::{Observer, Unobserved},
+    store::{
+        IndexCheck, Mark, RawStore,
+        backup::{self, BackupError, Counts, Manifest, Verified},
+        sled::SledOptions,
+    },
+};
+
+/// `portcullis backup`.
+#[derive(Debug, Args)]
+pub(super) struct BackupArguments {
+    /// The configuration file.
+    #[arg(long, env = "PORTCULLIS_CONFIG", value_name = "FILE")]
+    pub(super) config: PathBuf,
+    /// The file to write; it must not exist.
+    #[arg(value_name = "BACKUP")]
+    file: PathBuf,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// `portcullis restore`.
+#[derive(Debug, Args)]
+pub(super) struct RestoreArguments {
+    /// The configuration file.
+    #[arg(long, env = "PORTCULLIS_CONFIG", value_name = "FILE")]
+    pub(super) config: PathBuf,
+    /// The backup.
+    #[arg(value_name = "BACKUP")]
+    file: PathBuf,
+    /// Puts the store that is there aside, as STORE.before-restore-N.
+    #[arg(long)]
+    replace: bool,
+    /// Verifies the backup and changes nothing.
+    #[arg(long)]
+    verify: bool,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// `portcullis store`.
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreCommand {
+    /// Reads every record and compares records with index entries, both ways. Changes nothing; exit code 1 when something is
+    /// wrong.
+    Fsck {
+        /// The configuration file.
+        #[arg(long, env = "PORTCULLIS_CONFIG", value_name = "FILE")]
+        config: PathBuf,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Takes a store or an audit trail that is older than the token's note of it, as after an older copy was put back on purpose.
+    /// The order is recorded. The gateway must be stopped.
+    AcceptOlder {
+        /// The configuration file.
+        #[arg(long, env = "PORTCULLIS_CONFIG", value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+impl StoreCommand {
+    pub(super) fn config(&self) -> &Path {
+        match self {
+            Self::Fsck { config, .. } | Self::AcceptOlder { config } => config,
+        }
+    }
+}
+
+/// A bar on standard error, where a person looks.
+fn bar(length: u64, what: &'static str) -> Result<ProgressBar, Problem> {
+    let bar = ProgressBar::new(length);
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+    bar.set_style(style.explain("PC-OUTPUT", "the progress bar", "")?);
+    bar.set_message(what);
+    Ok(bar)
+}
+
+// -------------------------------------------------------------------------------------------------------------- backup
+
+/// What a backup that is about to begin says of itself.
+pub(super) async fn manifest(core: &Core) -> Manifest {
+    let mark = core.marks.now().await;
+    Manifest {
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        made: SystemClock.now().micros(),
+        store: marks::text(&mark.store),
+        mark: mark.number,
+        line: mark.line,
+    }
+}
+
+/// Writes a backup and records that it was made; `done` counts its records.
+pub(super) async fn write(
+    core: &Core,
+    manifest: Manifest,
+    out: impl Write + Send + 'static,
+    done: Arc<AtomicU64>,
+) -> Result<Counts, String> {
+    let store = Arc::clone(&core.store);
+    let (store_id, mark) = (manifest.store.clone(), manifest.mark);
+    let written = tokio::task::spawn_blocking(move || {
+        store.repository().back_up(out, &manifest, |count| done.store(count, Ordering::Relaxed))
+    });
+    let counts = written.await.map_err(|ended| ended.to_string())?.map_err(|error| error.to_string())?;
+    let order = StoreOrder { action: "backup", store: store_id, mark, known: mark, records: Some(counts.records()) };
+    core.trail.order(order).await.map_err(|error| error.to_string())?;
+    Ok(counts)
+}
+
+/// The command.
+pub(super) fn back_up(config: Config, arguments: &BackupArguments) -> Result<ExitCode, Problem> {
+    let target = &arguments.file;
+    let taken = |error: &dyn std::fmt::Display| {
+        Problem::new("PC-BACKUP-FILE", format!("{}: {error}", target.display()), "choose another place for the backup")
+    };
+    if target.exists() {
+        return Err(taken(&"there is a file of that name"));
+    }
+    let part = beside(target, ".part");
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&part);
+    let file = file.map_err(|error| taken(&error))?;
+    let bar = bar(0, "backing up")?;
+    let made = control::back_up(config, file, &bar).and_then(|made| {
+        // The name appears with the whole file behind it, and never in the place of another.
+        renameat_with(CWD, &part, CWD, target, RenameFlags::NOREPLACE)
+            .map_err(io::Error::from)
+            .and_then(|()| File::open(folder_of(target))?.sync_all())
+            .map_err(|error| taken(&error))?;
+        Ok(made)
+    });
+    bar.finish_and_clear();
+    let made = match made {
+        Ok(made) => made,
+        Err(problem) => {
+            // What is left of it is of no use, and no other file.
+            let _gone = fs::remove_file(&part);
+            return Err(problem);
+        }
+    };
+    let bytes = fs::metadata(target).map_or(0, |metadata| metadata.len());
+    let said = if arguments.json {
+        pretty(&json!({"file": target, "bytes": bytes, "manifest": made.manifest, "counts": made.counts}))?
+    } else {
+        format!("{}: {bytes} bytes, {}\n", target.display(), described(&made))
+    };
+    print(&said)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pretty(value: &impl Serialize) -> Result<String, Problem> {
+    Ok(serde_json::to_string_pretty(value).explain("PC-OUTPUT", "the answer", "")? + "\n")
+}
+
+fn described(backup: &Verified) -> String {
+    let Verified { manifest, counts } = backup;
+    let Counts { objects, groups, jobs, projects, transport_keys, .. } = counts;
+    format!(
+        "{objects} objects, {groups} groups, {jobs} orders, {projects} projects, {transport_keys} transport keys; store {}, mark {}",
+        manifest.store, manifest.mark
+    )
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+// ------------------------------------------------------------------------------------------------------------- restore
+
+/// The command.
+pub(super) fn restore(config: Config, arguments: &RestoreArguments) -> Result<ExitCode, Problem> {
+    let target = config.store.path.clone();
+    let lock = if arguments.verify { None } else { prepare(&config, &target, arguments.replace)? };
+    let path = &arguments.file;
+    let size = fs::metadata(path).explain("PC-BACKUP-FILE", path.display(), "name the backup")?.len();
+    let (verified, restored) = control::block_on(async {
+        let observer: Arc<dyn Observer> = Arc::new(Unobserved);
+        let memory: Arc<dyn Memory> = Arc::new(RawStore::in_memory());
+        let reached = config.clone();
+        let pool = tokio::task::spawn_blocking(move || {
+            tokens::connect(&reached, tokens::Groups::Formed, &memory, &observer).map(Arc::new)
+        });
+        let pool = pool.await.explain("PC-RUNTIME", "the tokens", "")??;
+        let done = restore_from(&config, &pool, arguments, size).await;
+        let closing = Arc::clone(&pool);
+        if tokio::task::spawn_blocking(move || closing.close()).await.is_err() {
+            tracing::warn!("the tokens did not let go");
+        }
+        done
+    })??;
+    let Some(restored) = restored else {
+        let said = if arguments.json { pretty(&verified)? } else { format!("it holds: {}\n", described(&verified)) };
+        print(&said)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    drop(lock);
+    if !arguments.json {
+        print(&format!("restored: {}\n", described(&verified)))?;
+        if let Some(aside) = &restored.aside {
+            print(&format!("the store that was there: {}\n", aside.display()))?;
+        }
+        if restored.known > verified.manifest.mark {
+            print(&format!(
+                "changes after mark {} are gone: the token has seen mark {}\n",
+                verified.manifest.mark, restored.known
+            ))?;
+        }
+    }
+    // What the tokens hold is compared with what the records now say.
+    let compared = control::compare(config)?;
+    if arguments.json {
+        let report = json!({
+            "manifest": verified.manifest, "counts": verified.counts, "known_mark": restored.known,
+            "aside": restored.aside, "tokens": compared,
+        });
+        print(&pretty(&report)?)?;
+    } else {
+        print(&compared.iter().map(super::fsck::described).collect::<String>())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sees to it that nobody uses the store that is to be replaced, and that it may be.
+fn prepare(config: &Config, target: &Path, replace: bool) -> Result<Option<File>, Problem> {
+    let in_use = || Problem::new("PC-RESTORE-RUNNING", "the gateway runs", "stop it, restore, then start it again");
+    if control::tokens(config)?.is_some() {
+        return Err(in_use());
+    }
+    let db = target.join("db");
+    let lock = match File::options().read(true).write(true).open(&db) {
+        Ok(file) => {
+            file.try_lock().map_err(|_locked| in_use())?;
+            Some(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).explain("PC-STORE-OPEN", db.display(), "run this as the gateway's user"),
+    };
+    let is_empty = match fs::read_dir(target) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    if !is_empty && !replace {
+        return Err(Problem::new(
+            "PC-RESTORE-NOT-EMPTY",
+            format!("there is a store in {}", target.display()),
+            "say --replace to put it aside, or configure another folder",
+        ));
+    }
+    Ok(lock)
+}
+
+/// What was exchanged.
+struct Restored {
+    /// Where the former store is now.
+    aside: Option<PathBuf>,
+    /// The mark that the token has seen.
+    known: u64,
+}
+
+async fn restore_from(
+    config: &Config,
+    pool: &crate::hsm::Pool,
+    arguments: &RestoreArguments,
+    size: u64,
+) -> Result<(Verified, Option<Restored>), Problem> {
+    let path = &arguments.file;
+    tokens::ready(pool, |what| tracing::warn!("{what}; waiting for it")).await?;
+    let secret = pool.system_secret_again(STORE_KEY).await.map_err(|error| no_key(&error))?;
+    let open = || File::open(path).map(|file| BufReader::with_capacity(1 << 16, file));
+    let open = || open().explain("PC-BACKUP-FILE", path.display(), "name the backup");
+
+    let shown = bar(size, "verifying")?;
+    let source = open()?;
+    let verified = tokio::task::block_in_place(|| backup::verify(source, &secret, |bytes| shown.set_position(bytes)));
+    shown.finish_and_clear();
+    let verified = verified.map_err(|error| refused(path, error))?;
+    if arguments.verify {
+        return Ok((verified, None));
+    }
+
+    let damaged = || refused(path, BackupError::Damaged("its manifest names no store".to_owned()));
+    let id = verified.store().ok_or_else(damaged)?;
+    let noted = marks::noted(pool, &id).await.map_err(|error| no_key(&error))?;
+    let known = noted.map_or(0, |mark| mark.number);
+    let number = known.max(verified.manifest.mark).saturating_add(1);
+    let mark = Mark { store: id, number, line: 0, line_hash: [0; 32] };
+
+    let target = &config.store.path;
+    let fresh = beside(target, ".restoring");
+    let failed = |what: &dyn std::fmt::Display| {
+        let what = format!("{}: {what}", fresh.display());
+        Problem::new("PC-RESTORE", what, "nothing was exchanged; mend that and run the command again")
+    };
+    if fresh.exists() {
+        fs::remove_dir_all(&fresh).map_err(|error| failed(&error))?;
+    }
+    let shown = bar(size, "restoring")?;
+    let source = open()?;
+    let filled = tokio::task::block_in_place(|| {
+        let options = SledOptions::default();
+        let raw = RawStore::open(&fresh, options, Box::new(|reason| tracing::error!(reason, "the store failed")))?;
+        let filled = raw.fill(source, &secret, mark, |bytes| shown.set_position(bytes))?;
+        let checked = raw.unlock(&secret)?.check(|_| {})?;
+        Ok::<_, BackupError>((filled, checked))
+    });
+    shown.finish_and_clear();
+    let (filled, checked) = filled.map_err(|error| failed(&error))?;
+    if filled != verified || !checked.is_sound() {
+        return Err(failed(&"the file changed while it was read, or the new store does not hold"));
+    }
+
+    // Whatever is exchanged stands in the trail first.
+    let folder = &config.audit.path;
+    let trail = FileSink::open(folder, AuditOptions::default(), Arc::new(SystemClock));
+    let trail = trail.explain("PC-AUDIT-OPEN", "the audit trail cannot be opened", "")?;
+    let records = Some(verified.counts.records());
+    let order = StoreOrder { action: "restore", store: marks::text(&id), mark: verified.manifest.mark, known, records };
+    trail.order(order).await.explain("PC-AUDIT-OPEN", "the restore cannot be recorded", "")?;
+    drop(trail);
+    let aside = exchange(&fresh, target).map_err(|error| failed(&error))?;
+    Ok((verified, Some(Restored { aside, known })))
+}
+
+/// Puts the new folder in the place of the old one, in one step where there is an old one; the old one's name from then on.
+fn exchange(fresh: &Path, target: &Path) -> io::Result<Option<PathBuf>> {
+    let parent = File::open(folder_of(target))?;
+    if !target.exists() {
+        fs::rename(fresh, target)?;
+        parent.sync_all()?;
+        return Ok(None);
+    }
+    let aside = (0_u32..).map(|at| beside(target, &format!(".before-restore-{at}"))).find(|path| !path.exists());
+    let aside = aside.ok_or(io::ErrorKind::AlreadyExists)?;
+    match renameat_with(CWD, fresh, CWD, target, RenameFlags::EXCHANGE) {
+        Ok(()) => fs::rename(fresh, &aside)?,
+        // A file system that cannot exchange: there is a moment without a store, and both folders are whole.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            fs::rename(target, &aside)?;
+            fs::rename(fresh, target)?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    parent.sync_all()?;
+    Ok(Some(aside))
+}
+
+fn no_key(error: &HsmError) -> Problem {
+    let remedy = match error.kind {
+        HsmErrorKind::ObjectMissing => "the token has no store key: restore the token first, or give the right one",
+        _ => "see `portcullis hsm status`",
+    };
+    Problem::new("PC-HSM-SYSTEM-KEY", format!("the key that authenticates backups: {error}"), remedy)
+}
+
+fn refused(path: &Path, error: BackupError) -> Problem {
+    let (code, remedy) = match error {
+        BackupError::Format(_) => ("PC-BACKUP-FORMAT", "use the program that wrote it"),
+        _ => {
+            ("PC-BACKUP-DAMAGED", "nothing was changed; take another copy, and the token that the store was made with")
+        }
+    };
+    Problem::new(code, format!("{}: {error}", path.display()), remedy)
+}
+
+// --------------------------------------------------------------------------------------------------------------- store
+
+/// `portcullis store …`.
+pub(super) fn store(command: &StoreCommand, config: Config) -> Result<ExitCode, Problem> {
+    match command {
+        StoreCommand::Fsck { json, .. } => fsck(config, *json),
+        StoreCommand::AcceptOlder { .. } => {
+            let said = match control::accept_older(config)? {
+                Some(what) => format!("accepted, and recorded: {what}\n"),
+                None => "store and trail are not older than the token knows: nothing to accept\n".to_owned(),
+            };
+            print(&said)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn fsck(config: Config, json: bool) -> Result<ExitCode, Problem> {
+    let bar = ProgressBar::new_spinner();
+    bar.set_message("reading every record and every index entry");
+    bar.enable_steady_tick(Duration::from_millis(120));
+    let checked = control::check_store(config);
+    bar.finish_and_clear();
+    let checked: IndexCheck = checked?;
+    let text = if json {
+        pretty(&checked)?
+    } else {
+        let IndexCheck { records, entries, damaged, missing, stray, miscounted } = &checked;
+        let mut text = format!("{records} records, {entries} index entries\n");
+        for (what, list) in [
+            ("records that cannot be read: restore a backup", damaged),
+            (
+                "index entries are missing: objects are not found by them; a backup that is restored has them again",
+                missing,
+            ),
+            ("index entries or pieces belong to no record", stray),
+            ("counts are not those of the records; a backup that is restored has them again", miscounted),
+        ] {
+            if !list.is_empty() {
+                text += &format!("  {}{} {what}:\n", list.len(), if list.len() == 100 { " or more" } else { "" });
+                list.iter().for_each(|name| text += &format!("    {name}\n"));
+            }
+        }
+        text
+    };
+    print(&text)?;
+    Ok(if checked.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
