@@ -301,6 +301,9 @@ fn only_commands_that_work_are_advertised() {
         .collect();
     assert_eq!(
         commands,
-        ["dev", "serve", "check", "kmip", "client", "audit", "hsm", "policy", "project", "token", "help"]
+        [
+            "dev", "serve", "check", "kmip", "client", "backup", "restore", "store", "audit", "hsm", "policy",
+            "project", "token", "help"
+        ]
     );
 }
