@@ -143,10 +143,10 @@ impl World {
         assert_eq!(self.rest.delete(&key).await.unwrap().status, 204, "{}", self.gateway.log());
     }
 
-    /// What stands on a token under labels of ours, but for the group's key.
+    /// What stands on a token under labels of ours, but for its own note of the store.
     fn objects(&self, token: &str) -> BTreeMap<String, Vec<String>> {
         let mut objects = token::objects_in(&self.folder.join(token), pin());
-        objects.retain(|label, _| label.starts_with("portcullis"));
+        objects.retain(|label, _| label.starts_with("portcullis") && !label.starts_with("portcullis-system:head-"));
         objects.values_mut().for_each(|classes| classes.sort());
         objects
     }

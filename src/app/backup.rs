@@ -32,7 +32,8 @@ use super::{
 use crate::{
     audit::{AuditOptions, FileSink, record::StoreOrder},
     config::Config,
-    engine::ports::{Clock as _, HsmError, HsmErrorKind, Memory},
+    domain::SecretValue,
+    engine::ports::{Clock as _, Hsm as _, HsmError, HsmErrorKind, Memory},
     hsm::{Observer, Unobserved},
     store::{
         IndexCheck, Mark, RawStore,
@@ -222,7 +223,8 @@ pub(super) fn restore(config: Config, arguments: &RestoreArguments) -> Result<Ex
         let memory: Arc<dyn Memory> = Arc::new(RawStore::in_memory());
         let reached = config.clone();
         let pool = tokio::task::spawn_blocking(move || {
-            tokens::connect(&reached, tokens::Groups::Formed, &memory, &observer).map(Arc::new)
+            // A group that is formed would be made equal by what the memory says, which is empty here.
+            tokens::connect(&reached, tokens::Groups::LeftAlone, &memory, &observer).map(Arc::new)
         });
         let pool = pool.await.explain("PC-RUNTIME", "the tokens", "")??;
         let done = restore_from(&config, &pool, arguments, size).await;
@@ -301,6 +303,19 @@ struct Restored {
     known: u64,
 }
 
+/// The key that authenticates backups, from the first token that has it; waits where one that is away may.
+async fn store_key(pool: &crate::hsm::Pool) -> Result<SecretValue, Problem> {
+    let error = match pool.system_secret_again(STORE_KEY).await {
+        Ok(secret) => return Ok(secret),
+        Err(error) => error,
+    };
+    if pool.status().iter().all(tokens::serves) {
+        return Err(no_key(&error));
+    }
+    tokens::ready(pool, |what| tracing::warn!("{what}; waiting for it")).await?;
+    pool.system_secret_again(STORE_KEY).await.map_err(|error| no_key(&error))
+}
+
 async fn restore_from(
     config: &Config,
     pool: &crate::hsm::Pool,
@@ -308,8 +323,7 @@ async fn restore_from(
     size: u64,
 ) -> Result<(Verified, Option<Restored>), Problem> {
     let path = &arguments.file;
-    tokens::ready(pool, |what| tracing::warn!("{what}; waiting for it")).await?;
-    let secret = pool.system_secret_again(STORE_KEY).await.map_err(|error| no_key(&error))?;
+    let secret = store_key(pool).await?;
     let open = || File::open(path).map(|file| BufReader::with_capacity(1 << 16, file));
     let open = || open().explain("PC-BACKUP-FILE", path.display(), "name the backup");
 
@@ -324,8 +338,7 @@ async fn restore_from(
 
     let damaged = || refused(path, BackupError::Damaged("its manifest names no store".to_owned()));
     let id = verified.store().ok_or_else(damaged)?;
-    let noted = marks::noted(pool, &id).await.map_err(|error| no_key(&error))?;
-    let known = noted.map_or(0, |mark| mark.number);
+    let known = marks::noted_anywhere(pool, &id).await.map_or(0, |mark| mark.number);
     let number = known.max(verified.manifest.mark).saturating_add(1);
     let mark = Mark { store: id, number, line: 0, line_hash: [0; 32] };
 

@@ -61,11 +61,20 @@ pub(super) fn text(store: &[u8; 16]) -> String {
     uuid::Uuid::from_bytes(*store).simple().to_string()
 }
 
-/// What the token knows of a store: the highest of its notes.
-pub(super) async fn noted(pool: &Pool, store: &[u8; 16]) -> Result<Option<Mark>, HsmError> {
-    let notes = pool.notes(&note(store)).await?;
+/// The highest of the notes of a store.
+fn highest(notes: &[Vec<u8>], store: &[u8; 16]) -> Option<Mark> {
     let marks = notes.iter().filter_map(|bytes| Mark::from_bytes(bytes)).filter(|mark| mark.store == *store);
-    Ok(marks.max_by_key(|mark| mark.number))
+    marks.max_by_key(|mark| mark.number)
+}
+
+/// What the token knows of a store.
+async fn noted(pool: &Pool, store: &[u8; 16]) -> Result<Option<Mark>, HsmError> {
+    Ok(highest(&pool.notes(&note(store)).await?, store))
+}
+
+/// What any of the tokens knows of a store, for a command that forms no groups.
+pub(super) async fn noted_anywhere(pool: &Pool, store: &[u8; 16]) -> Option<Mark> {
+    highest(&pool.notes_anywhere(&note(store)).await, store)
 }
 
 fn unreadable(error: &HsmError) -> Problem {

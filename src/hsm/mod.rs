@@ -331,22 +331,36 @@ impl Pool {
         }
     }
 
-    /// The same where the key is there; it is not made. In a replicated group it may be brought to its tokens.
+    /// The same where one of the tokens has the key, whatever their groups: nothing is made, and nothing is copied.
     ///
     /// # Errors
     ///
-    /// `ObjectMissing`; as [`Hsm::call`].
+    /// The first token's: `ObjectMissing`; as [`Hsm::call`].
     pub async fn system_secret_again(&self, purpose: &'static str) -> Result<SecretValue, HsmError> {
-        let answer = match self.first()? {
-            Place::Token(token) => {
-                token.ask(Work::SystemSecret(purpose, Making::Never), Errand::of_gateway(SYSTEM_LIMIT)).await?
+        let mut first_error = None;
+        for token in &self.tokens {
+            let work = Work::SystemSecret(purpose, Making::Never);
+            match token.ask(work, Errand::of_gateway(SYSTEM_LIMIT)).await {
+                Ok(HsmAnswer::Value(secret)) => return Ok(secret),
+                Ok(_) => return Err(refused(HsmErrorKind::Internal, "answer")),
+                Err(error) => first_error = first_error.or(Some(error)),
             }
-            Place::Mirror(_) => self.own(purpose, |making| Work::SystemSecret(purpose, making)).await?,
-        };
-        match answer {
-            HsmAnswer::Value(secret) => Ok(secret),
-            _ => Err(refused(HsmErrorKind::Internal, "answer")),
         }
+        Err(first_error.unwrap_or_else(|| refused(HsmErrorKind::Unavailable, "token")))
+    }
+
+    /// The gateway's own notes of a name on every token that answers, whatever their groups.
+    pub async fn notes_anywhere(&self, name: &str) -> Vec<Vec<u8>> {
+        let mut found = Vec::new();
+        for token in &self.tokens {
+            let tray: Tray<Vec<u8>> = Arc::default();
+            let work = Work::Notes(name.to_owned(), Arc::clone(&tray));
+            match token.ask(work, Errand::of_gateway(SYSTEM_LIMIT)).await {
+                Ok(_) => found.append(&mut tray.lock()),
+                Err(error) => tracing::warn!(token = %token.id, %error, "the token's notes are not known"),
+            }
+        }
+        found
     }
 
     /// The gateway's own notes of a name on the first configured token, or on all of its replicated group that serve.

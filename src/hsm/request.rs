@@ -6,6 +6,7 @@ use cryptoki_sys::*;
 
 use super::{
     error::refused,
+    home::Session,
     layout::Attribute,
     pool::{Class, Link, Seat, Shared},
     raw::{Fault, Handle},
@@ -167,7 +168,7 @@ impl<'a> Turn<'a> {
 
     /// The one object of that name and class; two are an error and never the first of them.
     pub(super) fn search(&mut self, name: &Name, class: Class) -> Result<Option<Handle>, HsmError> {
-        let mut found = self.seat.session.find(&template::search(class, name), 3)?;
+        let mut found = self.sought(|session| session.find(&template::search(class, name), 3))?;
         if class == Class::Secret && found.len() == 2 {
             // A cipher key and its twin: the key is meant.
             let mut ciphers = Vec::with_capacity(2);
@@ -181,7 +182,7 @@ impl<'a> Turn<'a> {
             }
         }
         match found.as_slice() {
-            [] => self.see_private().map(|()| None),
+            [] => Ok(None),
             [handle] => Ok(Some(*handle)),
             _ => {
                 tracing::error!(token = %self.shared.id, label = name.label, "two objects carry one name");
@@ -193,10 +194,28 @@ impl<'a> Turn<'a> {
     /// Every object of a name: keys by `CKA_ID`, data objects by label.
     pub(super) fn everything(&mut self, id: CkaId) -> Result<Vec<Handle>, HsmError> {
         let name = Name::from(id);
-        let mut found = self.seat.session.find(&[Attribute::bytes(CKA_ID, name.id.0)], FOUND_MAX)?;
-        found.extend(self.seat.session.find(&[Attribute::bytes(CKA_LABEL, name.label.as_bytes())], FOUND_MAX)?);
-        found.sort_unstable();
-        found.dedup();
+        self.sought(|session| {
+            let mut found = session.find(&[Attribute::bytes(CKA_ID, name.id.0)], FOUND_MAX)?;
+            found.extend(session.find(&[Attribute::bytes(CKA_LABEL, name.label.as_bytes())], FOUND_MAX)?);
+            found.sort_unstable();
+            found.dedup();
+            Ok(found)
+        })
+    }
+
+    /// What a search finds; nothing only where nothing is. While a lost log-in is restored by another session, a search may
+    /// still have missed what is private, and the log-in be there again afterwards: so it is asked for first, and then looked
+    /// once more.
+    pub(super) fn sought(
+        &mut self,
+        mut look: impl FnMut(&mut Session) -> Result<Vec<Handle>, Fault>,
+    ) -> Result<Vec<Handle>, HsmError> {
+        let found = look(&mut self.seat.session)?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        self.see_private()?;
+        let found = look(&mut self.seat.session)?;
         if found.is_empty() {
             self.see_private()?;
         }
@@ -204,7 +223,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Whether private objects are to be seen at all: a log-in that was lost hides them, and what is hidden is not gone.
-    pub(super) fn see_private(&self) -> Result<(), HsmError> {
+    fn see_private(&self) -> Result<(), HsmError> {
         let needed = self.link.info.flags & CKF_LOGIN_REQUIRED != 0;
         if needed && self.seat.session.state()? != CKS_RW_USER_FUNCTIONS {
             return Err(Fault { function: "C_FindObjects", rv: CKR_USER_NOT_LOGGED_IN }.into());

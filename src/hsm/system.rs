@@ -141,11 +141,8 @@ impl Turn<'_> {
     }
 
     fn find_notes(&mut self, name: &str) -> Result<Vec<Handle>, HsmError> {
-        let found = self.seat.session.find(&template::search(Class::Data, &system_name(name)), FOUND_MAX)?;
-        if found.is_empty() {
-            self.see_private()?;
-        }
-        Ok(found)
+        let note = template::search(Class::Data, &system_name(name));
+        self.sought(|session| session.find(&note, FOUND_MAX))
     }
 
     pub(super) fn system_sign(&mut self, purpose: &str, data: &[u8]) -> Result<HsmAnswer, HsmError> {

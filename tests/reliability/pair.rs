@@ -96,11 +96,11 @@ impl Pair {
         objects.into_keys().filter_map(|label| label.strip_prefix("portcullis:").map(str::to_owned)).collect()
     }
 
-    /// What stands on both tokens is the same, but for the group's own key: how many names.
+    /// What stands on both tokens is the same, but for each one's own note of the store: how many names.
     pub(crate) fn equal(&self) -> usize {
         let objects = |token: &str| {
             let mut objects = token::objects_in(&self.folder.join(token), pin());
-            objects.retain(|label, _| label.starts_with("portcullis"));
+            objects.retain(|label, _| label.starts_with("portcullis") && !label.starts_with("portcullis-system:head-"));
             objects.values_mut().for_each(|classes| classes.sort());
             objects
         };
