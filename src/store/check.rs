@@ -270,7 +270,7 @@ impl Shared {
 }
 
 /// Whether something holds at one of several looks.
-fn settled(mut holds: impl FnMut() -> Result<bool, StoreError>) -> Result<bool, StoreError> {
+pub(super) fn settled(mut holds: impl FnMut() -> Result<bool, StoreError>) -> Result<bool, StoreError> {
     for look in 1..=LOOKS {
         if holds()? {
             return Ok(true);

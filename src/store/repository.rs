@@ -18,7 +18,7 @@ use super::{
     backend::{Backend, Direction, Key, KeyRange, Pair},
     batch,
     cache::{Cache, Stored},
-    check::IndexCheck,
+    check::{self, IndexCheck},
     index::{self, Counted},
     pool::Pool,
     record::{HEAD_KEY_BYTES, Head, MacKey, Record, Table, head_key, piece_key},
@@ -419,16 +419,23 @@ impl Shared {
         }
     }
 
-    /// The one object that holds a name.
+    /// The one object that holds a name. Nothing authenticates the entry itself: one that leads to another object was exchanged.
     fn named(&self, scope: &Scope) -> Result<Page<ManagedObject>, StoreError> {
-        let id = self.backend.get(&index::listing(scope))?;
-        let id = id.and_then(|id| <[u8; 16]>::try_from(id).ok());
-        let stored = match id {
-            Some(id) => self.load::<ManagedObject>(id)?,
-            None => None,
-        };
-        let found = stored.filter(|stored| scope.holds(&stored.versioned.record));
-        Ok(Page { records: found.iter().map(|stored| stored.versioned.clone()).collect(), next: None })
+        let entry = index::listing(scope);
+        let mut found = None;
+        // A record that has just given a name up, or taken it, is looked at again.
+        let is_settled = check::settled(|| {
+            let Some(id) = self.backend.get(&entry)?.and_then(|id| <[u8; 16]>::try_from(id).ok()) else {
+                found = None;
+                return Ok(true);
+            };
+            found = self.load::<ManagedObject>(id)?.filter(|stored| scope.holds(&stored.versioned.record));
+            Ok(found.is_some())
+        })?;
+        match is_settled {
+            true => Ok(Page { records: found.iter().map(|stored| stored.versioned.clone()).collect(), next: None }),
+            false => Err(StoreError::Corrupt("a name leads to an object that does not carry it".to_owned())),
+        }
     }
 
     fn all<R: Cached>(&self, prefix: &[u8], belongs: impl Fn(&R) -> bool) -> Result<Vec<Versioned<R>>, StoreError> {
