@@ -107,7 +107,7 @@ impl TokenStore {
             .ok_or(StoreError::Corrupt("a token without a slot"))?;
         let state = folder.join("state");
         let page = Arc::new(SharedPage::map(&open_shared(&state)?).map_err(StoreError::io(&state))?);
-        let writer = Writer::new(connection, &folder.join("lock"), Arc::clone(&page))?;
+        let writer = Writer::new(connection, &path, config.durability, &folder.join("lock"), Arc::clone(&page))?;
         Ok(Self {
             folder: folder.to_path_buf(),
             serial: serial.to_owned(),
