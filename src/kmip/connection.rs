@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::BufMut as _;
 use kmip_codec::{
     Limits, ProtocolVersion,
     message::peek_version,
@@ -125,14 +126,19 @@ pub(super) async fn room(bytes: usize) -> Option<Room> {
 /// Adds bytes to a message of that expected length. It moves at most twice where the length is known, and what it moves
 /// out of is wiped: a length alone makes nobody allocate, and no part of a key stays behind.
 pub(super) fn append(message: &mut Zeroizing<Vec<u8>>, bytes: &[u8], expected: usize) {
-    let needed = message.len() + bytes.len();
+    make_room(message, bytes.len(), expected);
+    message.extend_from_slice(bytes);
+}
+
+/// Makes room for so many more bytes; see [`append`].
+fn make_room(message: &mut Zeroizing<Vec<u8>>, bytes: usize, expected: usize) {
+    let needed = message.len() + bytes;
     if needed > message.capacity() {
         let mut bigger =
             Zeroizing::new(Vec::with_capacity(expected.max(needed).max((2 * message.len()).min(needed + (1 << 20)))));
         bigger.extend_from_slice(message);
         *message = bigger;
     }
-    message.extend_from_slice(bytes);
 }
 
 /// The next whole message; `None` when the stream ends or cannot be followed any further.
@@ -157,12 +163,15 @@ async fn next<S: AsyncRead + Unpin>(
     let mut message = Zeroizing::new(Vec::with_capacity(length.min(STEP)));
     message.extend_from_slice(&header);
     let body = async {
-        // Grows with what arrives, in steps: a length alone makes nobody allocate.
-        let mut step = Zeroizing::new([0; STEP]);
+        // Grows with what arrives, in steps: a length alone makes nobody allocate. What arrives is read into its place: a
+        // buffer between would have to be wiped for each message, whatever the message's length.
         while message.len() < length {
-            let part = step.get_mut(..(length - message.len()).min(STEP))?;
-            stream.read_exact(part).await.ok()?;
-            append(&mut message, part, length);
+            make_room(&mut message, 1, length);
+            let room = (length - message.len()).min(message.capacity() - message.len());
+            let read = stream.read_buf(&mut (&mut *message).limit(room)).await.ok()?;
+            if read == 0 {
+                return None;
+            }
         }
         Some(())
     };
