@@ -4,6 +4,8 @@
 //! a deleted index is never given out again while a higher one exists (KMIP 1.4 §3). The order of [`AttributeKind`] is the
 //! order in which variants were added: records on disk depend on it, so new variants go to the end.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{ObjectType, algorithm::CryptographicParameters, error::AttributeRefusal, time::Timestamp};
@@ -456,8 +458,10 @@ impl Attribute {
 }
 
 /// The stored attributes of one object, in the order in which they came.
+///
+/// Copies share them until one is changed: every request works on a copy of the record that the store keeps decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attributes(Vec<Attribute>);
+pub struct Attributes(Arc<Vec<Attribute>>);
 
 impl Attributes {
     /// Most attribute instances one object may carry.
@@ -481,15 +485,16 @@ impl Attributes {
 
     /// Sets the only instance, whatever the rules say: for the server's own values.
     pub fn set(&mut self, kind: AttributeKind, value: AttributeValue) {
-        match self.0.iter_mut().find(|attribute| attribute.kind == kind) {
+        let all = Arc::make_mut(&mut self.0);
+        match all.iter_mut().find(|attribute| attribute.kind == kind) {
             Some(attribute) => attribute.value = value,
-            None => self.0.push(Attribute::new(kind, value)),
+            None => all.push(Attribute::new(kind, value)),
         }
     }
 
     /// Removes every instance, whatever the rules say.
     pub fn clear(&mut self, kind: &AttributeKind) {
-        self.0.retain(|attribute| attribute.kind != *kind);
+        Arc::make_mut(&mut self.0).retain(|attribute| attribute.kind != *kind);
     }
 
     /// Adds an instance and returns its index: one above the highest, or 0.
@@ -507,7 +512,7 @@ impl Attributes {
             return Err(AttributeRefusal::SingleValued);
         }
         let index = highest.map_or(0, |highest| highest.saturating_add(1));
-        self.0.push(Attribute { kind, index, value });
+        Arc::make_mut(&mut self.0).push(Attribute { kind, index, value });
         Ok(index)
     }
 
@@ -517,7 +522,8 @@ impl Attributes {
     ///
     /// [`AttributeRefusal::NoSuchInstance`].
     pub fn replace(&mut self, kind: &AttributeKind, index: u32, value: AttributeValue) -> Result<(), AttributeRefusal> {
-        let found = self.0.iter_mut().find(|attribute| attribute.kind == *kind && attribute.index == index);
+        let mut all = Arc::make_mut(&mut self.0).iter_mut();
+        let found = all.find(|attribute| attribute.kind == *kind && attribute.index == index);
         found.ok_or(AttributeRefusal::NoSuchInstance)?.value = value;
         Ok(())
     }
@@ -529,13 +535,13 @@ impl Attributes {
     /// [`AttributeRefusal::NoSuchInstance`].
     pub fn remove(&mut self, kind: &AttributeKind, index: u32) -> Result<Attribute, AttributeRefusal> {
         let at = self.0.iter().position(|attribute| attribute.kind == *kind && attribute.index == index);
-        at.map(|at| self.0.remove(at)).ok_or(AttributeRefusal::NoSuchInstance)
+        at.map(|at| Arc::make_mut(&mut self.0).remove(at)).ok_or(AttributeRefusal::NoSuchInstance)
     }
 }
 
 impl FromIterator<Attribute> for Attributes {
     fn from_iter<I: IntoIterator<Item = Attribute>>(attributes: I) -> Self {
-        Self(attributes.into_iter().collect())
+        Self(Arc::new(attributes.into_iter().collect()))
     }
 }
 
