@@ -1,8 +1,10 @@
-//! The trail in a file: append-only, one writer thread, its own group commit.
+//! The trail in a file: append-only, one writer at a time, its own group commit.
 //!
-//! Records that wait together get one `write` and, if one of them asks for it, one `fdatasync`; those that do not ask are on
-//! disk within 100 ms. After an error every later record fails, so that nothing happens unrecorded. The chain goes on over
-//! restarts and rotations: the file in use is `audit.log`, older ones are `audit.<number of their first line>.log`.
+//! Whoever hands a record in writes it, with all that were handed in beside it, unless somebody is writing already: then that one
+//! takes it, too. So a record costs a share of one `write` and no change of threads. A thread of the trail's own syncs: at once
+//! for who waits for the disk, within 100 ms for the others; and it writes for all as long as the disk is slow, so that the
+//! async threads are not kept. After an error every later record fails, so that nothing happens unrecorded. The chain goes
+//! on over restarts and rotations: the file in use is `audit.log`, older ones are `audit.<number of their first line>.log`.
 //! What a crash left after the last whole line is moved to a file beside it and noted by a line of its own.
 
 use std::{
@@ -17,12 +19,13 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use parking_lot::{Condvar, Mutex};
+use tokio::{sync::oneshot, task::yield_now};
 
 use super::{
     record::{
-        BEGINNING, Checkpoint, Entry, LineHash, ReadLine, Repair, StoreOrder, event_id, hash, hex, line, signed_message,
+        BEGINNING, Checkpoint, Entry, LineHash, ReadLine, Repair, StoreOrder, event_id, hash, hex, signed_message,
+        write_line,
     },
     verify::Chain,
 };
@@ -56,9 +59,8 @@ impl Default for AuditOptions {
 
 /// The sink.
 pub struct FileSink {
-    queue: Option<flume::Sender<Task>>,
-    writer: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
     clock: Arc<dyn Clock>,
     opened: Opened,
 }
@@ -84,6 +86,13 @@ pub enum LineAtOpen {
 }
 
 struct Shared {
+    desk: Mutex<Desk>,
+    /// There is something for the thread.
+    woken: Condvar,
+    /// Locked by whoever the desk says is writing.
+    writer: Mutex<Writer>,
+    /// Held while a file is synced: an error is told to one of two who sync at the same time.
+    syncing: Mutex<()>,
     folder: PathBuf,
     recent: Mutex<Recent>,
     failed: Mutex<Option<String>>,
@@ -91,17 +100,36 @@ struct Shared {
     full: Mutex<Option<String>>,
 }
 
+/// Where records are handed in. Never locked while a file is touched.
+struct Desk {
+    waiting: Vec<Waiting>,
+    /// Somebody is writing, and takes what comes meanwhile.
+    is_busy: bool,
+    /// The thread is to write what waits.
+    is_left: bool,
+    /// Until when the thread writes for all, because the disk is slow.
+    slow_until: Option<Instant>,
+    head: Head,
+    unsynced: Unsynced,
+    /// Who is answered when the file is synced.
+    confirm: Vec<Reply>,
+    is_closing: bool,
+}
+
+/// A record that was handed in.
+struct Waiting {
+    entry: Entry,
+    durability: Durability,
+    reply: Reply,
+}
+
+type Reply = oneshot::Sender<Result<(), AuditError>>;
+
 /// The identifiers of the latest records.
 #[derive(Default)]
 struct Recent {
     order: VecDeque<[u8; 16]>,
     known: HashSet<[u8; 16]>,
-}
-
-enum Task {
-    Append(Entry, Durability, oneshot::Sender<Result<(), AuditError>>),
-    /// Asks for the head of the chain and whether a record came after the last checkpoint.
-    Head(oneshot::Sender<Head>),
 }
 
 /// The end of the chain.
@@ -118,6 +146,12 @@ pub const RECENT_RECORDS: usize = 10_000;
 const SYNC_WITHIN: Duration = Duration::from_millis(60);
 /// Waiting records that are taken into one group.
 const GROUP_MAX: usize = 512;
+/// Groups that one caller writes for others before the thread goes on with it.
+const GROUPS_MAX: usize = 4;
+/// A write takes a few microseconds, unless the kernel waits for the disk.
+const SLOW_WRITE: Duration = Duration::from_millis(20);
+/// How long callers do not write themselves after that.
+const SLOW_FOR: Duration = Duration::from_millis(200);
 /// How much of a file's end is read at start: more than 10 000 records take.
 const TAIL_BYTES: u64 = 16 << 20;
 
@@ -144,36 +178,47 @@ impl FileSink {
         })?;
         let found = Found::read(folder)?;
         let file = append_to(&folder.join(CURRENT)).map_err(failed)?;
-        let shared = Arc::new(Shared {
-            folder: folder.to_path_buf(),
-            recent: Mutex::new(found.recent),
-            failed: Mutex::new(None),
-            full: Mutex::new(None),
-        });
         let opened = Opened { last: found.head.seq, hash: found.head.hash, hashes: found.hashes };
         let mut writer = Writer {
             folder: folder.to_path_buf(),
             length: file.metadata().map_err(failed)?.len(),
-            file,
+            file: Arc::new(file),
             lock,
             head: found.head,
             first_of_file: found.first_of_file,
             options,
-            shared: Arc::clone(&shared),
-            unsynced: Unsynced::default(),
         };
+        let mut recent = found.recent;
         // What a process that was killed had handed to the kernel counts as held: it must be on disk.
         writer.file.sync_all().and_then(|()| writer.lock.sync_all()).map_err(failed)?;
         if let Some(repair) = found.repair {
             tracing::warn!(bytes = repair.bytes, file = %repair.file, "the audit trail ended in an unfinished line, which was moved away");
-            writer
-                .write(&[Entry::Repair(clock.now(), repair)])
-                .and_then(|()| writer.file.sync_data())
-                .map_err(failed)?;
+            let note = [Entry::Repair(clock.now(), repair)];
+            writer.write(&note, &mut recent).and_then(|()| writer.file.sync_data()).map_err(failed)?;
         }
-        let (queue, tasks) = flume::unbounded();
-        let thread = thread::Builder::new().name("audit-writer".to_owned()).spawn(move || writer.run(&tasks));
-        Ok(Self { queue: Some(queue), writer: Some(thread.map_err(failed)?), shared, clock, opened })
+        let desk = Desk {
+            waiting: Vec::new(),
+            is_busy: false,
+            is_left: false,
+            slow_until: None,
+            head: writer.head,
+            unsynced: Unsynced::default(),
+            confirm: Vec::new(),
+            is_closing: false,
+        };
+        let shared = Arc::new(Shared {
+            desk: Mutex::new(desk),
+            woken: Condvar::new(),
+            writer: Mutex::new(writer),
+            syncing: Mutex::new(()),
+            folder: folder.to_path_buf(),
+            recent: Mutex::new(recent),
+            failed: Mutex::new(None),
+            full: Mutex::new(None),
+        });
+        let own = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("audit-writer".to_owned()).spawn(move || own.run()).map_err(failed)?;
+        Ok(Self { shared, thread: Some(thread), clock, opened })
     }
 
     /// Whether records are still taken.
@@ -230,9 +275,7 @@ impl FileSink {
     ///
     /// The signer's, and those of [`AuditSink::record`].
     pub async fn checkpoint(&self, signer: &Signer) -> Result<Option<(u64, LineHash)>, AuditError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Task::Head(answer))?;
-        let head = answered.await.map_err(|_dropped| ended())?;
+        let head = self.shared.desk.lock().head;
         if head.is_signed {
             return Ok(None);
         }
@@ -260,18 +303,24 @@ impl FileSink {
 
     async fn append(&self, entry: Entry, durability: Durability) -> Result<(), AuditError> {
         self.shared.check()?;
-        let (answer, answered) = oneshot::channel();
-        self.send(Task::Append(entry, durability, answer))?;
+        let (reply, mut answered) = oneshot::channel();
+        let mut handed_in = self.shared.hand_in(Waiting { entry, durability, reply });
+        // Whatever else is ready hands its record in as well: they share a write.
+        yield_now().await;
+        match answered.try_recv() {
+            Ok(answer) => {
+                handed_in.is_done = true;
+                return answer;
+            }
+            Err(oneshot::error::TryRecvError::Empty) => drop(handed_in),
+            Err(oneshot::error::TryRecvError::Closed) => return Err(ended()),
+        }
         answered.await.map_err(|_dropped| ended())?
-    }
-
-    fn send(&self, task: Task) -> Result<(), AuditError> {
-        self.queue.as_ref().ok_or_else(ended)?.send(task).map_err(|_closed| ended())
     }
 }
 
 fn ended() -> AuditError {
-    AuditError("the writer thread has ended".to_owned())
+    AuditError("the writer has ended".to_owned())
 }
 
 impl AuditSink for FileSink {
@@ -286,11 +335,44 @@ impl AuditSink for FileSink {
 
 impl Drop for FileSink {
     fn drop(&mut self) {
-        drop(self.queue.take());
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
+        self.shared.desk.lock().is_closing = true;
+        self.shared.woken.notify_one();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
         {
             tracing::error!("the audit writer thread panicked");
+        }
+    }
+}
+
+/// A record that waits to be written; dropped, it is written if nobody has done so, also when its asker goes away.
+struct HandedIn<'a> {
+    shared: &'a Shared,
+    is_done: bool,
+}
+
+impl Drop for HandedIn<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.shared.write_waiting(GROUPS_MAX);
+        }
+    }
+}
+
+/// What is left of a writer that panicked: the trail ends.
+struct Busy<'a> {
+    shared: &'a Shared,
+    is_over: bool,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // What of it is in the file is unknown, so the chain cannot go on. Who waits is told by the end of his channel.
+            self.shared.fail(&io::Error::other("a panic while records were written"));
+            let mut desk = self.shared.desk.lock();
+            desk.waiting.clear();
+            desk.is_busy = false;
         }
     }
 }
@@ -323,6 +405,152 @@ impl Shared {
         });
         AuditError(reason.clone())
     }
+
+    fn hand_in(&self, record: Waiting) -> HandedIn<'_> {
+        let mut desk = self.desk.lock();
+        desk.waiting.push(record);
+        let is_slow = desk.slow_until.is_some_and(|until| Instant::now() < until);
+        if is_slow {
+            desk.is_left = true;
+            self.woken.notify_one();
+        } else {
+            desk.slow_until = None;
+        }
+        HandedIn { shared: self, is_done: is_slow }
+    }
+
+    /// Writes what waits, in so many groups at most, unless somebody is at it: that one takes everything.
+    fn write_waiting(&self, groups: usize) {
+        let mut busy = Busy { shared: self, is_over: true };
+        let mut desk = self.desk.lock();
+        if desk.is_busy {
+            return;
+        }
+        desk.is_busy = true;
+        busy.is_over = false;
+        for _ in 0..groups {
+            let count = desk.waiting.len().min(GROUP_MAX);
+            if count == 0 {
+                break;
+            }
+            let group: Vec<Waiting> = desk.waiting.drain(..count).collect();
+            drop(desk);
+            self.write_group(group);
+            desk = self.desk.lock();
+        }
+        if !desk.waiting.is_empty() {
+            desk.is_left = true;
+            self.woken.notify_one();
+        }
+        desk.is_busy = false;
+        busy.is_over = true;
+    }
+
+    /// Writes a group with one `write`, and answers those who do not wait for the disk.
+    fn write_group(&self, group: Vec<Waiting>) {
+        let started = Instant::now();
+        let (entries, replies): (Vec<Entry>, Vec<(Durability, Reply)>) =
+            group.into_iter().map(|waiting| (waiting.entry, (waiting.durability, waiting.reply))).unzip();
+        let mut writer = self.writer.lock();
+        let result = self.check().and_then(|()| {
+            writer.rotate_if_long(self)?;
+            let written = writer.write(&entries, &mut self.recent.lock());
+            written.map_err(|error| writer.refused(&error, self))
+        });
+        if result.is_ok()
+            && let Some(mut full) = self.full.try_lock()
+        {
+            *full = None;
+        }
+        let head = writer.head;
+        drop(writer);
+        let (handed, synced): (Vec<_>, Vec<_>) =
+            replies.into_iter().partition(|(durability, _)| *durability == Durability::Handed);
+        let mut desk = self.desk.lock();
+        desk.head = head;
+        if result.is_ok() {
+            desk.unsynced.records += entries.len();
+            let is_first = desk.unsynced.since.is_none();
+            desk.unsynced.since.get_or_insert(started);
+            desk.confirm.extend(synced.into_iter().map(|(_, reply)| reply));
+            if is_first || !desk.confirm.is_empty() {
+                self.woken.notify_one();
+            }
+            if started.elapsed() > SLOW_WRITE {
+                desk.slow_until = Some(Instant::now() + SLOW_FOR);
+            }
+            drop(desk);
+            answer(handed.into_iter().map(|(_, reply)| reply), &result);
+        } else {
+            drop(desk);
+            answer(handed.into_iter().chain(synced).map(|(_, reply)| reply), &result);
+        }
+    }
+
+    /// The thread's life: it syncs, and writes what is left to it.
+    fn run(&self) {
+        loop {
+            let mut desk = self.desk.lock();
+            let is_due = loop {
+                if desk.is_left || desk.is_closing || !desk.confirm.is_empty() {
+                    break !desk.confirm.is_empty() || desk.is_closing;
+                }
+                match desk.unsynced.since.map(|since| since + SYNC_WITHIN) {
+                    None => self.woken.wait(&mut desk),
+                    Some(due) if due <= Instant::now() => break true,
+                    Some(due) => drop(self.woken.wait_until(&mut desk, due)),
+                }
+            };
+            let is_closing = desk.is_closing;
+            let is_left = std::mem::take(&mut desk.is_left);
+            drop(desk);
+            if is_left || is_closing {
+                self.write_waiting(usize::MAX);
+            }
+            // Also when records were left: those may be what somebody waits for.
+            let overdue = self.desk.lock().unsynced.since.is_some_and(|since| since.elapsed() >= SYNC_WITHIN);
+            if is_due || overdue {
+                self.sync();
+            }
+            if is_closing {
+                break;
+            }
+        }
+        // Closing would do, were it not for a child process that is just being started and still has the descriptor.
+        if let Err(error) = self.writer.lock().lock.unlock() {
+            tracing::warn!(%error, "the lock of the audit folder");
+        }
+    }
+
+    /// Makes durable what was written until now, and answers who waits for that.
+    fn sync(&self) {
+        let (unsynced, confirm) = {
+            let mut desk = self.desk.lock();
+            (std::mem::take(&mut desk.unsynced), std::mem::take(&mut desk.confirm))
+        };
+        // What was written to an older file was synced before this one was begun.
+        let (file, on_sync) = {
+            let writer = self.writer.lock();
+            (Arc::clone(&writer.file), writer.options.on_sync.clone())
+        };
+        let started = Instant::now();
+        let result = if unsynced.since.is_some() { self.sync_file(&file) } else { self.check() };
+        if let (Ok(()), Some(on_sync), true) = (&result, on_sync, unsynced.since.is_some()) {
+            on_sync(started.elapsed(), unsynced.records);
+        }
+        answer(confirm.into_iter(), &result);
+    }
+
+    fn sync_file(&self, file: &File) -> Result<(), AuditError> {
+        let _alone = self.syncing.lock();
+        self.check()?;
+        file.sync_data().map_err(|error| self.fail(&error))
+    }
+}
+
+/// Askers that went away need no answer.
+fn answer(replies: impl Iterator<Item = Reply>, result: &Result<(), AuditError>) {
+    replies.for_each(|reply| drop(reply.send(result.clone())));
 }
 
 impl Recent {
@@ -338,10 +566,10 @@ impl Recent {
     }
 }
 
-/// The only thread that writes.
+/// The end of the trail, and the file it is in.
 struct Writer {
     folder: PathBuf,
-    file: File,
+    file: Arc<File>,
     /// The folder: locked, and synced when a file appears.
     lock: File,
     length: u64,
@@ -349,8 +577,6 @@ struct Writer {
     /// The number of the current file's first line.
     first_of_file: u64,
     options: AuditOptions,
-    shared: Arc<Shared>,
-    unsynced: Unsynced,
 }
 
 /// What was written and not synced.
@@ -360,88 +586,24 @@ struct Unsynced {
     since: Option<Instant>,
 }
 
+/// What a line has at most, in most cases.
+const LINE_BYTES: usize = 1024;
+
 impl Writer {
-    fn run(&mut self, tasks: &flume::Receiver<Task>) {
-        loop {
-            let first = match self.unsynced.since {
-                None => tasks.recv().map_err(|_ended| flume::RecvTimeoutError::Disconnected),
-                Some(since) => tasks.recv_timeout(SYNC_WITHIN.saturating_sub(since.elapsed())),
-            };
-            match first {
-                Ok(first) => self.group(std::iter::once(first).chain(tasks.try_iter()).take(GROUP_MAX)),
-                // The error, if there is one, is kept in `failed` and answers every later record.
-                Err(flume::RecvTimeoutError::Timeout) => drop(self.sync()),
-                Err(flume::RecvTimeoutError::Disconnected) => break drop(self.sync()),
-            }
-        }
-        // Closing would do, were it not for a child process that is just being started and still has the descriptor.
-        if let Err(error) = self.lock.unlock() {
-            tracing::warn!(%error, "the lock of the audit folder");
-        }
-    }
-
-    fn group(&mut self, tasks: impl Iterator<Item = Task>) {
-        let (mut entries, mut handed, mut synced) = (Vec::new(), Vec::new(), Vec::new());
-        let mut heads = Vec::new();
-        for task in tasks {
-            match task {
-                Task::Head(answer) => heads.push(answer),
-                Task::Append(entry, durability, answer) => {
-                    entries.push(entry);
-                    match durability {
-                        Durability::Handed => handed.push(answer),
-                        Durability::Synced => synced.push(answer),
-                    }
-                }
-            }
-        }
-        let result = self.shared.check().and_then(|()| self.write(&entries).map_err(|error| self.refused(&error)));
-        // Askers that went away need no answer.
-        handed.into_iter().for_each(|answer| drop(answer.send(result.clone())));
-        heads.into_iter().filter_map(|answer| answer.send(self.head).err()).for_each(|_unread| {});
-        let overdue = self.unsynced.since.is_some_and(|since| since.elapsed() >= SYNC_WITHIN);
-        let result = match result {
-            Ok(()) if !synced.is_empty() || overdue => self.sync(),
-            result => result,
-        };
-        synced.into_iter().for_each(|answer| drop(answer.send(result.clone())));
-    }
-
-    /// A disk that is full may have taken half a line: what is beyond the last whole one goes, and the trail is as it was.
-    fn refused(&mut self, error: &io::Error) -> AuditError {
-        let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-        match is_full.then(|| self.file.set_len(self.length)) {
-            Some(Ok(())) => self.shared.refuse(error),
-            _ => self.shared.fail(error),
-        }
-    }
-
     /// Appends lines with one `write`.
-    fn write(&mut self, entries: &[Entry]) -> io::Result<()> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        if self.length > self.options.file_bytes_max {
-            self.rotate()?;
-        }
-        let mut bytes = Vec::with_capacity(entries.len() * 1024);
+    fn write(&mut self, entries: &[Entry], recent: &mut Recent) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(entries.len() * LINE_BYTES);
         let mut head = self.head;
         for entry in entries {
-            let seq = head.seq + 1;
-            let line = line(entry, seq, &head.hash, &self.options.observer_id)?;
-            head = Head { seq, hash: hash(&line), is_signed: matches!(entry, Entry::Checkpoint(..)) };
-            bytes.extend_from_slice(&line);
+            let (seq, start) = (head.seq + 1, bytes.len());
+            write_line(&mut bytes, entry, seq, &head.hash, &self.options.observer_id)?;
+            let hash = hash(bytes.get(start..).unwrap_or_default());
+            head = Head { seq, hash, is_signed: matches!(entry, Entry::Checkpoint(..)) };
             bytes.push(b'\n');
         }
-        self.file.write_all(&bytes)?;
+        (&*self.file).write_all(&bytes)?;
         self.head = head;
         self.length += bytes.len() as u64;
-        if let Some(mut full) = self.shared.full.try_lock() {
-            *full = None;
-        }
-        self.unsynced.records += entries.len();
-        self.unsynced.since.get_or_insert_with(Instant::now);
-        let mut recent = self.shared.recent.lock();
         for entry in entries {
             if let Entry::Event(event) = entry {
                 recent.push(event.id);
@@ -450,30 +612,31 @@ impl Writer {
         Ok(())
     }
 
-    fn sync(&mut self) -> Result<(), AuditError> {
-        self.shared.check()?;
-        let unsynced = std::mem::take(&mut self.unsynced);
-        if unsynced.since.is_none() {
+    /// Puts a file that is long enough aside, whole and synced, and begins a new one.
+    fn rotate_if_long(&mut self, shared: &Shared) -> Result<(), AuditError> {
+        if self.length <= self.options.file_bytes_max {
             return Ok(());
         }
-        let started = Instant::now();
-        self.file.sync_data().map_err(|error| self.shared.fail(&error))?;
-        if let Some(on_sync) = &self.options.on_sync {
-            on_sync(started.elapsed(), unsynced.records);
-        }
-        Ok(())
+        shared.sync_file(&self.file)?;
+        self.rotate().map_err(|error| self.refused(&error, shared))
     }
 
-    /// Puts the current file aside, whole and synced, and begins a new one.
+    /// A disk that is full may have taken half a line: what is beyond the last whole one goes, and the trail is as it was.
+    fn refused(&self, error: &io::Error, shared: &Shared) -> AuditError {
+        let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        match is_full.then(|| self.file.set_len(self.length)) {
+            Some(Ok(())) => shared.refuse(error),
+            _ => shared.fail(error),
+        }
+    }
+
     fn rotate(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
         let current = self.folder.join(CURRENT);
         fs::rename(&current, self.folder.join(format!("audit.{:020}.log", self.first_of_file)))?;
-        self.file = append_to(&current)?;
+        self.file = Arc::new(append_to(&current)?);
         self.lock.sync_all()?;
         self.length = 0;
         self.first_of_file = self.head.seq + 1;
-        self.unsynced = Unsynced::default();
         Ok(())
     }
 }

@@ -7,7 +7,7 @@
 //! A request to the Barbican API is told in the words of that service's own audit filter: `action` from verb and path,
 //! `requestPath`, the HTTP status as the reason. `operation` is the use case, in both protocols.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::borrow::Cow;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -94,18 +94,26 @@ pub fn hash(line: &[u8]) -> LineHash {
 /// Lower-case hex.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes every write");
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 0xF));
         text
     })
 }
 
-/// The line, without its end of line.
+/// Adds the line to `out`, without its end of line.
 ///
 /// # Errors
 ///
 /// serde_json's, which a record of these types does not cause.
-pub fn line(entry: &Entry, seq: u64, prev: &LineHash, observer: &str) -> serde_json::Result<Vec<u8>> {
+pub fn write_line(
+    out: &mut Vec<u8>,
+    entry: &Entry,
+    seq: u64,
+    prev: &LineHash,
+    observer: &str,
+) -> serde_json::Result<()> {
     let observer = Observer { type_uri: "service/security", id: observer };
     let own = |time, action| Written {
         type_uri: EVENT_TYPE,
@@ -140,12 +148,16 @@ pub fn line(entry: &Entry, seq: u64, prev: &LineHash, observer: &str) -> serde_j
         prev: hex(prev),
     };
     match entry {
-        Entry::Event(event) => serde_json::to_vec(&of_event(event, seq, prev, observer)),
+        Entry::Event(event) => serde_json::to_writer(out, &of_event(event, seq, prev, observer)),
         Entry::Checkpoint(time, checkpoint) => {
-            serde_json::to_vec(&Written { checkpoint: Some(checkpoint), ..own(*time, "checkpoint") })
+            serde_json::to_writer(out, &Written { checkpoint: Some(checkpoint), ..own(*time, "checkpoint") })
         }
-        Entry::Order(time, order) => serde_json::to_vec(&Written { order: Some(order), ..own(*time, order.action) }),
-        Entry::Repair(time, repair) => serde_json::to_vec(&Written { repair: Some(repair), ..own(*time, "repair") }),
+        Entry::Order(time, order) => {
+            serde_json::to_writer(out, &Written { order: Some(order), ..own(*time, order.action) })
+        }
+        Entry::Repair(time, repair) => {
+            serde_json::to_writer(out, &Written { repair: Some(repair), ..own(*time, "repair") })
+        }
     }
 }
 
@@ -457,6 +469,12 @@ struct Observer<'a> {
 mod tests {
     use super::*;
     use crate::domain::{ProjectId, UniqueIdentifier, audit::HttpFacts};
+
+    fn line(entry: &Entry, seq: u64, prev: &LineHash, observer: &str) -> serde_json::Result<Vec<u8>> {
+        let mut line = Vec::new();
+        write_line(&mut line, entry, seq, prev, observer)?;
+        Ok(line)
+    }
 
     #[test]
     fn a_line_has_cadf_s_shape() {
