@@ -39,6 +39,23 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 pub(super) const KWP: [CK_MECHANISM_TYPE; 2] = [CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD];
 /// Longer than every key we import or make; longer blobs name their length.
 pub(super) const BLOB_GUESS: usize = 8192;
+/// Longer than a wrapped key of a cipher, of which XTS has the longest: 64 bytes. The guess is a buffer to be wiped.
+const CIPHER_GUESS: usize = 128;
+/// Longer than a wrapped private key of an elliptic curve as PKCS#8.
+const CURVE_GUESS: usize = 512;
+
+/// A length that is enough for the wrapped value of a key of this kind.
+const fn guess(kind: KeyKind) -> usize {
+    match kind {
+        KeyKind::Aes | KeyKind::AesXts | KeyKind::TripleDes | KeyKind::ChaCha20 => CIPHER_GUESS,
+        KeyKind::EcPrivate(_) | KeyKind::Ed25519Private => CURVE_GUESS,
+        KeyKind::Generic
+        | KeyKind::RsaPrivate
+        | KeyKind::RsaPublic
+        | KeyKind::EcPublic(_)
+        | KeyKind::Ed25519Public => BLOB_GUESS,
+    }
+}
 
 const ED25519_OID: &[u8] = &[0x06, 0x03, 0x2B, 0x65, 0x70];
 const ED25519_NAME: &[u8] = b"\x13\x0Cedwards25519";
@@ -90,7 +107,7 @@ fn unfit(error: &crypto::Error) -> HsmError {
 
 /// Gives the value of a secret key out.
 pub(super) fn reveal(link: &Link, seat: &mut Seat, object: Handle, kind: KeyKind) -> Result<SecretValue, HsmError> {
-    let (value, fills) = unwrapped(link, seat, object)?;
+    let (value, fills) = unwrapped(link, seat, object, guess(kind))?;
     // Keys of ciphers need no filling, and those of triple DES have no `CKA_VALUE_LEN`.
     if !fills || kind != KeyKind::Generic {
         return Ok(value);
@@ -111,7 +128,7 @@ pub(super) fn reveal_of_length(
     object: Handle,
     length: usize,
 ) -> Result<SecretValue, HsmError> {
-    let (value, _) = unwrapped(link, seat, object)?;
+    let (value, _) = unwrapped(link, seat, object, BLOB_GUESS)?;
     cut(value, Some(length))
 }
 
@@ -122,7 +139,7 @@ pub(super) fn reveal_private(
     object: Handle,
     kind: KeyKind,
 ) -> Result<SecretValue, HsmError> {
-    let (mut der, fills) = unwrapped(link, seat, object)?;
+    let (mut der, fills) = unwrapped(link, seat, object, guess(kind))?;
     if fills {
         let length = der_length(exposed(&der));
         der = cut(der, length)?;
@@ -142,10 +159,15 @@ fn exposed(value: &SecretValue) -> &[u8] {
 }
 
 /// The value as the token wrapped it, and whether it may end in zeros that are not its own.
-fn unwrapped(link: &Link, seat: &mut Seat, object: Handle) -> Result<(SecretValue, bool), HsmError> {
+fn unwrapped(
+    link: &Link,
+    seat: &mut Seat,
+    object: Handle,
+    guess: usize,
+) -> Result<(SecretValue, bool), HsmError> {
     let KeyWrap { mechanism, fills } = kwp(link, seat)?;
     let (session, transport) = transport(seat)?;
-    let blob = session.wrap(&Mechanism::plain(mechanism), transport.handle, object, BLOB_GUESS).map_err(|fault| {
+    let blob = session.wrap(&Mechanism::plain(mechanism), transport.handle, object, guess).map_err(|fault| {
         let error = HsmError::from(fault);
         match error.kind {
             // The transport key may wrap, so it is the other key that may not be wrapped: so kryoptic answers for private keys.
@@ -187,7 +209,7 @@ pub(super) fn check_padding(link: &Link, seat: &mut Seat, object: Handle, kind: 
         return Ok(());
     }
     let length = if kind.is_private() {
-        der_length(exposed(&unwrapped(link, seat, object)?.0))
+        der_length(exposed(&unwrapped(link, seat, object, BLOB_GUESS)?.0))
     } else {
         usize::try_from(seat.session.number(object, CKA_VALUE_LEN)?).ok()
     };
