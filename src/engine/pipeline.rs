@@ -316,7 +316,7 @@ impl Engine {
                 let tools = Tools::new(Arc::clone(self.ports_of(caller)), caller.principal.clone(), event, caller.lane);
                 let result = operation.run(permitted, &tools).await;
                 let outcome = outcome_of(&result);
-                let (event, committed) = tools.finished(outcome);
+                let (event, committed) = tools.into_finished(outcome);
                 let touched = before.filter(|_| committed).map(|before| (before, event.targets.clone()));
                 let kind = event.operation;
                 let result = self.close(caller, kind, result, (event, committed)).await;

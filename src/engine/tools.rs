@@ -244,16 +244,19 @@ impl Tools {
 
     /// The audit record as it will be if nothing goes wrong from here on.
     fn expected(&self) -> AuditEvent {
-        let failure = self.touched.lock().unwrap_or_else(PoisonError::into_inner).failure;
-        let outcome = failure.map_or(Outcome::Success, |kind| Outcome::Failure(kind.name().to_owned()));
-        self.finished(outcome).0
-    }
-
-    pub(super) fn finished(&self, outcome: Outcome) -> (AuditEvent, bool) {
         let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = touched.failure.map_or(Outcome::Success, |kind| Outcome::Failure(kind.name().to_owned()));
         let operation = touched.operation.unwrap_or(self.event.operation);
         let targets = touched.targets.clone();
-        let event = AuditEvent { time: self.now(), targets, outcome, operation, ..self.event.clone() };
+        AuditEvent { time: self.now(), targets, outcome, operation, ..self.event.clone() }
+    }
+
+    /// The audit record, and whether anything was committed.
+    pub(super) fn into_finished(self, outcome: Outcome) -> (AuditEvent, bool) {
+        let time = self.now();
+        let touched = self.touched.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let operation = touched.operation.unwrap_or(self.event.operation);
+        let event = AuditEvent { time, targets: touched.targets, outcome, operation, ..self.event };
         (event, touched.committed)
     }
 
