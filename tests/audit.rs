@@ -362,6 +362,51 @@ fn a_folder_in_use_is_refused() {
     open(folder.path());
 }
 
+/// Whoever hands a record in may go away before it is written: the record stays, in its place.
+#[test]
+fn a_record_whose_asker_went_away_is_written_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = open(folder.path());
+    runtime().block_on(async {
+        for number in 0..50 {
+            let mut record = sink.record(event(number), Durability::Handed);
+            // Handed in at the first look, and not asked for again.
+            let looked = std::future::poll_fn(|context| std::task::Poll::Ready(record.as_mut().poll(context))).await;
+            assert!(looked.is_pending(), "it was written before others could join it");
+            drop(record);
+            assert!(sink.holds(event(number).id), "record {number}");
+        }
+        sink.record(event(50), Durability::Synced).await.unwrap();
+    });
+    drop(sink);
+    assert_eq!(verify(folder.path(), None).lines, 51);
+}
+
+/// Records that many hand in at once are all there, once each, in a chain that holds, whether or not they wait for the disk.
+#[test]
+fn records_of_many_askers_share_writes_and_none_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Arc::new(open(folder.path()));
+    runtime().block_on(async {
+        let tasks: Vec<_> = (0..64_u64)
+            .map(|task| {
+                let sink = Arc::clone(&sink);
+                tokio::spawn(async move {
+                    for number in 0..20 {
+                        let durability = if number % 10 == 0 { Durability::Synced } else { Durability::Handed };
+                        sink.record(event(task * 100 + number), durability).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    drop(sink);
+    assert_eq!(verify(folder.path(), None).lines, 64 * 20);
+}
+
 #[test]
 fn handed_records_are_synced_soon() {
     let folder = tempfile::tempdir().unwrap();
