@@ -250,3 +250,23 @@ async fn an_old_client_never_sees_a_newer_attribute() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_change_that_another_one_overtook_is_made_on_the_newer_record() {
+    let gateway = Gateway::start();
+    let key = gateway.aes(V1_4, "overtaken", Attributes::default()).await;
+    let add = || {
+        Request::AddAttribute(Box::new(AddAttributeRequest {
+            unique_identifier: id(&key),
+            attribute: Attribute::new(Tag::CONTACT_INFORMATION, AttributeValue::Text("somebody".into())),
+        }))
+    };
+    gateway.bench.store.conflict(3);
+    assert!(gateway.one(V1_4, Operation::ADD_ATTRIBUTE, add()).await.reason.is_none());
+    gateway.bench.store.conflict(3);
+    assert!(activate(&gateway, V1_4, &key).await.reason.is_none());
+    gateway.bench.store.conflict(3);
+    assert!(revoke(&gateway, V1_4, &key, RevocationReasonCode::KEY_COMPROMISE).await.reason.is_none());
+    // Compromised.
+    assert_eq!(state(&gateway, &key).await, 4);
+}

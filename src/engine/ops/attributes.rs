@@ -1,5 +1,6 @@
 //! Reads and changes attributes by the rules of the attribute table (KMIP 2.1 §4 and §6.1.2, .14, .20, .34, .55).
 
+use super::change::change_object;
 use crate::{
     authz::Permitted,
     domain::{
@@ -9,10 +10,7 @@ use crate::{
         attributes::Change,
         error::AttributeRefusal,
     },
-    engine::{
-        Error, ErrorKind, Operation, Target, Targets, Tools,
-        ports::{Guard, HsmRequest, Versioned, Write},
-    },
+    engine::{Error, ErrorKind, Operation, Target, Targets, Tools, ports::HsmRequest},
 };
 
 /// Reads every attribute of an object, destroyed ones included.
@@ -148,27 +146,30 @@ impl Operation for ChangeAttribute {
     }
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ChangedAttribute, Error> {
-        let Versioned { record: mut object, revision } = on.into_object()?;
         let now = tools.now();
-        super::lifecycle::at_hand(&object)?;
-        let attribute = apply(&mut object, self.change, now)?;
-        object.lifecycle.last_change = now;
-        // What was not so once was not always so (KMIP 1.4 §3.49, §3.51).
-        for (kind, ended) in [
-            (AttributeKind::AlwaysSensitive, !object.flag(&AttributeKind::Sensitive, false)),
-            (AttributeKind::NeverExtractable, object.flag(&AttributeKind::Extractable, true)),
-        ] {
-            if ended && object.flag(&kind, false) {
-                object.attributes.set(kind, AttributeValue::Boolean(false));
+        let mut attribute = None;
+        let changed = change_object(tools, on.into_object()?, |object| {
+            super::lifecycle::at_hand(object)?;
+            attribute = Some(apply(object, self.change.clone(), now)?);
+            object.lifecycle.last_change = now;
+            // What was not so once was not always so (KMIP 1.4 §3.49, §3.51).
+            for (kind, ended) in [
+                (AttributeKind::AlwaysSensitive, !object.flag(&AttributeKind::Sensitive, false)),
+                (AttributeKind::NeverExtractable, object.flag(&AttributeKind::Extractable, true)),
+            ] {
+                if ended && object.flag(&kind, false) {
+                    object.attributes.set(kind, AttributeValue::Boolean(false));
+                }
             }
-        }
-        let write = Write::PutObject(Box::new(object.clone()), Guard::At(revision));
-        tools.commit(vec![write]).await.map_err(|mut error| {
+            Ok(())
+        });
+        let object = changed.await.map_err(|mut error| {
             if error.kind == ErrorKind::NameTaken {
                 error.kind = ErrorKind::NameTakenOnChange;
             }
             error
         })?;
+        let attribute = attribute.ok_or_else(|| Error::new(ErrorKind::Internal, "a change that was not made"))?;
         Ok(ChangedAttribute { object, attribute })
     }
 }

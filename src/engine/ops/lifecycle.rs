@@ -1,6 +1,9 @@
 //! Activate, Revoke, Destroy, Check (KMIP 2.1 §6.1.1, .48, .15, .5).
 
-use super::usage::{self, Side};
+use super::{
+    change::change_object,
+    usage::{self, Side},
+};
 use crate::{
     authz::Permitted,
     domain::{
@@ -29,16 +32,17 @@ impl Operation for Activate {
     }
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
-        let Versioned { record: mut object, revision } = on.into_object()?;
-        at_hand(&object)?;
-        alive(&object, tools.now())?;
-        object.lifecycle.apply(Trigger::Activate, tools.now()).map_err(|illegal| {
-            // An active object is in the wrong state; the others have no such transition, and 1.x calls both the same.
-            Error::new(ErrorKind::WrongState, format!("not possible for an object that is {}", illegal.from.name()))
-                .because(illegal)
-        })?;
-        tools.commit(vec![Write::PutObject(Box::new(object.clone()), Guard::At(revision))]).await?;
-        Ok(object)
+        change_object(tools, on.into_object()?, |object| {
+            at_hand(object)?;
+            alive(object, tools.now())?;
+            object.lifecycle.apply(Trigger::Activate, tools.now()).map_err(|illegal| {
+                // An active object is in the wrong state; the others have no such transition, and 1.x calls both the same.
+                Error::new(ErrorKind::WrongState, format!("not possible for an object that is {}", illegal.from.name()))
+                    .because(illegal)
+            })?;
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -62,16 +66,17 @@ impl Operation for Revoke {
     }
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
-        let Versioned { record: mut object, revision } = on.into_object()?;
-        at_hand(&object)?;
-        let trigger = if self.reason.is_compromise() { Trigger::Compromise } else { Trigger::Deactivate };
-        object.lifecycle.apply(trigger, tools.now())?;
-        if trigger == Trigger::Compromise {
-            object.lifecycle.compromise_occurrence = Some(self.occurred.unwrap_or(object.lifecycle.initial));
-        }
-        object.lifecycle.revocation = Some(self.reason);
-        tools.commit(vec![Write::PutObject(Box::new(object.clone()), Guard::At(revision))]).await?;
-        Ok(object)
+        change_object(tools, on.into_object()?, |object| {
+            at_hand(object)?;
+            let trigger = if self.reason.is_compromise() { Trigger::Compromise } else { Trigger::Deactivate };
+            object.lifecycle.apply(trigger, tools.now())?;
+            if trigger == Trigger::Compromise {
+                object.lifecycle.compromise_occurrence = Some(self.occurred.unwrap_or(object.lifecycle.initial));
+            }
+            object.lifecycle.revocation = Some(self.reason.clone());
+            Ok(())
+        })
+        .await
     }
 }
 

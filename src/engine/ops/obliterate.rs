@@ -1,6 +1,6 @@
 //! Obliterate and Deactivate, which KMIP 3.0 adds to the lifecycle.
 
-use super::retire;
+use super::{change::change_object, retire};
 use crate::{
     authz::Permitted,
     domain::{
@@ -11,7 +11,7 @@ use crate::{
     },
     engine::{
         Error, ErrorKind, Operation, Target, Targets, Tools,
-        ports::{Guard, HsmRequest, IntentKind, Placement, Versioned, Write},
+        ports::{Guard, HsmRequest, IntentKind, Placement, Write},
     },
 };
 
@@ -112,18 +112,19 @@ impl Operation for Deactivate {
     }
 
     async fn run(self, on: Permitted<Targets>, tools: &Tools) -> Result<ManagedObject, Error> {
-        let Versioned { record: mut object, revision } = on.into_object()?;
-        super::lifecycle::at_hand(&object)?;
-        if object.state(tools.now()).is_destroyed() {
-            return Err(Error::new(ErrorKind::Destroyed, "the object has been destroyed"));
-        }
-        object.lifecycle.apply(Trigger::Deactivate, tools.now())?;
-        if let Some(RevocationReason { code, message }) = self.reason {
-            object
-                .attributes
-                .set(AttributeKind::DeactivationReason, AttributeValue::RevocationReason { code, message });
-        }
-        tools.commit(vec![Write::PutObject(Box::new(object.clone()), Guard::At(revision))]).await?;
-        Ok(object)
+        change_object(tools, on.into_object()?, |object| {
+            super::lifecycle::at_hand(object)?;
+            if object.state(tools.now()).is_destroyed() {
+                return Err(Error::new(ErrorKind::Destroyed, "the object has been destroyed"));
+            }
+            object.lifecycle.apply(Trigger::Deactivate, tools.now())?;
+            if let Some(RevocationReason { code, message }) = self.reason.clone() {
+                object
+                    .attributes
+                    .set(AttributeKind::DeactivationReason, AttributeValue::RevocationReason { code, message });
+            }
+            Ok(())
+        })
+        .await
     }
 }
