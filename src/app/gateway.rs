@@ -52,7 +52,10 @@ use crate::{
     hsm::{self, Pool},
     kmip, mem,
     net::{Connection, Events, HttpLimits, Limits, Listener, Security, serve_http},
-    store::{RawStore, sled::SledOptions},
+    store::{
+        RawStore,
+        sled::{self, SledOptions},
+    },
     telemetry::Metrics,
     tls::{self, Reloadable, ServerFiles},
 };
@@ -431,7 +434,9 @@ impl Core {
         starting("the store is opened");
         let path = config.store.path.clone();
         let free_bytes_min = config.store.free_mib_min.get().saturating_mul(1 << 20);
-        let options = SledOptions { free_bytes_min, ..SledOptions::default() };
+        let counted = Arc::clone(metrics);
+        let observer: sled::Observer = Arc::new(move |_took, _commits| counted.synced("store"));
+        let options = SledOptions { free_bytes_min, observer: Some(observer), ..SledOptions::default() };
         let on_fatal = Box::new(move |reason: &str| drop(broken.send(reason.to_owned())));
         let raw = blocking(move || RawStore::open(&path, options, on_fatal)).await?.map_err(store_problem)?;
 
@@ -474,9 +479,12 @@ impl Core {
 
         starting("the audit trail is opened");
         let lag = Lag::new(Arc::clone(metrics));
-        let synced = Arc::clone(&lag);
+        let (synced, counted) = (Arc::clone(&lag), Arc::clone(metrics));
         let options = AuditOptions {
-            on_sync: Some(Arc::new(move |_took, records| synced.synced(records))),
+            on_sync: Some(Arc::new(move |_took, records| {
+                counted.synced("audit");
+                synced.synced(records);
+            })),
             ..AuditOptions::default()
         };
         let path = config.audit.path.clone();

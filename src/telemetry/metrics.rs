@@ -153,6 +153,8 @@ metrics! {
         "Time until a commit of the metadata store was durable, waiting included; result is ok, conflict or error.";
     store_marks: Counter, "portcullis_store_marks_total", ["result"],
         "Marks of the store noted on the token (ok) or not (error); without them an older copy of the store is not noticed.";
+    syncs: Counter, "portcullis_syncs_total", ["of"],
+        "Times that the disk was waited for, by what was made durable: a group of commits (store) or of records (audit).";
     audit_records: Counter, "portcullis_audit_records_total", ["result"],
         "Audit records written (ok) or not writable (error).";
     audit_lag: Seconds, "portcullis_audit_lag_seconds", [],
@@ -233,6 +235,11 @@ impl Metrics {
     /// Counts one mark of the store. `result` is `ok` or `error`.
     pub fn store_mark(&self, result: &str) {
         self.store_marks.with_label_values(&[result]).inc();
+    }
+
+    /// Counts one sync of what waited together. `of` is `store` or `audit`.
+    pub fn synced(&self, of: &str) {
+        self.syncs.with_label_values(&[of]).inc();
     }
 
     /// Counts audit records. `result` is `ok` or `error`.
@@ -317,6 +324,9 @@ impl Metrics {
         for outcome in ["purged", "ignored", "malformed", "failed"] {
             self.notices.with_label_values(&[outcome]).inc_by(0);
         }
+        for of in ["store", "audit"] {
+            self.syncs.with_label_values(&[of]).inc_by(0);
+        }
         for what in ["expired", "deleted"] {
             self.purged.with_label_values(&[what]).inc_by(0);
         }
@@ -382,6 +392,7 @@ mod tests {
         metrics.hsm_restarted("main", "death");
         metrics.store_commit("ok", 0.0005);
         metrics.store_mark("ok");
+        metrics.synced("store");
         metrics.audit_written("ok", 3);
         metrics.audit_lag(Duration::from_millis(3));
         metrics.tls_failure("kmip", "no-certificate");
