@@ -5,7 +5,8 @@
 //! What ends inside the measured window counts, so a window always has as many seconds as it says.
 
 use std::{
-    io::{IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Write as _},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -15,6 +16,8 @@ use std::{
 
 use anyhow::Context as _;
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -35,6 +38,16 @@ pub(crate) trait Client: Send + 'static {
 
     /// Replaces a connection that broke.
     fn reconnect(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// When the request was sent whose answer came last, where several are under way.
+    fn begun(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Takes the answers that are still to come.
+    fn finish(&mut self) -> impl Future<Output = Result<(), Failure>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// How long, and when to give up.
@@ -51,6 +64,19 @@ pub(crate) struct Subject {
     pub(crate) protocol: &'static str,
     pub(crate) operation: &'static str,
     pub(crate) server: Option<Server>,
+    /// Where the gateway's metrics are.
+    pub(crate) ops: Option<SocketAddr>,
+    /// Requests under way on each connection.
+    pub(crate) in_flight: usize,
+    /// Items of each request.
+    pub(crate) items: usize,
+}
+
+impl Subject {
+    /// One request at a time of one item, of a server without metrics.
+    pub(crate) const fn new(protocol: &'static str, operation: &'static str, server: Option<Server>) -> Self {
+        Self { protocol, operation, server, ops: None, in_flight: 1, items: 1 }
+    }
 }
 
 /// What the connections tell while they run.
@@ -88,6 +114,7 @@ pub(crate) async fn drive<C: Client>(clients: Vec<C>, plan: Plan, subject: Subje
         () = sleep_until(start) => false,
         pressed = tokio::signal::ctrl_c() => pressed.is_ok(),
     };
+    let syncs = syncs(&subject).await;
     let usage = process::usage(subject.server)?;
     while !interrupted && Instant::now() < end {
         interrupted = tokio::select! {
@@ -100,6 +127,7 @@ pub(crate) async fn drive<C: Client>(clients: Vec<C>, plan: Plan, subject: Subje
     let elapsed = Instant::now().min(end).saturating_duration_since(start);
     let usage_after = process::usage(subject.server)?;
     let server_rss = subject.server.map(process::resident_bytes).transpose()?;
+    let syncs_after = self::syncs(&subject).await;
 
     let mut all = Tally::new();
     let mut clients = Vec::with_capacity(connections);
@@ -114,6 +142,8 @@ pub(crate) async fn drive<C: Client>(clients: Vec<C>, plan: Plan, subject: Subje
         protocol: subject.protocol,
         operation: subject.operation,
         connections,
+        in_flight: subject.in_flight,
+        items: subject.items,
         elapsed,
         completed,
         latency: all.latency(),
@@ -123,6 +153,7 @@ pub(crate) async fn drive<C: Client>(clients: Vec<C>, plan: Plan, subject: Subje
         client_cpu: usage_after.client.saturating_sub(usage.client),
         server_cpu: usage_after.server.zip(usage.server).map(|(now, then)| now.saturating_sub(then)),
         server_rss,
+        syncs: syncs_after.zip(syncs).map(|(now, then)| now.saturating_sub(then)),
     };
     Ok(Driven { measured, clients, interrupted })
 }
@@ -143,10 +174,10 @@ async fn repeat<C: Client>(
         let before = client.traffic().bytes();
         let result = timeout(patience, client.once()).await;
         let ended = Instant::now();
-        match result.unwrap_or_else(|_elapsed| Err(Failure::broken("no answer in time"))) {
+        match result.unwrap_or_else(|_elapsed| Err(Failure::broken(LATE))) {
             Ok(()) if (start..end).contains(&ended) && !live.stop.load(Relaxed) => {
                 let after = client.traffic().bytes();
-                tally.record(ended - begun, (after.0 - before.0, after.1 - before.1));
+                tally.record(ended - client.begun().unwrap_or(begun), (after.0 - before.0, after.1 - before.1));
                 live.completed.fetch_add(1, Relaxed);
             }
             Ok(()) => {}
@@ -165,33 +196,51 @@ async fn repeat<C: Client>(
             }
         }
     }
+    if let Err(failure) = timeout(patience, client.finish()).await.unwrap_or_else(|_elapsed| Err(Failure::broken(LATE)))
+    {
+        tally.fail(failure);
+    }
     (client, tally)
 }
 
-/// One line that is written over again, for people only.
+/// How often the gateway has waited for the disk so far. A gateway without that metric is measured all the same.
+async fn syncs(subject: &Subject) -> Option<u64> {
+    let mut stream = TcpStream::connect(subject.ops?).await.ok()?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").await.ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.ok()?;
+    let rows = text.lines().filter(|line| line.starts_with("portcullis_syncs_total{"));
+    rows.map(|row| row.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum::<Option<u64>>()
+        .filter(|_| text.contains("_syncs_"))
+}
+
 fn progress(subject: &Subject, connections: usize, live: &Live, elapsed: Duration) {
-    let mut out = std::io::stderr().lock();
+    let (completed, failed) = (live.completed.load(Relaxed), live.failed.load(Relaxed));
+    let rate = ratio(completed as f64, elapsed.as_secs_f64());
+    let seconds = elapsed.as_secs_f64();
+    let Subject { protocol, operation, .. } = subject;
+    say(&format!("{protocol} {operation} x{connections}: {seconds:4.1} s, {rate:8.0} requests/s, {failed} failed"));
+}
+
+/// One line that is written over again, for people only.
+pub(crate) fn say(line: &str) {
+    let mut out = io::stderr().lock();
     if out.is_terminal() {
-        let (completed, failed) = (live.completed.load(Relaxed), live.failed.load(Relaxed));
-        let rate = ratio(completed as f64, elapsed.as_secs_f64());
-        let seconds = elapsed.as_secs_f64();
         // Whether the line can be shown or not changes nothing about the measurement.
-        let _shown = write!(
-            out,
-            "\r{} {} x{connections}: {seconds:4.1} s, {rate:8.0} requests/s, {failed} failed \x1b[K",
-            subject.protocol, subject.operation
-        )
-        .and_then(|()| out.flush());
+        let _shown = write!(out, "\r{line} \x1b[K").and_then(|()| io::Write::flush(&mut out));
     }
 }
 
 /// Clears the progress line.
 pub(crate) fn clear_progress() {
-    let mut out = std::io::stderr().lock();
+    let mut out = io::stderr().lock();
     if out.is_terminal() {
         let _shown = write!(out, "\r\x1b[K");
     }
 }
+
+const LATE: &str = "no answer in time";
 
 const PROGRESS: Duration = Duration::from_millis(500);
 
@@ -231,7 +280,7 @@ mod tests {
         }
     }
 
-    const SUBJECT: Subject = Subject { protocol: "test", operation: "sleep", server: None };
+    const SUBJECT: Subject = Subject::new("test", "sleep", None);
 
     #[tokio::test]
     async fn the_rate_is_what_the_clients_can_do_and_failures_are_kept_apart() {

@@ -23,6 +23,7 @@ use crate::{
     drive::{self, Client, Driven, Plan, Subject},
     process::Server,
     stats::Failure,
+    target::Target,
     transport::{Connection, Endpoint, Traffic},
 };
 
@@ -33,18 +34,46 @@ pub(crate) struct Sizes {
     pub(crate) answer: usize,
 }
 
-/// Measures the limit.
+/// Measures the limit of requests over connections that stay.
 ///
 /// # Errors
 ///
 /// When the server cannot be set up.
 pub(crate) async fn run(connections: usize, sizes: Sizes, plan: Plan) -> anyhow::Result<Driven<EchoClient>> {
-    let (server, endpoint) = EchoServer::start(sizes).await?;
+    let (server, client) = configurations()?;
+    let (server, address) = EchoServer::start(sizes, server)?;
+    let name = ServerName::try_from(NAME).context("the echo server's name")?;
+    let endpoint = Endpoint { address, tls: Some((Arc::new(client), name)) };
     let mut clients = Vec::with_capacity(connections);
     for _ in 0..connections {
-        clients.push(EchoClient::connect(&endpoint, sizes).await?);
+        clients.push(EchoClient::connect(endpoint.clone(), sizes, None).await?);
     }
-    let subject = Subject { protocol: "echo", operation: "echo", server: Some(Server::Threads(THREAD)) };
+    let subject = Subject::new("echo", "echo", Some(Server::Threads(THREAD)));
+    let driven = drive::drive(clients, plan, subject).await;
+    server.stop();
+    driven
+}
+
+/// Measures the limit of new connections with one request each: certificates and TLS are those of the gateway's listener.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(crate) async fn handshakes(
+    connections: usize,
+    sizes: Sizes,
+    resumes: bool,
+    plan: Plan,
+    target: &Target,
+) -> anyhow::Result<Driven<EchoClient>> {
+    let (server, address) = EchoServer::start(sizes, target.server()?)?;
+    let endpoint = Endpoint { address, ..target.kmip()? };
+    let mut clients = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        clients.push(EchoClient::connect(endpoint.renewed(resumes), sizes, Some(resumes)).await?);
+    }
+    let operation = if resumes { "resumed" } else { "full" };
+    let subject = Subject::new("handshake", operation, Some(Server::Threads(THREAD)));
     let driven = drive::drive(clients, plan, subject).await;
     server.stop();
     driven
@@ -56,25 +85,38 @@ pub(crate) struct EchoClient {
     connection: Connection,
     request: Vec<u8>,
     answer: Vec<u8>,
+    /// Whether each request has a new connection, and whether that resumes.
+    renews: Option<bool>,
 }
 
 impl EchoClient {
-    async fn connect(endpoint: &Endpoint, sizes: Sizes) -> Result<Self, Failure> {
-        Ok(Self {
+    async fn connect(endpoint: Endpoint, sizes: Sizes, renews: Option<bool>) -> Result<Self, Failure> {
+        let mut client = Self {
             connection: endpoint.connect().await?,
-            endpoint: endpoint.clone(),
+            endpoint,
+            renews,
             request: vec![REQUEST; sizes.request],
             answer: vec![0; sizes.answer],
-        })
+        };
+        // The first answer brings what a session is resumed with.
+        client.ask().await?;
+        Ok(client)
+    }
+
+    async fn ask(&mut self) -> Result<(), Failure> {
+        self.connection.write_all(&self.request).await?;
+        self.connection.flush().await?;
+        self.connection.read_exact(&mut self.answer).await?;
+        Ok(())
     }
 }
 
 impl Client for EchoClient {
     async fn once(&mut self) -> Result<(), Failure> {
-        self.connection.write_all(&self.request).await?;
-        self.connection.flush().await?;
-        self.connection.read_exact(&mut self.answer).await?;
-        Ok(())
+        if let Some(resumes) = self.renews {
+            renew(&mut self.connection, &self.endpoint, resumes).await?;
+        }
+        self.ask().await
     }
 
     fn traffic(&self) -> &Traffic {
@@ -93,23 +135,44 @@ struct EchoServer {
 }
 
 impl EchoServer {
-    async fn start(sizes: Sizes) -> anyhow::Result<(Self, Endpoint)> {
-        let (server, client) = configurations()?;
-        let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
-        let address: SocketAddr = listener.local_addr()?;
-        listener.set_nonblocking(true)?;
-        let runtime = runtime::Builder::new_multi_thread()
-            .worker_threads(thread::available_parallelism().map_or(1, std::num::NonZero::get))
-            .thread_name(THREAD)
-            .enable_all()
-            .build()?;
-        runtime.spawn(accept(listener, TlsAcceptor::from(Arc::new(server)), sizes));
-        let name = ServerName::try_from(NAME).context("the echo server's name")?;
-        Ok((Self { runtime }, Endpoint { address, tls: Some((Arc::new(client), name)) }))
+    fn start(sizes: Sizes, config: ServerConfig) -> anyhow::Result<(Self, SocketAddr)> {
+        let (runtime, listener, address) = server(THREAD)?;
+        runtime.spawn(accept(listener, TlsAcceptor::from(Arc::new(config)), sizes));
+        Ok((Self { runtime }, address))
     }
 
     fn stop(self) {
         self.runtime.shutdown_background();
+    }
+}
+
+/// A runtime as a gateway has it, with threads of this name, and a socket that listens.
+pub(crate) fn server(threads: &str) -> anyhow::Result<(runtime::Runtime, std::net::TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(thread::available_parallelism().map_or(1, std::num::NonZero::get))
+        .thread_name(threads)
+        .enable_all()
+        .build()?;
+    Ok((runtime, listener, address))
+}
+
+/// Ends a connection and opens the next one.
+///
+/// # Errors
+///
+/// What TCP and TLS say; and when a session was to be resumed and was not.
+pub(crate) async fn renew(connection: &mut Connection, endpoint: &Endpoint, resumes: bool) -> Result<(), Failure> {
+    let traffic = connection.traffic().clone();
+    // As a client that is done does: TLS says so, then the socket is closed.
+    connection.shutdown().await?;
+    *connection = endpoint.connect_as(traffic).await?;
+    if connection.is_resumed == resumes {
+        Ok(())
+    } else {
+        Err(Failure::refused(format!("the handshake was {}resumed", if resumes { "not " } else { "" })))
     }
 }
 

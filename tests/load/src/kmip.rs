@@ -1,41 +1,35 @@
-//! KMIP: requests of `kmip-codec` over one TLS connection, one at a time, every answer decoded and checked.
+//! KMIP: requests of `kmip-codec` over one TLS connection, every answer decoded and checked.
+//!
+//! What is asked again and again is encoded once, so that the load program takes as little of the machine as it can.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use kmip_codec::{
-    Limits, ProtocolVersion, Tag,
-    attribute::{AttributeList, AttributeValue, Attributes, CryptographicParameters, Name, RevocationReason},
+    Limits, ProtocolVersion,
+    attribute::RevocationReason,
     message::{RequestHeader, RequestItem, RequestMessage, ResponseMessage},
-    payload::{
-        ActivateRequest, CreateKeyPairRequest, CreateRequest, Data, DecryptRequest, DestroyRequest,
-        DiscoverVersionsRequest, EncryptRequest, GetRequest, LocateRequest, Request, Response, RevokeRequest,
-        SignRequest,
-    },
-    secret::SecretBytes,
-    spec::{
-        enums::{
-            BlockCipherMode, CryptographicAlgorithm, DigitalSignatureAlgorithm, HashingAlgorithm, ObjectType,
-            PaddingMethod, RecommendedCurve, ResultStatus, RevocationReasonCode,
-        },
-        masks::CryptographicUsageMask,
-    },
+    payload::{DestroyRequest, Request, Response, RevokeRequest},
+    spec::enums::{Operation, ResultStatus, RevocationReasonCode},
     ttlv::{HEADER_BYTES, MessageKind, message_length},
-    version::V1_4,
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::Instant,
+};
 
 use crate::{
     drive::Client,
-    options::KmipOperation,
+    echo,
     stats::Failure,
     transport::{Connection, Endpoint, Traffic},
+    work::{Message, Schedule},
 };
 
 /// A connection that speaks KMIP.
 pub(crate) struct Link {
     endpoint: Endpoint,
     connection: Connection,
-    version: ProtocolVersion,
+    pub(crate) version: ProtocolVersion,
     buffer: Vec<u8>,
 }
 
@@ -56,16 +50,27 @@ impl Link {
     ///
     /// A refusal by its result reason; anything else breaks the connection.
     pub(crate) async fn ask(&mut self, request: impl Into<Request>) -> Result<Response, Failure> {
-        let request = request.into();
-        let operation = request.operation();
-        let message = RequestMessage {
-            header: RequestHeader::new(self.version),
-            items: vec![RequestItem::new(operation, request)],
-        };
-        let bytes = message.encode().map_err(|error| Failure::refused(format!("cannot be encoded: {error}")))?;
-        self.connection.write_all(&bytes).await?;
-        self.connection.flush().await?;
+        let message = Message::of(self.version, vec![request.into()])?;
+        self.send(&message).await?;
+        self.receive(&message).await?.pop().ok_or_else(unexpected)
+    }
 
+    /// Sends a message.
+    ///
+    /// # Errors
+    ///
+    /// What TCP or TLS say.
+    pub(crate) async fn send(&mut self, message: &Message) -> Result<(), Failure> {
+        self.connection.write_all(&message.bytes).await?;
+        Ok(self.connection.flush().await?)
+    }
+
+    /// Reads the answers to all items of a message that was sent.
+    ///
+    /// # Errors
+    ///
+    /// The first refusal by its result reason; anything else breaks the connection.
+    pub(crate) async fn receive(&mut self, message: &Message) -> Result<Vec<Response>, Failure> {
         let mut header = [0; HEADER_BYTES];
         self.connection.read_exact(&mut header).await?;
         let limits = Limits::default();
@@ -77,24 +82,54 @@ impl Link {
         self.connection.read_exact(rest).await?;
 
         let answer = ResponseMessage::decode(&self.buffer, &limits).map_err(malformed)?;
-        let mut items = answer.items.into_iter();
-        let (Some(item), None) = (items.next(), items.next()) else {
-            return Err(Failure::broken("an answer without one batch item"));
-        };
-        if item.status != ResultStatus::SUCCESS {
-            let reason = item.reason.and_then(|reason| reason.name(self.version)).unwrap_or("no reason");
-            let text = item.message.unwrap_or_default();
-            let name = operation.name(self.version).unwrap_or("?");
-            return Err(Failure::refused(format!("KMIP {name}: {reason} ({text})")));
+        let version = answer.header.protocol_version;
+        if answer.items.len() != message.items {
+            return Err(Failure::broken("an answer with another number of batch items"));
         }
-        let payload = item.payload.filter(|_| item.operation == Some(operation));
-        let payload = payload.ok_or_else(|| Failure::broken("an answer to something else"))?;
-        Response::decode(operation, answer.header.protocol_version, &payload).map_err(malformed)
+        let mut answers = Vec::with_capacity(message.items);
+        for item in answer.items {
+            if item.status != ResultStatus::SUCCESS {
+                let reason = item.reason.and_then(|reason| reason.name(self.version)).unwrap_or("no reason");
+                let text = item.message.unwrap_or_default();
+                let name = message.operation.name(self.version).unwrap_or("?");
+                return Err(Failure::refused(format!("KMIP {name}: {reason} ({text})")));
+            }
+            let payload = item.payload.filter(|_| item.operation == Some(message.operation));
+            let payload = payload.ok_or_else(|| Failure::broken("an answer to something else"))?;
+            answers.push(Response::decode(message.operation, version, &payload).map_err(malformed)?);
+        }
+        Ok(answers)
+    }
+
+    /// The same with a new store of sessions.
+    pub(crate) fn renewed(mut self, resumes: bool) -> Self {
+        self.endpoint = self.endpoint.renewed(resumes);
+        self
     }
 
     async fn reopen(&mut self) -> Result<(), Failure> {
-        self.connection = self.endpoint.connect().await?;
+        self.connection = self.endpoint.connect_as(self.connection.traffic().clone()).await?;
         Ok(())
+    }
+}
+
+impl Message {
+    /// One message of these requests, which are all for the same operation.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be encoded.
+    pub(crate) fn of(version: ProtocolVersion, requests: Vec<Request>) -> Result<Self, Failure> {
+        let operation = requests.first().map_or(Operation::DISCOVER_VERSIONS, Request::operation);
+        let count = requests.len();
+        let items = requests.into_iter().enumerate().map(|(at, request)| {
+            let item = RequestItem::new(operation, request);
+            // Several items of one message have to be told apart, up to 2.1.
+            if count > 1 { RequestItem { id: Some(at.to_be_bytes().to_vec()), ..item } } else { item }
+        });
+        let message = RequestMessage { header: RequestHeader::new(version), items: items.collect() };
+        let bytes = message.encode().map_err(|error| Failure::refused(format!("cannot be encoded: {error}")))?;
+        Ok(Self { bytes: bytes.to_vec(), operation, items: count })
     }
 }
 
@@ -102,93 +137,9 @@ fn malformed(error: kmip_codec::DecodeError) -> Failure {
     Failure::broken(format!("malformed answer: {error}"))
 }
 
-fn unexpected() -> Failure {
+/// The failure of an answer that is not what was asked for.
+pub(crate) fn unexpected() -> Failure {
     Failure::refused("an answer with other content than expected")
-}
-
-/// Objects made for a run, before it is measured.
-pub(crate) struct Prepared {
-    /// Every object, with whether it is active.
-    objects: Vec<(String, bool)>,
-    work: Arc<Work>,
-}
-
-/// What the clients of a run do.
-enum Work {
-    Create { prefix: String },
-    Get(Vec<String>),
-    Locate(Vec<(String, String)>),
-    Encrypt { keys: Vec<String>, data: Vec<u8>, parameters: CryptographicParameters },
-    Decrypt { texts: Vec<CipherText>, data: Vec<u8>, parameters: CryptographicParameters },
-    Sign { keys: Vec<String>, data: Vec<u8>, parameters: CryptographicParameters },
-    Discover,
-}
-
-/// What Encrypt answered, for Decrypt.
-struct CipherText {
-    key: String,
-    data: Vec<u8>,
-    iv: Option<Vec<u8>>,
-    auth_tag: Option<Vec<u8>>,
-}
-
-impl Prepared {
-    /// Makes what the operation needs.
-    ///
-    /// # Errors
-    ///
-    /// The first refusal. What was made until then stays: the gateway is not in order.
-    pub(crate) async fn make(
-        link: &mut Link,
-        operation: KmipOperation,
-        count: usize,
-        size: usize,
-        prefix: &str,
-    ) -> Result<Self, Failure> {
-        let data = pattern(size);
-        let cipher = cipher(link.version);
-        let mut objects = Vec::new();
-        let work = match operation {
-            KmipOperation::Create => Work::Create { prefix: prefix.to_owned() },
-            KmipOperation::Discover => Work::Discover,
-            KmipOperation::Get => Work::Get(keys(link, prefix, count, false, &mut objects).await?),
-            KmipOperation::Locate => {
-                let made = keys(link, prefix, count, false, &mut objects).await?;
-                Work::Locate(made.into_iter().enumerate().map(|(at, id)| (format!("{prefix}-{at}"), id)).collect())
-            }
-            KmipOperation::Encrypt => {
-                let keys = keys(link, prefix, count, true, &mut objects).await?;
-                Work::Encrypt { keys, data, parameters: cipher }
-            }
-            KmipOperation::Decrypt => {
-                let keys = keys(link, prefix, count, true, &mut objects).await?;
-                let mut texts = Vec::with_capacity(keys.len());
-                for key in keys {
-                    texts.push(encrypted(link, &key, &data, &cipher).await?);
-                }
-                Work::Decrypt { texts, data, parameters: cipher }
-            }
-            KmipOperation::Sign => {
-                let mut keys = Vec::with_capacity(count);
-                for at in 0..count {
-                    keys.push(key_pair(link, &format!("{prefix}-{at}"), &mut objects).await?);
-                }
-                Work::Sign { keys, data, parameters: signature() }
-            }
-        };
-        Ok(Self { objects, work: Arc::new(work) })
-    }
-
-    /// A client for this work; `number` tells it from the others.
-    pub(crate) fn client(&self, link: Link, number: usize) -> KmipClient {
-        KmipClient { link, work: Arc::clone(&self.work), number, turn: number, made: Vec::new() }
-    }
-
-    /// Everything to be destroyed: what was prepared, and what the clients made.
-    pub(crate) fn into_objects(self, clients: &mut [KmipClient]) -> Vec<(String, bool)> {
-        let made = clients.iter_mut().flat_map(|client| client.made.drain(..)).map(|id| (id, false));
-        self.objects.into_iter().chain(made).collect()
-    }
 }
 
 /// Destroys an object; an active one is revoked first, since only then it may be destroyed (KMIP 1.4 §4.21).
@@ -206,204 +157,75 @@ pub(crate) async fn destroy(link: &mut Link, id: &str, is_active: bool) -> Resul
     link.ask(DestroyRequest { unique_identifier: Some(id.into()) }).await.map(drop)
 }
 
-async fn keys(
-    link: &mut Link,
-    prefix: &str,
-    count: usize,
-    activate: bool,
-    objects: &mut Vec<(String, bool)>,
-) -> Result<Vec<String>, Failure> {
-    let mut keys = Vec::with_capacity(count);
-    for at in 0..count {
-        let id = create(link, format!("{prefix}-{at}")).await?;
-        if activate {
-            link.ask(ActivateRequest { unique_identifier: Some(id.as_str().into()) }).await?;
-        }
-        objects.push((id.clone(), activate));
-        keys.push(id);
-    }
-    Ok(keys)
-}
-
-/// An AES-256 key that encrypts and decrypts.
-async fn create(link: &mut Link, name: String) -> Result<String, Failure> {
-    let mask = CryptographicUsageMask::ENCRYPT | CryptographicUsageMask::DECRYPT;
-    let attributes = Attributes::default()
-        .with(Tag::CRYPTOGRAPHIC_ALGORITHM, AttributeValue::Enumeration(CryptographicAlgorithm::AES.number()))
-        .with(Tag::CRYPTOGRAPHIC_LENGTH, AttributeValue::Integer(256))
-        .with(Tag::CRYPTOGRAPHIC_USAGE_MASK, AttributeValue::Mask(mask.bits()))
-        .with(Tag::NAME, AttributeValue::Name(Name::text(name)));
-    let create = CreateRequest { object_type: ObjectType::SYMMETRIC_KEY, attributes, protection_storage_masks: None };
-    match link.ask(create).await? {
-        Response::Create(made) => text(&made.unique_identifier),
-        _ => Err(unexpected()),
-    }
-}
-
-/// A P-256 pair with an active private key, which is returned.
-async fn key_pair(link: &mut Link, name: &str, objects: &mut Vec<(String, bool)>) -> Result<String, Failure> {
-    let curve = kmip_codec::attribute::CryptographicDomainParameters {
-        recommended_curve: Some(RecommendedCurve::P_256),
-        ..Default::default()
-    };
-    let common = Attributes::default()
-        .with(Tag::CRYPTOGRAPHIC_ALGORITHM, AttributeValue::Enumeration(CryptographicAlgorithm::ECDSA.number()))
-        .with(Tag::CRYPTOGRAPHIC_LENGTH, AttributeValue::Integer(256))
-        .with(Tag::CRYPTOGRAPHIC_DOMAIN_PARAMETERS, AttributeValue::CryptographicDomainParameters(curve));
-    let half = |mask: CryptographicUsageMask, half: &str| {
-        Attributes::default()
-            .with(Tag::CRYPTOGRAPHIC_USAGE_MASK, AttributeValue::Mask(mask.bits()))
-            .with(Tag::NAME, AttributeValue::Name(Name::text(format!("{name}-{half}"))))
-    };
-    let pair = CreateKeyPairRequest {
-        common_attributes: Some(common),
-        private_key_attributes: Some(half(CryptographicUsageMask::SIGN, "private")),
-        public_key_attributes: Some(half(CryptographicUsageMask::VERIFY, "public")),
-        ..CreateKeyPairRequest::default()
-    };
-    let Response::CreateKeyPair(made) = link.ask(pair).await? else { return Err(unexpected()) };
-    let (private, public) = (text(&made.private_key_unique_identifier)?, text(&made.public_key_unique_identifier)?);
-    link.ask(ActivateRequest { unique_identifier: Some(private.as_str().into()) }).await?;
-    objects.extend([(private.clone(), true), (public, false)]);
-    Ok(private)
-}
-
-async fn encrypted(
-    link: &mut Link,
-    key: &str,
-    data: &[u8],
-    parameters: &CryptographicParameters,
-) -> Result<CipherText, Failure> {
-    let encrypt = EncryptRequest {
-        unique_identifier: Some(key.into()),
-        cryptographic_parameters: Some(parameters.clone()),
-        data: Some(Data::Bytes(SecretBytes::copy_of(data))),
-        ..EncryptRequest::default()
-    };
-    let Response::Encrypt(made) = link.ask(encrypt).await? else { return Err(unexpected()) };
-    let text = made.data.filter(|text| text.len() >= data.len()).ok_or_else(unexpected)?;
-    Ok(CipherText {
-        key: key.to_owned(),
-        data: text.expose_secret().to_vec(),
-        iv: made.iv_counter_nonce,
-        auth_tag: made.authenticated_encryption_tag,
-    })
-}
-
-/// GCM where the version has a field for its tag, from 1.4; CBC before. The server makes the IV.
-fn cipher(version: ProtocolVersion) -> CryptographicParameters {
-    let common = CryptographicParameters {
-        cryptographic_algorithm: Some(CryptographicAlgorithm::AES),
-        random_iv: Some(true),
-        ..CryptographicParameters::default()
-    };
-    if version >= V1_4 {
-        CryptographicParameters {
-            block_cipher_mode: Some(BlockCipherMode::GCM),
-            tag_length: Some(16),
-            iv_length: Some(12),
-            ..common
-        }
-    } else {
-        CryptographicParameters {
-            block_cipher_mode: Some(BlockCipherMode::CBC),
-            padding_method: Some(PaddingMethod::PKCS5),
-            ..common
-        }
-    }
-}
-
-fn signature() -> CryptographicParameters {
-    CryptographicParameters {
-        digital_signature_algorithm: Some(DigitalSignatureAlgorithm::ECDSA_WITH_SHA256),
-        hashing_algorithm: Some(HashingAlgorithm::SHA_256),
-        ..CryptographicParameters::default()
-    }
-}
-
-/// Data of this many bytes that no two neighbours of are alike.
-pub(crate) fn pattern(size: usize) -> Vec<u8> {
-    (0..=u8::MAX).cycle().take(size).collect()
-}
-
-fn text(id: &kmip_codec::UniqueIdentifier) -> Result<String, Failure> {
-    id.as_text().map(str::to_owned).ok_or_else(unexpected)
-}
-
 /// One connection of a run.
 pub(crate) struct KmipClient {
     link: Link,
-    work: Arc<Work>,
+    schedule: Arc<Schedule>,
+    /// Which client it is.
     number: usize,
+    /// Requests sent so far, counted from where this client begins.
     turn: usize,
-    made: Vec<String>,
+    /// Requests under way: when they were sent, which turn, and what.
+    waiting: VecDeque<(Instant, usize, Arc<Message>)>,
+    in_flight: usize,
+    begun: Option<Instant>,
+    /// Whether each request has a new connection, and whether that resumes.
+    renews: Option<bool>,
+    /// Objects that it made.
+    pub(crate) made: Vec<String>,
+}
+
+impl KmipClient {
+    /// A client with so many requests under way; `number` tells it from the others.
+    pub(crate) fn new(link: Link, schedule: Arc<Schedule>, number: usize, in_flight: usize) -> Self {
+        let renews = schedule.renews();
+        Self {
+            link: if let Some(resumes) = renews { link.renewed(resumes) } else { link },
+            schedule,
+            number,
+            turn: number,
+            waiting: VecDeque::new(),
+            in_flight,
+            begun: None,
+            renews,
+            made: Vec::new(),
+        }
+    }
+
+    async fn send(&mut self) -> Result<(), Failure> {
+        self.turn += 1;
+        let message = self.schedule.message(self.link.version, self.number, self.turn)?;
+        let begun = Instant::now();
+        self.link.send(&message).await?;
+        self.waiting.push_back((begun, self.turn, message));
+        Ok(())
+    }
+
+    async fn receive(&mut self) -> Result<(), Failure> {
+        let Some((begun, turn, message)) = self.waiting.pop_front() else { return Ok(()) };
+        self.begun = Some(begun);
+        let answers = self.link.receive(&message).await?;
+        self.made.extend(self.schedule.accept(turn, answers)?);
+        Ok(())
+    }
 }
 
 impl Client for KmipClient {
     async fn once(&mut self) -> Result<(), Failure> {
-        self.turn += 1;
-        let link = &mut self.link;
-        match &*self.work {
-            Work::Create { prefix } => {
-                let made = create(link, format!("{prefix}-{}-{}", self.number, self.turn)).await?;
-                self.made.push(made);
-                Ok(())
-            }
-            Work::Get(keys) => {
-                let get = GetRequest {
-                    unique_identifier: Some(turn_of(keys, self.turn)?.as_str().into()),
-                    ..GetRequest::default()
-                };
-                match link.ask(get).await? {
-                    Response::Get(got) if got.object_type == ObjectType::SYMMETRIC_KEY => Ok(()),
-                    _ => Err(unexpected()),
-                }
-            }
-            Work::Locate(names) => {
-                let (name, id) = turn_of(names, self.turn)?;
-                let attributes = Attributes::default().with(Tag::NAME, AttributeValue::Name(Name::text(name)));
-                let locate = LocateRequest { attributes: AttributeList(attributes), ..LocateRequest::default() };
-                let Response::Locate(found) = link.ask(locate).await? else { return Err(unexpected()) };
-                match found.unique_identifiers.as_slice() {
-                    [one] if one.as_text() == Some(id) => Ok(()),
-                    _ => Err(unexpected()),
-                }
-            }
-            Work::Encrypt { keys, data, parameters } => {
-                encrypted(link, turn_of(keys, self.turn)?, data, parameters).await.map(drop)
-            }
-            Work::Decrypt { texts, data, parameters } => {
-                let text = turn_of(texts, self.turn)?;
-                let decrypt = DecryptRequest {
-                    unique_identifier: Some(text.key.as_str().into()),
-                    cryptographic_parameters: Some(parameters.clone()),
-                    data: Some(Data::Bytes(SecretBytes::copy_of(&text.data))),
-                    iv_counter_nonce: text.iv.clone(),
-                    authenticated_encryption_tag: text.auth_tag.clone(),
-                    ..DecryptRequest::default()
-                };
-                match link.ask(decrypt).await? {
-                    Response::Decrypt(plain) if plain.data == Some(SecretBytes::copy_of(data)) => Ok(()),
-                    _ => Err(unexpected()),
-                }
-            }
-            Work::Sign { keys, data, parameters } => {
-                let sign = SignRequest {
-                    unique_identifier: Some(turn_of(keys, self.turn)?.as_str().into()),
-                    cryptographic_parameters: Some(parameters.clone()),
-                    data: Some(Data::Bytes(SecretBytes::copy_of(data))),
-                    ..SignRequest::default()
-                };
-                match link.ask(sign).await? {
-                    Response::Sign(signed) if signed.signature_data.as_ref().is_some_and(|it| it.len() >= 64) => Ok(()),
-                    _ => Err(unexpected()),
-                }
-            }
-            Work::Discover => match link.ask(DiscoverVersionsRequest::default()).await? {
-                Response::DiscoverVersions(found) if !found.protocol_versions.is_empty() => Ok(()),
-                _ => Err(unexpected()),
-            },
+        if let Some(resumes) = self.renews {
+            self.begun = None;
+            let begun = Instant::now();
+            echo::renew(&mut self.link.connection, &self.link.endpoint, resumes).await?;
+            self.send().await?;
+            self.receive().await?;
+            // The handshake is a part of what is measured.
+            self.begun = Some(begun);
+            return Ok(());
         }
+        while self.waiting.len() < self.in_flight {
+            self.send().await?;
+        }
+        self.receive().await
     }
 
     fn traffic(&self) -> &Traffic {
@@ -411,12 +233,18 @@ impl Client for KmipClient {
     }
 
     async fn reconnect(&mut self) -> Result<(), Failure> {
+        self.waiting.clear();
         self.link.reopen().await
     }
-}
 
-/// The objects of a run are used in turn; each connection begins at another.
-pub(crate) fn turn_of<T>(objects: &[T], turn: usize) -> Result<&T, Failure> {
-    let at = turn.checked_rem(objects.len()).unwrap_or(0);
-    objects.get(at).ok_or_else(|| Failure::refused("no objects were prepared"))
+    fn begun(&self) -> Option<Instant> {
+        self.begun
+    }
+
+    async fn finish(&mut self) -> Result<(), Failure> {
+        while !self.waiting.is_empty() {
+            self.receive().await?;
+        }
+        Ok(())
+    }
 }

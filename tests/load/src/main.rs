@@ -1,15 +1,18 @@
-//! The load program: measures a running gateway over KMIP and REST, and the TLS echo limit of the same machine.
+//! The load program: measures a running gateway over KMIP and REST, and the limits of the same machine beside it.
 //!
-//! It drives a closed loop (`drive`) of clients (`kmip`, `rest`, `echo`) against the gateway of a `portcullis dev` folder
-//! (`target`), keeps the statistics (`stats`), asks the kernel what it cost (`process`) and prints it (`report`). It is a
+//! It drives a closed loop (`drive`) of clients (`kmip` with its `work`, `rest`) against the gateway of a `portcullis dev` folder
+//! (`target`), and the same against the limits: a TLS echo and bare handshakes (`echo`), a hello-world of axum (`hello`), the
+//! calls of the PKCS#11 module (`raw`). It keeps the statistics (`stats`), asks the kernel what it cost (`process`) and prints it (`report`). It is a
 //! tool and a test at once: every answer is checked, and a run with a failed request exits with 1.
 
 mod drive;
 mod echo;
+mod hello;
 mod kmip;
 mod measure;
 mod options;
 mod process;
+mod raw;
 mod report;
 mod rest;
 mod stats;
@@ -17,18 +20,19 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod work;
 
 use std::{
     io::{self, Write as _},
     process::ExitCode,
+    time::Instant,
 };
 
 use clap::Parser as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    echo::Sizes,
-    measure::{Done, measure},
+    measure::{Done, limits, measure},
     options::{Command, Common, Options, What},
     report::Row,
 };
@@ -47,8 +51,15 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
         Some(Command::Suite { connections, operations }) => {
             suite(&options.common, connections, &options::chosen(operations)?).await
         }
+        Some(Command::Fill { count, connections }) => {
+            let begun = Instant::now();
+            let names = measure::fill(*count, *connections, &options.common).await?;
+            let seconds = begun.elapsed().as_secs_f64();
+            print(&format!("{}\n", json!({ "objects": count, "names": names, "seconds": seconds })))?;
+            Ok(ExitCode::SUCCESS)
+        }
         None => {
-            let done = measure(options.what()?, options.connections, &options.common).await?;
+            let done = measure(&options.what()?, options.connections, &options.common).await?;
             if options.common.json {
                 print(&format!("{:#}\n", done.measured.json()))?;
             } else {
@@ -59,7 +70,7 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Measures everything, each at once followed by the limit for its sizes, so that both see the same machine.
+/// Measures everything, each at once followed by its limits, so that all see the same machine.
 async fn suite(common: &Common, connections: &[u16], all: &[What]) -> anyhow::Result<ExitCode> {
     let (mut rows, mut failed) = (Vec::new(), 0);
     if !common.json {
@@ -67,20 +78,23 @@ async fn suite(common: &Common, connections: &[u16], all: &[What]) -> anyhow::Re
     }
     for what in all {
         for &connections in connections {
-            let Done { measured, interrupted } = measure(*what, connections, common).await?;
+            let Done { measured, mut interrupted } = measure(what, connections, common).await?;
             failed += measured.failed();
             for (kind, count) in &measured.errors {
                 eprintln!("{} {} x{connections}: {count} x {kind}", measured.protocol, measured.operation);
             }
+            let mut row = Row { measured, limits: Vec::new() };
+            for limit in limits(what, &row.measured, common) {
+                if interrupted {
+                    break;
+                }
+                let done = measure(&limit, connections, common).await?;
+                interrupted = done.interrupted;
+                row.limits.push(done.measured);
+            }
             if interrupted {
                 return Ok(exit_code(true, failed));
             }
-            let sizes = Sizes { request: bytes(measured.request_bytes), answer: bytes(measured.answer_bytes) };
-            let limit = measure(What::Echo(sizes), connections, common).await?;
-            if limit.interrupted {
-                return Ok(exit_code(true, failed));
-            }
-            let row = Row { measured, limit: limit.measured };
             if !common.json {
                 print(&format!("{}\n", row.markdown()))?;
             }
@@ -91,12 +105,6 @@ async fn suite(common: &Common, connections: &[u16], all: &[What]) -> anyhow::Re
         print(&format!("{:#}\n", Value::from(rows)))?;
     }
     Ok(exit_code(false, failed))
-}
-
-/// A mean number of bytes as a size; at least one, and bounded as the command line bounds it.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a range that fits")]
-fn bytes(mean: f64) -> usize {
-    mean.round().clamp(1.0, f64::from(1 << 24)) as usize
 }
 
 /// 0; 1 when a request failed; 130 as shells have it for Ctrl-C. What cannot be measured at all ends with 2.

@@ -23,10 +23,14 @@ pub(crate) struct Options {
     /// The protocol to speak; `echo` measures what TLS on loopback allows, without a gateway.
     #[arg(long, value_enum, default_value = "kmip")]
     pub(crate) protocol: Protocol,
-    /// What to ask for. kmip: create get locate encrypt decrypt sign discover; rest: store metadata payload list version.
+    /// What to ask for. kmip: discover create register get locate encrypt decrypt sign sign-rsa batch connect resume;
+    /// rest: version store metadata payload list; pkcs11: create encrypt decrypt sign sign-rsa.
     #[arg(long)]
     pub(crate) operation: Option<String>,
-    /// Connections, each with one request under way at a time.
+    /// Several operations of the protocol instead, with their weights: get=8,encrypt=4,create=1.
+    #[arg(long, value_delimiter = ',', value_parser = weight, conflicts_with = "operation")]
+    pub(crate) mix: Vec<(String, u32)>,
+    /// Connections, or threads and sessions of `pkcs11`.
     #[arg(long, default_value = "16", value_parser = RangedU64ValueParser::<u16>::new().range(1..=4096))]
     pub(crate) connections: u16,
     /// Bytes of a request of `echo`.
@@ -39,7 +43,8 @@ pub(crate) struct Options {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Measures every operation, each beside the echo limit with messages of its sizes, and prints a Markdown table.
+    /// Measures every operation, each beside its limits: the TLS echo with messages of its sizes, for REST a hello-world, for new
+    /// connections a bare handshake, and with --module the same call of the PKCS#11 module.
     Suite {
         /// The numbers of connections.
         #[arg(long, value_delimiter = ',', default_value = "1,16,64",
@@ -48,6 +53,15 @@ pub(crate) enum Command {
         /// Only these operations, of whichever protocol.
         #[arg(long, value_delimiter = ',')]
         operations: Vec<String>,
+    },
+    /// Makes objects that stay, for measuring among many.
+    Fill {
+        /// How many.
+        #[arg(long)]
+        count: u64,
+        /// Connections.
+        #[arg(long, default_value = "64", value_parser = RangedU64ValueParser::<u16>::new().range(1..=4096))]
+        connections: u16,
     },
 }
 
@@ -72,6 +86,21 @@ pub(crate) struct Common {
     /// Objects that requests take turns on; made before measuring and destroyed after.
     #[arg(long, global = true, default_value = "64", value_parser = RangedU64ValueParser::<u32>::new().range(1..=1_000_000))]
     pub(crate) objects: u32,
+    /// KMIP requests under way on each connection.
+    #[arg(long, global = true, default_value = "1", value_parser = RangedU64ValueParser::<u16>::new().range(1..=256))]
+    pub(crate) in_flight: u16,
+    /// Items of a `batch`.
+    #[arg(long, global = true, default_value = "100", value_parser = RangedU64ValueParser::<u16>::new().range(2..=1000))]
+    pub(crate) batch: u16,
+    /// The PKCS#11 module to measure beside the gateway: a token of its own, or one that processes can share.
+    #[arg(long, global = true, requires = "pin_file")]
+    pub(crate) module: Option<PathBuf>,
+    /// Its token.
+    #[arg(long, global = true, default_value = "portcullis-load")]
+    pub(crate) token_label: String,
+    /// The file with its user PIN.
+    #[arg(long, global = true)]
+    pub(crate) pin_file: Option<PathBuf>,
     /// The version of KMIP requests.
     #[arg(long, global = true, default_value = "1.4", value_parser = version)]
     pub(crate) kmip_version: ProtocolVersion,
@@ -103,15 +132,26 @@ impl Common {
 pub(crate) enum Protocol {
     Kmip,
     Rest,
+    /// The calls of a PKCS#11 module, in this process.
+    Pkcs11,
     Echo,
 }
 
 /// One thing to measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    Kmip(KmipOperation),
-    Rest(RestOperation),
+    /// One operation, or several in turn, each as often as its weight says.
+    Kmip(Vec<(KmipOperation, u32)>),
+    Rest(Vec<(RestOperation, u32)>),
+    Pkcs11(RawOperation),
     Echo(Sizes),
+    /// A bare server with the gateway's TLS, and a new connection for each request.
+    Handshake {
+        sizes: Sizes,
+        resumes: bool,
+    },
+    /// The smallest server that axum can be.
+    Hello(Sizes),
 }
 
 macro_rules! operations {
@@ -137,11 +177,16 @@ operations! {
     KmipOperation:
     Discover "discover";
     Create   "create";
+    Register "register";
     Get      "get";
     Locate   "locate";
     Encrypt  "encrypt";
     Decrypt  "decrypt";
     Sign     "sign";
+    SignRsa  "sign-rsa";
+    Batch    "batch";
+    Connect  "connect";
+    Resume   "resume";
 }
 
 operations! {
@@ -154,6 +199,30 @@ operations! {
     List     "list";
 }
 
+operations! {
+    /// Calls of a PKCS#11 module.
+    RawOperation:
+    Create  "create";
+    Encrypt "encrypt";
+    Decrypt "decrypt";
+    Sign    "sign";
+    SignRsa "sign-rsa";
+}
+
+/// The operations of a protocol that are named.
+macro_rules! find {
+    ($type:ty, $named:expr) => {
+        $named
+            .iter()
+            .map(|(name, weight)| {
+                let found = <$type>::ALL.iter().copied().find(|it| it.name() == name);
+                let known = || <$type>::ALL.iter().map(|it| it.name()).collect::<Vec<_>>();
+                found.map(|it| (it, *weight)).with_context(|| unknown(name, &known()))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()
+    };
+}
+
 impl Options {
     /// The single measurement that is asked for.
     ///
@@ -161,20 +230,22 @@ impl Options {
     ///
     /// When the protocol does not have the operation.
     pub(crate) fn what(&self) -> anyhow::Result<What> {
-        let named = self.operation.as_deref();
+        let named = |default: &str| match (&self.operation, self.mix.as_slice()) {
+            (None, []) => vec![(default.to_owned(), 1)],
+            (None, mix) => mix.to_vec(),
+            (Some(name), _) => vec![(name.clone(), 1)],
+        };
         let bytes = |number: u32| usize::try_from(number).context("more bytes than this machine can address");
         match self.protocol {
             Protocol::Echo => {
                 Ok(What::Echo(Sizes { request: bytes(self.request_bytes)?, answer: bytes(self.answer_bytes)? }))
             }
-            Protocol::Kmip => {
-                let found = KmipOperation::ALL.iter().find(|it| it.name() == named.unwrap_or("encrypt"));
-                found.copied().map(What::Kmip).with_context(|| unknown(named, &names().0))
-            }
-            Protocol::Rest => {
-                let found = RestOperation::ALL.iter().find(|it| it.name() == named.unwrap_or("payload"));
-                found.copied().map(What::Rest).with_context(|| unknown(named, &names().1))
-            }
+            Protocol::Kmip => find!(KmipOperation, named("encrypt")).map(What::Kmip),
+            Protocol::Rest => find!(RestOperation, named("payload")).map(What::Rest),
+            Protocol::Pkcs11 => match find!(RawOperation, named("encrypt"))?.as_slice() {
+                [(one, _)] => Ok(What::Pkcs11(*one)),
+                _ => bail!("calls of a module are measured one by one"),
+            },
         }
     }
 }
@@ -187,11 +258,11 @@ impl Options {
 pub(crate) fn chosen(named: &[String]) -> anyhow::Result<Vec<What>> {
     let (kmip, rest) = names();
     if let Some(other) = named.iter().find(|name| !kmip.contains(&name.as_str()) && !rest.contains(&name.as_str())) {
-        bail!("{}", unknown(Some(other), &[kmip, rest].concat()));
+        return Err(unknown(other, &[kmip, rest].concat()));
     }
     let wanted = |name: &str| named.is_empty() || named.iter().any(|one| one == name);
-    let kmip = KmipOperation::ALL.iter().filter(|it| wanted(it.name())).map(|it| What::Kmip(*it));
-    let rest = RestOperation::ALL.iter().filter(|it| wanted(it.name())).map(|it| What::Rest(*it));
+    let kmip = KmipOperation::ALL.iter().filter(|it| wanted(it.name())).map(|it| What::Kmip(vec![(*it, 1)]));
+    let rest = RestOperation::ALL.iter().filter(|it| wanted(it.name())).map(|it| What::Rest(vec![(*it, 1)]));
     Ok(kmip.chain(rest).collect())
 }
 
@@ -199,8 +270,17 @@ fn names() -> (Vec<&'static str>, Vec<&'static str>) {
     (KmipOperation::ALL.iter().map(|it| it.name()).collect(), RestOperation::ALL.iter().map(|it| it.name()).collect())
 }
 
-fn unknown(named: Option<&str>, known: &[&str]) -> String {
-    format!("no such operation: {} (one of: {})", named.unwrap_or_default(), known.join(" "))
+fn unknown(named: &str, known: &[&str]) -> anyhow::Error {
+    anyhow::anyhow!("no such operation: {named} (one of: {})", known.join(" "))
+}
+
+/// An operation with its weight, 1 unless it is said.
+fn weight(text: &str) -> Result<(String, u32), String> {
+    let (name, weight) = text.split_once('=').unwrap_or((text, "1"));
+    match weight.parse() {
+        Ok(weight @ 1..=1000) => Ok((name.to_owned(), weight)),
+        _ => Err("not a weight from 1 to 1000".to_owned()),
+    }
 }
 
 /// Seconds with a fraction, up to an hour.
@@ -235,13 +315,26 @@ mod tests {
 
     #[test]
     fn each_protocol_has_its_operations_and_a_default() {
-        assert_eq!(parsed("load").what().unwrap(), What::Kmip(KmipOperation::Encrypt));
-        assert_eq!(parsed("load --protocol rest").what().unwrap(), What::Rest(RestOperation::Payload));
-        assert_eq!(parsed("load --operation sign").what().unwrap(), What::Kmip(KmipOperation::Sign));
+        assert_eq!(parsed("load").what().unwrap(), What::Kmip(vec![(KmipOperation::Encrypt, 1)]));
+        assert_eq!(parsed("load --protocol rest").what().unwrap(), What::Rest(vec![(RestOperation::Payload, 1)]));
+        assert_eq!(parsed("load --operation sign").what().unwrap(), What::Kmip(vec![(KmipOperation::Sign, 1)]));
+        let raw = parsed("load --protocol pkcs11 --operation create --module m --pin-file p").what().unwrap();
+        assert_eq!(raw, What::Pkcs11(RawOperation::Create));
         let echo = parsed("load --protocol echo --request-bytes 3 --answer-bytes 4").what().unwrap();
         assert_eq!(echo, What::Echo(Sizes { request: 3, answer: 4 }));
         let refused = parsed("load --protocol rest --operation sign").what().unwrap_err().to_string();
         assert!(refused.contains("payload") && !refused.contains("encrypt"), "{refused}");
+    }
+
+    #[test]
+    fn a_mix_is_of_one_protocol_and_weighs_one_unless_it_is_said() {
+        let mix = parsed("load --protocol rest --mix payload=8,metadata").what().unwrap();
+        assert_eq!(mix, What::Rest(vec![(RestOperation::Payload, 8), (RestOperation::Metadata, 1)]));
+        assert!(parsed("load --mix get=2,payload=1").what().unwrap_err().to_string().contains("payload"));
+        for wrong in ["--mix get=0", "--mix get=many", "--mix get=1 --operation get"] {
+            let line = format!("load {wrong}");
+            assert!(Options::try_parse_from(line.split_ascii_whitespace()).is_err(), "{wrong}");
+        }
     }
 
     #[test]
@@ -250,8 +343,9 @@ mod tests {
         let Some(Command::Suite { connections, operations }) = options.command else { panic!("no suite") };
         assert_eq!((options.common.dir, options.common.seconds), (PathBuf::from("a"), Duration::from_millis(500)));
         assert_eq!(connections, [1, 4]);
-        assert_eq!(chosen(&operations).unwrap(), [What::Kmip(KmipOperation::Sign), What::Rest(RestOperation::List)]);
-        assert_eq!(chosen(&[]).unwrap().len(), 12);
+        let both = [What::Kmip(vec![(KmipOperation::Sign, 1)]), What::Rest(vec![(RestOperation::List, 1)])];
+        assert_eq!(chosen(&operations).unwrap(), both);
+        assert_eq!(chosen(&[]).unwrap().len(), 17);
         assert!(chosen(&["get".to_owned(), "fly".to_owned()]).unwrap_err().to_string().contains("fly"));
     }
 

@@ -8,7 +8,7 @@ use crate::stats::{Latency, Measured, ratio};
 
 /// One measurement.
 pub(crate) fn block(measured: &Measured) -> String {
-    let Latency { p50, p90, p99, max } = measured.latency;
+    let Latency { p50, p90, p99, p999, max } = measured.latency;
     let mut text = format!(
         "{} {}, {} connections, {:.1} s\n",
         measured.protocol,
@@ -20,7 +20,10 @@ pub(crate) fn block(measured: &Measured) -> String {
         let _infallible = writeln!(text, "  {name:<16}{value}");
     };
     line("requests/s", format!("{:.0}", measured.rate()));
-    line("latency", format!("p50 {}   p90 {}   p99 {}   max {}", time(p50), time(p90), time(p99), time(max)));
+    line(
+        "latency",
+        format!("p50 {}   p90 {}   p99 {}   p99.9 {}   max {}", time(p50), time(p90), time(p99), time(p999), time(max)),
+    );
     line("bytes", format!("{:.0} a request, {:.0} an answer", measured.request_bytes, measured.answer_bytes));
     let server = measured.server_cpu_us().map_or_else(|| "unknown".to_owned(), |cpu| format!("{cpu:.1} µs"));
     line("CPU a request", format!("client {:.1} µs, server {server}", measured.client_cpu_us()));
@@ -34,40 +37,53 @@ pub(crate) fn block(measured: &Measured) -> String {
     text
 }
 
-/// A result beside the limit that was measured right after it.
+/// A result beside its limits, which were measured right after it.
 pub(crate) struct Row {
     pub(crate) measured: Measured,
-    pub(crate) limit: Measured,
+    pub(crate) limits: Vec<Measured>,
 }
 
 impl Row {
-    /// The part of the limit that was reached.
-    pub(crate) fn share(&self) -> f64 {
-        ratio(self.measured.rate(), self.limit.rate())
+    /// The part of a limit's rate that was reached, by items.
+    fn share(&self, limit: &Measured) -> f64 {
+        let items = |measured: &Measured| measured.rate() * measured.items as f64;
+        // The module is called once for each item; everything else is asked once for each message.
+        match limit.protocol {
+            "pkcs11" => ratio(items(&self.measured), items(limit)),
+            _ => ratio(self.measured.rate(), limit.rate()),
+        }
     }
 
     /// The row for programs.
     pub(crate) fn json(&self) -> Value {
-        json!({ "measured": self.measured.json(), "limit": self.limit.json(), "share_of_limit": self.share() })
+        let limits = self
+            .limits
+            .iter()
+            .map(|limit| (limit.protocol.to_owned(), json!({ "measured": limit.json(), "share": self.share(limit) })));
+        json!({ "measured": self.measured.json(), "limits": limits.collect::<serde_json::Map<_, _>>() })
     }
 
     /// The row for people.
     pub(crate) fn markdown(&self) -> String {
-        let Self { measured, limit } = self;
-        let cpu = measured.server_cpu_us().map_or_else(|| "–".to_owned(), |cpu| format!("{cpu:.0}"));
-        let echo_cpu = limit.server_cpu_us().map_or_else(|| "–".to_owned(), |cpu| format!("{cpu:.0}"));
+        let Self { measured, limits } = self;
+        let cpu =
+            |measured: &Measured| measured.server_cpu_us().map_or_else(|| "–".to_owned(), |cpu| format!("{cpu:.1}"));
+        let limits = limits.iter().map(|limit| {
+            let share = self.share(limit);
+            format!("{} {:.0}/s, {} µs: **{share:.3}**", limit.protocol, limit.rate(), cpu(limit))
+        });
         format!(
-            "| {} {} | {} | {:.0} / {:.0} | {:.0} | {:.0} | **{:.3}** | {} | {} | {cpu} | {echo_cpu} | {} |",
+            "| {} {} | {} | {:.0} / {:.0} | {:.0} | {} | {} | {} | {} | {} |",
             measured.protocol,
             measured.operation,
             measured.connections,
             measured.request_bytes,
             measured.answer_bytes,
             measured.rate(),
-            limit.rate(),
-            self.share(),
             time(measured.latency.p50),
             time(measured.latency.p99),
+            cpu(measured),
+            limits.collect::<Vec<_>>().join("; "),
             measured.failed(),
         )
     }
@@ -75,8 +91,8 @@ impl Row {
 
 /// What stands above the rows.
 pub(crate) const HEAD: &str = "\
-| operation | connections | bytes out / in | requests/s | echo/s | ratio | p50 | p99 | server CPU µs | echo CPU µs | errors |
-|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
+| operation | connections | bytes out / in | requests/s | p50 | p99 | server CPU µs | limits, their CPU: ratio | errors |
+|---|--:|--:|--:|--:|--:|--:|---|--:|";
 
 /// Three digits or so, in the unit that fits.
 fn time(time: Duration) -> String {
@@ -98,12 +114,15 @@ mod tests {
             protocol: "kmip",
             operation: "get",
             connections: 16,
+            in_flight: 1,
+            items: 1,
             elapsed: Duration::from_secs(2),
             completed,
             latency: Latency {
                 p50: Duration::from_micros(850),
                 p90: Duration::from_millis(3),
                 p99: Duration::from_millis(12),
+                p999: Duration::from_millis(40),
                 max: Duration::from_secs(2),
             },
             request_bytes: 168.2,
@@ -116,12 +135,25 @@ mod tests {
 
     #[test]
     fn a_row_has_as_many_cells_as_the_head() {
-        let row = Row { measured: measured(10_000), limit: measured(40_000) };
+        let limit = |protocol, completed| Measured { protocol, ..measured(completed) };
+        let row = Row { measured: measured(10_000), limits: vec![limit("echo", 40_000)] };
         let text = row.markdown();
         let cells = |line: &str| line.matches('|').count();
         assert!(HEAD.lines().all(|line| cells(line) == cells(&text)), "{text}");
-        assert_eq!(text, "| kmip get | 16 | 168 / 432 | 5000 | 20000 | **0.250** | 850 µs | 12.0 ms | 100 | 25 | 3 |");
-        assert_eq!(row.json()["share_of_limit"].as_f64(), Some(0.25));
+        let expected =
+            "| kmip get | 16 | 168 / 432 | 5000 | 850 µs | 12.0 ms | 100.0 | echo 20000/s, 25.0 µs: **0.250** | 3 |";
+        assert_eq!(text, expected);
+        assert_eq!(row.json()["limits"]["echo"]["share"].as_f64(), Some(0.25));
+    }
+
+    #[test]
+    fn a_batch_counts_by_its_items_where_the_limit_has_none() {
+        let limit = Measured { protocol: "pkcs11", ..measured(40_000) };
+        let echo = Measured { protocol: "echo", ..measured(10_000) };
+        let batch = Measured { items: 100, ..measured(100) };
+        let row = Row { measured: batch, limits: vec![limit, echo] };
+        let shares = ["pkcs11", "echo"].map(|name| row.json()["limits"][name]["share"].as_f64());
+        assert_eq!(shares, [Some(0.25), Some(0.01)]);
     }
 
     #[test]

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use crate::{
     drive::Client,
-    kmip::{pattern, turn_of},
     options::RestOperation,
     stats::Failure,
     transport::{Endpoint, Traffic},
+    work::{pattern, turn_of},
 };
 
 /// Where requests go and for which project.
@@ -120,7 +120,7 @@ const PAGE: usize = 10;
 /// Secrets made for a run, before it is measured.
 pub(crate) struct Prepared {
     secrets: Vec<String>,
-    work: Arc<Work>,
+    works: Arc<Vec<Work>>,
 }
 
 /// What the clients of a run do.
@@ -130,6 +130,13 @@ enum Work {
     Payload(Vec<String>, Vec<u8>),
     List(usize),
     Version,
+    /// So many bytes of a path.
+    Fixed(&'static str, usize),
+}
+
+/// A client that asks for one path of any server, whose answer has so many bytes.
+pub(crate) fn fixed(link: Link, path: &'static str, bytes: usize) -> RestClient {
+    RestClient { link, works: Arc::new(vec![Work::Fixed(path, bytes)]), turn: 0, made: Vec::new() }
 }
 
 impl Prepared {
@@ -140,7 +147,7 @@ impl Prepared {
     /// The first refusal.
     pub(crate) async fn make(
         link: &mut Link,
-        operation: RestOperation,
+        operations: &[(RestOperation, u32)],
         count: usize,
         size: usize,
     ) -> Result<Self, Failure> {
@@ -154,24 +161,26 @@ impl Prepared {
         });
         let body = Bytes::from(body.to_string());
         let mut secrets = Vec::new();
-        if matches!(operation, RestOperation::Metadata | RestOperation::Payload | RestOperation::List) {
+        let needs = |it: &RestOperation| !matches!(it, RestOperation::Version | RestOperation::Store);
+        if operations.iter().any(|(operation, _)| needs(operation)) {
             for _ in 0..count {
                 secrets.push(link.store(&body).await?);
             }
         }
-        let work = match operation {
-            RestOperation::Store => Work::Store(body),
+        let work = |operation| match operation {
+            RestOperation::Store => Work::Store(body.clone()),
             RestOperation::Metadata => Work::Metadata(secrets.clone()),
-            RestOperation::Payload => Work::Payload(secrets.clone(), payload),
+            RestOperation::Payload => Work::Payload(secrets.clone(), payload.clone()),
             RestOperation::List => Work::List(count.min(PAGE)),
             RestOperation::Version => Work::Version,
         };
-        Ok(Self { secrets, work: Arc::new(work) })
+        let works = operations.iter().flat_map(|(operation, weight)| (0..*weight).map(|_| work(*operation)));
+        Ok(Self { works: Arc::new(works.collect()), secrets })
     }
 
     /// A client for this work; `number` tells it from the others.
     pub(crate) fn client(&self, link: Link, number: usize) -> RestClient {
-        RestClient { link, work: Arc::clone(&self.work), turn: number, made: Vec::new() }
+        RestClient { link, works: Arc::clone(&self.works), turn: number, made: Vec::new() }
     }
 
     /// Everything to be deleted.
@@ -184,7 +193,7 @@ impl Prepared {
 /// One connection of a run.
 pub(crate) struct RestClient {
     link: Link,
-    work: Arc<Work>,
+    works: Arc<Vec<Work>>,
     turn: usize,
     made: Vec<String>,
 }
@@ -193,7 +202,7 @@ impl Client for RestClient {
     async fn once(&mut self) -> Result<(), Failure> {
         self.turn += 1;
         let link = &mut self.link;
-        let is_expected = match &*self.work {
+        let is_expected = match turn_of(&self.works, self.turn)? {
             Work::Store(body) => {
                 self.made.push(link.store(body).await?);
                 true
@@ -212,6 +221,9 @@ impl Client for RestClient {
                 let path = format!("/v1/secrets?limit={PAGE}");
                 let found = object(&link.ask(Method::GET, &path, JSON, Bytes::new(), StatusCode::OK).await?)?;
                 found.get("secrets").and_then(Value::as_array).is_some_and(|secrets| secrets.len() >= *length)
+            }
+            Work::Fixed(path, bytes) => {
+                link.ask(Method::GET, path, BYTES, Bytes::new(), StatusCode::OK).await?.len() == *bytes
             }
             Work::Version => {
                 object(&link.ask(Method::GET, "/v1", JSON, Bytes::new(), StatusCode::OK).await?)?.is_object()

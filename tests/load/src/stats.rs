@@ -95,7 +95,8 @@ impl Tally {
     /// The latencies that are reported.
     pub(crate) fn latency(&self) -> Latency {
         let at = |quantile| Duration::from_nanos(self.nanoseconds.value_at_quantile(quantile));
-        Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: Duration::from_nanos(self.nanoseconds.max()) }
+        let max = Duration::from_nanos(self.nanoseconds.max());
+        Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max }
     }
 }
 
@@ -107,18 +108,22 @@ pub(crate) struct Latency {
     pub(crate) p50: Duration,
     pub(crate) p90: Duration,
     pub(crate) p99: Duration,
+    pub(crate) p999: Duration,
     pub(crate) max: Duration,
 }
 
 /// The result of one run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Measured {
-    /// `kmip`, `rest` or `echo`.
+    /// `kmip`, `rest`, `pkcs11` or a limit.
     pub(crate) protocol: &'static str,
     /// What was asked for.
     pub(crate) operation: &'static str,
-    /// Connections, each with one request under way at a time.
     pub(crate) connections: usize,
+    /// Requests under way on each of them.
+    pub(crate) in_flight: usize,
+    /// Items of each request, more than one for a batch.
+    pub(crate) items: usize,
     /// How long was measured, warm-up excluded.
     pub(crate) elapsed: Duration,
     /// Requests that succeeded in that time.
@@ -135,6 +140,8 @@ pub(crate) struct Measured {
     pub(crate) server_cpu: Option<Duration>,
     /// Resident bytes of the server at the end.
     pub(crate) server_rss: Option<u64>,
+    /// How often the gateway waited for the disk of its store and of its trail meanwhile, by its own count.
+    pub(crate) syncs: Option<u64>,
 }
 
 impl Measured {
@@ -164,16 +171,19 @@ impl Measured {
 
     /// The same for programs.
     pub(crate) fn json(&self) -> Value {
-        let Latency { p50, p90, p99, max } = self.latency;
+        let Latency { p50, p90, p99, p999, max } = self.latency;
         json!({
             "protocol": self.protocol,
             "operation": self.operation,
             "connections": self.connections,
+            "in_flight": self.in_flight,
+            "items": self.items,
             "seconds": self.elapsed.as_secs_f64(),
             "completed": self.completed,
             "requests_per_second": self.rate(),
             "latency_us": {
-                "p50": microseconds(p50), "p90": microseconds(p90), "p99": microseconds(p99), "max": microseconds(max),
+                "p50": microseconds(p50), "p90": microseconds(p90), "p99": microseconds(p99),
+                "p99.9": microseconds(p999), "max": microseconds(max),
             },
             "errors": self.errors,
             "request_bytes": self.request_bytes,
@@ -181,6 +191,7 @@ impl Measured {
             "client_cpu_us_per_request": self.client_cpu_us(),
             "server_cpu_us_per_request": self.server_cpu_us(),
             "server_rss_bytes": self.server_rss,
+            "syncs": self.syncs,
         })
     }
 }
@@ -210,7 +221,7 @@ mod tests {
             second.record(Duration::from_micros(500 + at), (2, 0));
         }
         first.merge(second);
-        let Latency { p50, p90, p99, max } = first.latency();
+        let Latency { p50, p90, p99, max, .. } = first.latency();
         assert_eq!((first.completed(), first.bytes), (1000, (1500, 125_250)));
         assert!(close(p50, Duration::from_micros(500)), "{p50:?}");
         assert!(close(p90, Duration::from_micros(900)), "{p90:?}");

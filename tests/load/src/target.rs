@@ -9,8 +9,9 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+    server::WebPkiClientVerifier,
 };
 use serde_json::Value;
 
@@ -70,6 +71,27 @@ impl Target {
         Ok((self.endpoint(authority, config)?, authority.to_owned()))
     }
 
+    /// Where the metrics are, if that listener is open.
+    pub(crate) fn ops(&self) -> Option<SocketAddr> {
+        let url = self.text("ops").ok()?;
+        resolve(url.trim_end_matches('/').strip_prefix("http://")?, self.allow_remote).ok()
+    }
+
+    /// The TLS of the KMIP listener, for a server that does nothing else: the folder's own certificates, and a client's asked for.
+    ///
+    /// # Errors
+    ///
+    /// When a file is missing or wrong.
+    pub(crate) fn server(&self) -> anyhow::Result<ServerConfig> {
+        let verifier = WebPkiClientVerifier::builder(Arc::new(self.roots()?)).build()?;
+        let (certificate, key) = (self.file("server.pem"), self.file("server.key"));
+        let chain = CertificateDer::pem_file_iter(&certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .with_context(|| certificate.display().to_string())?;
+        let key = PrivateKeyDer::from_pem_file(&key).with_context(|| key.display().to_string())?;
+        Ok(ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(chain, key)?)
+    }
+
     fn endpoint(&self, authority: &str, tls: Option<ClientConfig>) -> anyhow::Result<Endpoint> {
         let address = resolve(authority, self.allow_remote)?;
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host).trim_matches(['[', ']']);
@@ -78,12 +100,16 @@ impl Target {
     }
 
     fn tls(&self) -> anyhow::Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>> {
+        Ok(ClientConfig::builder().with_root_certificates(self.roots()?))
+    }
+
+    fn roots(&self) -> anyhow::Result<RootCertStore> {
         let path = self.file("ca.pem");
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(&path).with_context(|| path.display().to_string())? {
             roots.add(certificate.with_context(|| path.display().to_string())?)?;
         }
-        Ok(ClientConfig::builder().with_root_certificates(roots))
+        Ok(roots)
     }
 
     fn file(&self, name: &str) -> PathBuf {

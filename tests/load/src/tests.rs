@@ -69,7 +69,7 @@ impl Stage {
         let dir = self.dir.path().display();
         let line = format!("load --dir {dir} --seconds 0.4 --warmup 0.1 --objects 5 --connections 3 {arguments}");
         let options = Options::try_parse_from(line.split_ascii_whitespace()).unwrap();
-        measure(options.what().unwrap(), options.connections, &options.common).await.unwrap().measured
+        measure(&options.what().unwrap(), options.connections, &options.common).await.unwrap().measured
     }
 
     fn made_and_gone(&self) -> (u64, u64) {
@@ -208,7 +208,7 @@ async fn rest(tcp: TcpStream, seen: Arc<Seen>) -> Option<()> {
                 ("204 No Content", Vec::new())
             }
             ("GET", path) if path.contains("/payload") && asked.is_multiple_of(8) => return None,
-            ("GET", path) if path.contains("/payload") => ("200 OK", crate::kmip::pattern(300)),
+            ("GET", path) if path.contains("/payload") => ("200 OK", crate::work::pattern(300)),
             _ => ("503 Service Unavailable", br#"{"description": "no lists here"}"#.to_vec()),
         };
         let head = if status.starts_with("204") {
@@ -254,7 +254,7 @@ async fn wrong_answers_and_refusals_are_errors_of_their_kind() {
     let dir = stage.dir.path().display();
     let line = format!("load --dir {dir} --operation sign");
     let options = Options::try_parse_from(line.split_ascii_whitespace()).unwrap();
-    let refused = measure(options.what().unwrap(), 1, &options.common).await.err().unwrap();
+    let refused = measure(&options.what().unwrap(), 1, &options.common).await.err().unwrap();
     assert!(format!("{refused:#}").contains("CreateKeyPair: OperationNotSupported (no)"), "{refused:#}");
 }
 
@@ -284,6 +284,6 @@ async fn a_client_without_the_right_ca_is_told_so() {
     let _acceptor = certificates(&other.path().join("tls"));
     fs::copy(other.path().join("tls/ca.pem"), stage.dir.path().join("tls/ca.pem")).unwrap();
     let options = Options::try_parse_from(["load", "--dir", stage.dir.path().to_str().unwrap()]).unwrap();
-    let refused = measure(options.what().unwrap(), 1, &options.common).await.err().unwrap();
+    let refused = measure(&options.what().unwrap(), 1, &options.common).await.err().unwrap();
     assert!(format!("{refused:#}").contains("invalid peer certificate"), "{refused:#}");
 }

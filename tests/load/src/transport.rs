@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use rustls::{ClientConfig, pki_types::ServerName};
+use rustls::{ClientConfig, HandshakeKind, client::Resumption, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -40,20 +40,40 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
+    /// The same for new connections again and again: with sessions of its own to resume, or none.
+    pub(crate) fn renewed(&self, resumes: bool) -> Self {
+        let tls = self.tls.as_ref().map(|(config, name)| {
+            let mut config = ClientConfig::clone(config);
+            config.resumption = if resumes { Resumption::in_memory_sessions(SESSIONS) } else { Resumption::disabled() };
+            (Arc::new(config), name.clone())
+        });
+        Self { address: self.address, tls }
+    }
+
     /// Opens a connection, handshake included.
     pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
+        self.connect_as(Traffic::default()).await
+    }
+
+    /// Opens a connection that goes on counting where another has ended.
+    pub(crate) async fn connect_as(&self, traffic: Traffic) -> Result<Connection, Failure> {
         let tcp = TcpStream::connect(self.address).await?;
         tcp.set_nodelay(true)?;
-        let stream: Box<dyn Stream> = match &self.tls {
-            None => Box::new(tcp),
+        let (stream, is_resumed): (Box<dyn Stream>, bool) = match &self.tls {
+            None => (Box::new(tcp), false),
             Some((config, name)) => {
                 let handshake = TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp);
-                Box::new(handshake.await.map_err(|error| Failure::broken(format!("TLS: {error}")))?)
+                let stream = handshake.await.map_err(|error| Failure::broken(format!("TLS: {error}")))?;
+                let is_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+                (Box::new(stream), is_resumed)
             }
         };
-        Ok(Connection { stream, traffic: Traffic::default() })
+        Ok(Connection { stream, traffic, is_resumed })
     }
 }
+
+/// Sessions that a client remembers; it needs one at a time.
+const SESSIONS: usize = 32;
 
 /// What a connection can be made of.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -64,6 +84,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub(crate) struct Connection {
     stream: Box<dyn Stream>,
     traffic: Traffic,
+    /// Whether its handshake took up an earlier session.
+    pub(crate) is_resumed: bool,
 }
 
 impl Connection {
