@@ -114,7 +114,9 @@ impl EchoClient {
 impl Client for EchoClient {
     async fn once(&mut self) -> Result<(), Failure> {
         if let Some(resumes) = self.renews {
-            renew(&mut self.connection, &self.endpoint, resumes).await?;
+            renew(&mut self.connection, &self.endpoint).await?;
+            self.ask().await?;
+            return check_kind(&self.connection, resumes);
         }
         self.ask().await
     }
@@ -163,12 +165,21 @@ pub(crate) fn server(threads: &str) -> anyhow::Result<(runtime::Runtime, std::ne
 ///
 /// # Errors
 ///
-/// What TCP and TLS say; and when a session was to be resumed and was not.
-pub(crate) async fn renew(connection: &mut Connection, endpoint: &Endpoint, resumes: bool) -> Result<(), Failure> {
+/// What TCP and TLS say.
+pub(crate) async fn renew(connection: &mut Connection, endpoint: &Endpoint) -> Result<(), Failure> {
     let traffic = connection.traffic().clone();
     // As a client that is done does: TLS says so, then the socket is closed.
     connection.shutdown().await?;
     *connection = endpoint.connect_as(traffic).await?;
+    Ok(())
+}
+
+/// Whether the handshake was of the kind that is measured. To be asked after an answer, which brings what the next one resumes.
+///
+/// # Errors
+///
+/// When it was the other kind.
+pub(crate) fn check_kind(connection: &Connection, resumes: bool) -> Result<(), Failure> {
     if connection.is_resumed == resumes {
         Ok(())
     } else {

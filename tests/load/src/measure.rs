@@ -125,10 +125,10 @@ async fn over_kmip(
     let made = Schedule::make(&mut link, operations, extent, &run_name()?).await;
     let (schedule, mut objects) = made.context("objects could not be prepared")?;
     let (schedule, in_flight) = (Arc::new(schedule), usize::from(common.in_flight));
-    let mut clients = vec![KmipClient::new(link, Arc::clone(&schedule), 0, in_flight)];
+    let mut clients = vec![KmipClient::new(link, Arc::clone(&schedule), 0, in_flight).prime().await?];
     for number in 1..connections {
         let link = kmip::Link::open(&endpoint, version).await.with_context(|| unreachable(&endpoint))?;
-        clients.push(KmipClient::new(link, Arc::clone(&schedule), number, in_flight));
+        clients.push(KmipClient::new(link, Arc::clone(&schedule), number, in_flight).prime().await?);
     }
     let server = server(common, &endpoint)?;
     let subject = Subject {

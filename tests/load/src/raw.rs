@@ -52,7 +52,7 @@ pub(crate) fn run(operation: RawOperation, threads: usize, common: &Common) -> a
     // Every thread's session is there before the first call.
     let sessions = (0..threads).map(|_| token.module.open_rw_session(token.slot)).collect::<Result<Vec<_>, _>>()?;
     let stop = AtomicBool::new(false);
-    let (tally, made, cpu) = thread::scope(|scope| {
+    let (tally, cpu) = thread::scope(|scope| {
         let (keys, data, stop) = (keys.as_slice(), data.as_slice(), &stop);
         let start = Instant::now() + common.warmup;
         let end = start + common.seconds;
@@ -63,7 +63,9 @@ pub(crate) fn run(operation: RawOperation, threads: usize, common: &Common) -> a
                 scope.spawn(move || {
                     let mut caller = Caller { session, operation, keys, data, turn: number, made: Vec::new() };
                     let tally = caller.repeat(start, end, common.plan(), stop);
-                    (tally, caller.made)
+                    // By many threads, since each waits for the disk.
+                    caller.made.iter().try_for_each(|made| caller.session.destroy_object(*made))?;
+                    Ok::<_, Error>(tally)
                 })
             })
             .collect();
@@ -72,15 +74,14 @@ pub(crate) fn run(operation: RawOperation, threads: usize, common: &Common) -> a
         thread::sleep(end.saturating_duration_since(Instant::now()));
         let cpu = process::usage(None)?.client.saturating_sub(before);
         stop.store(true, Relaxed);
-        let (mut all, mut made) = (Tally::new(), Vec::new());
+        let mut all = Tally::new();
         for thread in running {
-            let (tally, own) = thread.join().map_err(|_panic| anyhow!("a thread panicked"))?;
-            all.merge(tally);
-            made.extend(own);
+            let tally = thread.join().map_err(|_panic| anyhow!("a thread panicked"))?;
+            all.merge(tally.context("a key cannot be destroyed")?);
         }
-        anyhow::Ok((all, made, cpu))
+        anyhow::Ok((all, cpu))
     })?;
-    for object in keys.into_iter().chain(made) {
+    for object in keys {
         token.session.destroy_object(object).context("a key cannot be destroyed")?;
     }
     Ok(Measured {

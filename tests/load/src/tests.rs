@@ -278,6 +278,27 @@ async fn rest_connections_that_break_are_counted_and_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_connections_resume_when_they_should_and_only_then() {
+    let stage = Stage::set().await;
+    for operation in ["connect", "resume"] {
+        let measured = stage.measure(&format!("--operation {operation}")).await;
+        assert!(measured.completed > 0 && measured.errors.is_empty(), "{operation}: {measured:?}");
+        // Request and answer of one Discover Versions, however many connections it took.
+        assert!(measured.request_bytes < 200.0, "{measured:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mixes_and_several_requests_in_flight_get_every_answer() {
+    let stage = Stage::set().await;
+    let mix = stage.measure("--mix encrypt=2,create=1,discover --in-flight 7").await;
+    assert!(mix.completed > 10 && mix.errors.is_empty(), "{mix:?}");
+    assert_eq!((mix.operation, mix.in_flight, mix.items), ("mix", 7, 1));
+    let (made, gone) = stage.made_and_gone();
+    assert!(made == gone && made > 5, "what was still under way at the end was made, too: {made}, {gone}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_without_the_right_ca_is_told_so() {
     let stage = Stage::set().await;
     let other = tempfile::tempdir().unwrap();
