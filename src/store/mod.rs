@@ -12,7 +12,9 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 pub mod backend;
 pub mod backup;
 mod batch;
+mod blocks;
 mod cache;
+mod changes;
 mod check;
 mod counts;
 mod found;
@@ -22,8 +24,10 @@ mod mark;
 pub mod memory;
 mod older;
 mod overlay;
+pub mod packed;
 mod pool;
 mod record;
+mod renewal;
 mod repository;
 pub mod sled;
 mod tally;
@@ -36,8 +40,9 @@ pub use repository::Repository;
 use self::{
     backend::{Backend, Condition, Key, RawBatch},
     memory::MemoryBackend,
+    packed::Packed,
     record::{Head, MacKey, Table},
-    repository::Rebuild,
+    repository::{Rebuild, Shared},
     sled::{OnFatal, SledBackend, SledOptions},
 };
 use crate::{
@@ -72,8 +77,11 @@ pub struct Stats {
 type Writes = Vec<(Key, Option<Vec<u8>>)>;
 
 /// Which index entries and counts the records have: raised with each new table of them, so that older stores get theirs. While they are
-/// being made, the last key that they have come to follows it in the store.
-const INDEX_LAYOUT: u8 = 5;
+/// being made, the last key that they have come to follows it in the store; while they are put into blocks, `CONVERTING`.
+const INDEX_LAYOUT: u8 = 6;
+/// The layout with the same entries, each a key of its own.
+const SINGLE_KEYS: u8 = 5;
+const CONVERTING: [u8; 2] = [u8::MAX, 0];
 /// Keys of each fence: more than two of sled's leaves take.
 const FENCE_KEYS: u8 = 34;
 
@@ -85,7 +93,28 @@ impl RawStore {
     ///
     /// `Unavailable` with what to do when the folder is in use or cannot be opened.
     pub fn open(path: &Path, options: SledOptions, on_fatal: OnFatal) -> Result<Self, StoreError> {
-        Ok(Self::on(Arc::new(SledBackend::open(path, options, on_fatal)?)))
+        let cannot = |what: &str, error: &dyn std::fmt::Display| {
+            StoreError::Unavailable(format!("{}: {what}: {error}", path.display()))
+        };
+        renewal::tidy(path).map_err(|error| cannot("what a conversion left beside it cannot be removed", &error))?;
+        let on_fatal = Arc::new(on_fatal);
+        let open = || {
+            let on_fatal = Arc::clone(&on_fatal);
+            SledBackend::open(path, options.clone(), Box::new(move |reason| on_fatal(reason)))
+        };
+        let store = open()?;
+        let Some(layout) = renewal::wanted(&store)? else { return Ok(Self::on(Arc::new(store))) };
+        if let Err(error) = renewal::copy(path, &store, &options, layout) {
+            tracing::warn!(%error, "the store cannot be copied: its index entries are moved in place, which leaves it larger");
+            renewal::tidy(path).map_err(|error| cannot("the copy cannot be removed", &error))?;
+            return Ok(Self::on(Arc::new(store)));
+        }
+        drop(store);
+        if let Err(error) = renewal::replace(path) {
+            tracing::warn!(%error, "the copy of the store cannot take its place: its index entries are moved in place");
+            renewal::tidy(path).map_err(|error| cannot("the copy cannot be removed", &error))?;
+        }
+        Ok(Self::on(Arc::new(open()?)))
     }
 
     /// A store that ends with the process, for tests.
@@ -122,10 +151,19 @@ impl RawStore {
             }
         }
         match self.backend.get(&layout)?.as_deref() {
-            Some([INDEX_LAYOUT]) => Repository::new(Arc::clone(&self.backend), mac, None),
-            Some([newer, ..]) if *newer > INDEX_LAYOUT => Err(StoreError::Corrupt(format!(
-                "its indexes are of layout {newer}: this program knows {INDEX_LAYOUT}"
-            ))),
+            Some([INDEX_LAYOUT]) => {}
+            Some([newer, ..]) if *newer > INDEX_LAYOUT => {
+                return Err(StoreError::Corrupt(format!(
+                    "its indexes are of layout {newer}: this program knows {INDEX_LAYOUT}"
+                )));
+            }
+            Some([SINGLE_KEYS]) => {
+                // From now on no earlier program opens the store.
+                let converting = [&[INDEX_LAYOUT], CONVERTING.as_slice()].concat();
+                self.write(vec![(layout.clone(), Some(converting))], Vec::new())?;
+                self.converted(layout)?;
+            }
+            Some([INDEX_LAYOUT, at @ ..]) if at == CONVERTING => self.converted(layout)?,
             older => {
                 let done = older.and_then(|older| match older {
                     [INDEX_LAYOUT, done @ ..] => Some(done.to_vec()),
@@ -135,9 +173,20 @@ impl RawStore {
                     writes.push((layout.clone(), Some([&[INDEX_LAYOUT], done].concat())));
                     self.write(writes, Vec::new())
                 };
-                Repository::new(Arc::clone(&self.backend), mac, Some(Rebuild { done, write: &write }))
+                let shared = Shared::new(Arc::clone(&self.backend), MacKey::new(mac_key)?);
+                shared.entries_again(&Rebuild { done, write: &write })?;
+                self.converted(layout)?;
             }
         }
+        Repository::new(Arc::new(Packed::open(Arc::clone(&self.backend))?), mac)
+    }
+
+    /// Puts the index entries into blocks.
+    fn converted(&self, layout: Key) -> Result<(), StoreError> {
+        Packed::convert(&*self.backend)?;
+        let mut writes = fences();
+        writes.push((layout, Some(vec![INDEX_LAYOUT])));
+        self.write(writes, Vec::new())
     }
 
     /// Writes and waits for it, on this thread.
@@ -161,7 +210,7 @@ pub const PROBE: &str = "store-probe";
 /// Keys that stand between the tables and never change. sled rewrites a whole leaf after ten changes of it, and a leaf takes
 /// up to sixteen neighbours: the fences keep large records out of the leaves that change with every request.
 fn fences() -> Writes {
-    let tables = [Table::FenceLow, Table::FenceHigh, Table::FenceRecords];
+    let tables = [Table::FenceLow, Table::FenceHigh, Table::FenceRecords, Table::FenceJournal];
     tables.iter().flat_map(|table| (0..FENCE_KEYS).map(|at| (table.key(&[&[at]]), Some(Vec::new())))).collect()
 }
 

@@ -2,8 +2,8 @@
 //!
 //! The head is `version (1) ‖ revision (8) ‖ pieces (2) ‖ MAC (16)`; with no pieces the body follows it at once. The MAC is
 //! HMAC-SHA-256, cut to 16 bytes, over the head's key, the head without its MAC, and the whole body: a record that was
-//! changed, or moved to another key, does not verify. Objects keep head and body apart although they are small: a sled
-//! leaf holds at most sixteen entries and is rewritten as a whole, so this halves what one write can cause.
+//! changed, or moved to another key, does not verify. An object's body stands in its head unless it is long: sled keeps memory for
+//! each leaf of sixteen keys, and rewrites a leaf as a whole after ten changes of it.
 //!
 //! Bodies are postcard; a change of a type in `domain` that alters its encoding takes a new `RECORD_VERSION` and an entry in
 //! `older`, which reads what earlier programs wrote. A record is written in today's encoding when it changes next.
@@ -89,6 +89,12 @@ pub(super) enum Table {
     ObjectsByTerm = 0x3E,
     /// As `FenceLow`.
     FenceRecords = 0x3F,
+    /// Blocks of the index entries above, by their lowest key.
+    Block = 0x40,
+    /// Changes of index entries that are not in the blocks yet, by their order.
+    Journal = 0x41,
+    /// As `FenceLow`.
+    FenceJournal = 0x42,
     /// Objects.
     Object = 0x80,
     /// Groups.
@@ -142,7 +148,7 @@ pub(super) trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 's
 
 impl Record for ManagedObject {
     const TABLE: Table = Table::Object;
-    const INLINE_BYTES: usize = 0;
+    const INLINE_BYTES: usize = 1024;
     fn id(&self) -> [u8; 16] {
         self.identifier.bytes()
     }

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
-    Stats, Writes,
+    CONVERTING, Stats, Writes,
     backend::{Backend, Direction, Key, KeyRange, Pair},
     batch,
     cache::{Cache, Stored},
@@ -122,7 +122,7 @@ impl Cached for TransportKey {
 }
 
 /// Records kept decoded.
-const OBJECTS_CACHED: u64 = 20_000;
+const OBJECTS_CACHED: u64 = 10_000;
 const GROUPS_CACHED: u64 = 10_000;
 const JOBS_CACHED: u64 = 10_000;
 const PROJECTS_CACHED: u64 = 10_000;
@@ -137,29 +137,9 @@ const TOLD_EVERY: Duration = Duration::from_secs(5);
 const READ_ATTEMPTS: usize = 100;
 
 impl Repository {
-    /// Opens the records; with `entries_again` their index entries are written first.
-    pub(super) fn new(
-        backend: Arc<dyn Backend>,
-        mac: MacKey,
-        entries_again: Option<Rebuild<'_>>,
-    ) -> Result<Self, StoreError> {
-        let known = Known {
-            objects: Cache::new(OBJECTS_CACHED),
-            groups: Cache::new(GROUPS_CACHED),
-            jobs: Cache::new(JOBS_CACHED),
-            projects: Cache::new(PROJECTS_CACHED),
-            transport_keys: Cache::new(TRANSPORT_KEYS_CACHED),
-            preferences: Mutex::default(),
-            tallies: Tallies::default(),
-            volatile: Mutex::default(),
-            counts: Mutex::default(),
-        };
-        let shared = Shared { backend, mac, known: Arc::new(known) };
-        if let Some(rebuild) = entries_again {
-            shared.entries_again(&rebuild)?;
-            // With them the mark that all is done; a crash before it goes on with the entries.
-            (rebuild.write)(shared.counts_written(&shared.counted_again()?)?, &[])?;
-        }
+    /// Opens the records.
+    pub(super) fn new(backend: Arc<dyn Backend>, mac: MacKey) -> Result<Self, StoreError> {
+        let shared = Shared::new(backend, mac);
         shared.recall_counts()?;
         for project in shared.table::<Project>()? {
             Project::note(&shared.known, project.id(), Some(&project));
@@ -239,6 +219,22 @@ impl Repository {
 }
 
 impl Shared {
+    /// Nothing is known yet.
+    pub(super) fn new(backend: Arc<dyn Backend>, mac: MacKey) -> Self {
+        let known = Known {
+            objects: Cache::new(OBJECTS_CACHED),
+            groups: Cache::new(GROUPS_CACHED),
+            jobs: Cache::new(JOBS_CACHED),
+            projects: Cache::new(PROJECTS_CACHED),
+            transport_keys: Cache::new(TRANSPORT_KEYS_CACHED),
+            preferences: Mutex::default(),
+            tallies: Tallies::default(),
+            volatile: Mutex::default(),
+            counts: Mutex::default(),
+        };
+        Self { backend, mac, known: Arc::new(known) }
+    }
+
     /// A record, from the cache or the engine.
     pub(super) fn load<R: Cached>(&self, id: [u8; 16]) -> Result<Option<Arc<Stored<R>>>, StoreError> {
         let cache = R::cache(&self.known);
@@ -378,8 +374,8 @@ impl Shared {
         Ok(there.saturating_sub(expired as u64))
     }
 
-    /// Writes the index entries of every record again, as this program makes them.
-    fn entries_again(&self, rebuild: &Rebuild<'_>) -> Result<(), StoreError> {
+    /// Writes the index entries of every record again, as this program makes them, each as a single key, and the counts.
+    pub(super) fn entries_again(&self, rebuild: &Rebuild<'_>) -> Result<(), StoreError> {
         tracing::info!(
             resumed = rebuild.done.is_some(),
             "the store's indexes are made for this version of the program"
@@ -388,7 +384,8 @@ impl Shared {
         self.entries_of::<ManagedObject>(rebuild, &mut count)?;
         self.entries_of::<Group>(rebuild, &mut count)?;
         tracing::info!(records = count, "the store's indexes are complete");
-        Ok(())
+        // With them the mark that this is done; a crash before it goes on with the entries.
+        (rebuild.write)(self.counts_written(&self.counted_again()?)?, &CONVERTING)
     }
 
     fn entries_of<R: Record>(&self, rebuild: &Rebuild<'_>, count: &mut u64) -> Result<(), StoreError> {

@@ -36,7 +36,7 @@ pub type OnFatal = Box<dyn Fn(&str) + Send + Sync>;
 /// How the store is opened.
 #[derive(Clone)]
 pub struct SledOptions {
-    /// sled's page cache.
+    /// sled's page cache, as long as its pages are on disk: in memory they take up to three times as much.
     pub cache_bytes: u64,
     /// No commits are taken when less than this is free on the file system.
     pub free_bytes_min: u64,
@@ -57,7 +57,7 @@ pub type Free = Arc<dyn Fn() -> u64 + Send + Sync>;
 impl Default for SledOptions {
     fn default() -> Self {
         Self {
-            cache_bytes: 64 << 20,
+            cache_bytes: 24 << 20,
             free_bytes_min: 64 << 20,
             any_file_system: false,
             reserve_bytes: 4 << 20,

@@ -364,22 +364,25 @@ fn a_check_tells_of_entries_that_are_missing_or_astray() {
         assert!(check.is_sound(), "{check:?}");
         assert_eq!(check.records, 3);
         // Each table of indexes loses one entry, then gets one that nobody has.
-        let indexes = backend.scan(&KeyRange::between(vec![0x30], vec![0x3F]), Direction::Up, 1_000).unwrap();
-        let tables: BTreeSet<u8> = indexes.iter().map(|(key, _)| key[0]).filter(|table| *table != 0x3F).collect();
+        let entries = through(&backend);
+        let names = backend.scan(&KeyRange::prefix(&[0x32]), Direction::Up, 10).unwrap();
+        let mut indexes = entries.scan(&KeyRange::between(vec![0x30], vec![0x3F]), Direction::Up, 1_000).unwrap();
+        indexes.extend(names);
+        let tables: BTreeSet<u8> = indexes.iter().map(|(key, _)| key[0]).collect();
         assert!(tables.len() > 7, "{tables:?}");
         for table in tables {
             let (key, value) = indexes.iter().find(|(key, _)| key[0] == table).unwrap().clone();
-            write(&backend, vec![(key.clone(), None)]);
-            let check = store.check_indexes().await.unwrap();
+            write(&entries, vec![(key.clone(), None)]);
+            let check = reread(&backend).check_indexes().await.unwrap();
             assert_eq!((check.missing.len(), check.stray.len()), (1, 0), "{table:#x} {check:?}");
             let mut astray = key.clone();
             astray[2] ^= 1;
-            write(&backend, vec![(key, Some(value.clone())), (astray.clone(), Some(value))]);
-            let check = store.check_indexes().await.unwrap();
+            write(&entries, vec![(key, Some(value.clone())), (astray.clone(), Some(value))]);
+            let check = reread(&backend).check_indexes().await.unwrap();
             assert_eq!((check.missing.len(), check.stray.len()), (0, 1), "{table:#x} {check:?}");
-            write(&backend, vec![(astray, None)]);
+            write(&entries, vec![(astray, None)]);
         }
-        assert!(store.check_indexes().await.unwrap().is_sound());
+        assert!(reread(&backend).check_indexes().await.unwrap().is_sound());
         // A count that is lost, and one that nobody counted.
         let counts = backend.scan(&KeyRange::prefix(&[0x22]), Direction::Up, 10).unwrap();
         assert_eq!(counts.len(), 2, "of everything, and of the one project");
@@ -397,6 +400,16 @@ fn a_check_tells_of_entries_that_are_missing_or_astray() {
     });
 }
 
+/// The index entries as the store sees them.
+fn through(backend: &Arc<dyn Backend>) -> Arc<dyn Backend> {
+    Arc::new(Packed::open(Arc::clone(backend)).unwrap())
+}
+
+/// Every index entry, names apart.
+fn all_entries(backend: &Arc<dyn Backend>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    through(backend).scan(&KeyRange::between(vec![0x30], vec![0x3F]), Direction::Up, usize::MAX).unwrap()
+}
+
 fn write(backend: &Arc<dyn Backend>, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
     let (answer, answered) = std::sync::mpsc::sync_channel(1);
     let batch = RawBatch { writes: writes.into_iter().collect(), ..RawBatch::default() };
@@ -404,16 +417,22 @@ fn write(backend: &Arc<dyn Backend>, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
     answered.recv().unwrap().unwrap();
 }
 
-/// Takes a store back to what an older program left: no index by attributes, no counts, values in the index by creation.
-fn grow_younger(backend: &Arc<dyn Backend>) {
-    let terms = backend.scan(&KeyRange::prefix(&[0x3E]), Direction::Up, usize::MAX).unwrap();
-    let created = backend.scan(&KeyRange::prefix(&[0x30]), Direction::Up, usize::MAX).unwrap();
-    assert!(terms.len() > created.len());
-    let mut writes: Vec<(Vec<u8>, Option<Vec<u8>>)> = terms.into_iter().map(|(key, _)| (key, None)).collect();
-    writes.extend(created.into_iter().map(|(key, _)| (key, Some(vec![2, 0]))));
-    let counts = backend.scan(&KeyRange::prefix(&[0x22]), Direction::Up, usize::MAX).unwrap();
-    writes.extend(counts.into_iter().map(|(key, _)| (key, None)));
-    writes.push((vec![0x03], Some(vec![2])));
+/// Takes a store back to what an older program left: index entries as single keys; and by the layout before, no index by
+/// attributes, no counts, values in the index by creation.
+fn grow_younger(backend: &Arc<dyn Backend>, layout: u8) {
+    let single = all_entries(backend).into_iter().filter(|(key, _)| layout == 5 || key[0] != 0x3E);
+    let value = |(key, value): (Vec<u8>, Vec<u8>)| {
+        let value = if layout < 5 && key[0] == 0x30 { vec![2, 0] } else { value };
+        (key, Some(value))
+    };
+    let mut writes: Vec<(Vec<u8>, Option<Vec<u8>>)> = single.map(value).collect();
+    let blocks = backend.scan(&KeyRange::between(vec![0x40], vec![0x42]), Direction::Up, usize::MAX).unwrap();
+    writes.extend(blocks.into_iter().map(|(key, _)| (key, None)));
+    if layout < 5 {
+        let counts = backend.scan(&KeyRange::prefix(&[0x22]), Direction::Up, usize::MAX).unwrap();
+        writes.extend(counts.into_iter().map(|(key, _)| (key, None)));
+    }
+    writes.push((vec![0x03], Some(vec![layout])));
     write(backend, writes);
 }
 
@@ -464,31 +483,78 @@ fn an_older_store_gets_its_indexes_when_it_is_opened_and_goes_on_where_it_was_st
             commit(&store, batch).await.unwrap();
         }
         commit(&store, vec![Write::PutGroup(Box::new(group(5_000, "p", &[1])), Guard::Absent)]).await.unwrap();
-        let before = backend.scan(&KeyRange::between(vec![0x30], vec![0x40]), Direction::Up, usize::MAX).unwrap();
+        let before = all_entries(&backend);
         let expected = store.stats();
         drop(store);
-        grow_younger(&backend);
-        let mut stops = 0;
-        let store = loop {
-            let failing = Failing { inner: Arc::clone(&backend), left: AtomicU64::new(1) };
-            match RawStore::on(Arc::new(failing)).unlock(&key()) {
-                Ok(_) => break reread(&backend),
-                Err(StoreError::Unavailable(reason)) => assert_eq!(reason, "stopped"),
-                Err(error) => panic!("{error}"),
-            }
-            stops += 1;
-            assert!(stops < 50, "it begins anew each time");
-        };
-        assert!(stops >= 3, "{stops}");
-        let after = backend.scan(&KeyRange::between(vec![0x30], vec![0x40]), Direction::Up, usize::MAX).unwrap();
-        assert!(before == after);
-        assert_eq!(backend.get(&[0x03]).unwrap(), Some(vec![5]));
-        assert_eq!(store.stats().objects, expected.objects);
-        answers_agree(&store, &mut dice, 50).await;
-        totals_agree(&store).await;
-        // Which status an object has is one of three.
-        assert!(everything(&store).await.iter().all(|it| [1, 2, 4].contains(&storage_status(it))));
+        for layout in [2, 5] {
+            grow_younger(&backend, layout);
+            let mut stops = 0;
+            let store = loop {
+                let failing = Failing { inner: Arc::clone(&backend), left: AtomicU64::new(1) };
+                match RawStore::on(Arc::new(failing)).unlock(&key()) {
+                    Ok(_) => break reread(&backend),
+                    Err(StoreError::Unavailable(reason)) => assert_eq!(reason, "stopped"),
+                    Err(error) => panic!("{error}"),
+                }
+                stops += 1;
+                assert!(stops < 50, "it begins anew each time");
+            };
+            assert!(stops >= 3, "{stops}");
+            assert!(before == all_entries(&backend));
+            let single = backend.scan(&KeyRange::between(vec![0x30], vec![0x3F]), Direction::Up, usize::MAX).unwrap();
+            assert!(single.iter().all(|(key, _)| key[0] == 0x32), "only names are single keys");
+            assert_eq!(backend.get(&[0x03]).unwrap(), Some(vec![6]));
+            assert_eq!(store.stats().objects, expected.objects);
+            answers_agree(&store, &mut dice, 50).await;
+            totals_agree(&store).await;
+            // Which status an object has is one of three.
+            assert!(everything(&store).await.iter().all(|it| [1, 2, 4].contains(&storage_status(it))));
+        }
     });
+}
+
+#[test]
+fn a_store_of_single_keys_is_copied_into_a_new_folder_that_takes_its_place() {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let engine = || -> Arc<dyn Backend> {
+        Arc::new(SledBackend::open(&path, SledOptions::default(), Box::new(|reason| panic!("{reason}"))).unwrap())
+    };
+    let (before, stats) = {
+        let backend = engine();
+        let store = RawStore::on(Arc::clone(&backend)).unlock(&key()).unwrap();
+        let mut dice = Dice(0xC0B1);
+        let objects = (0..200).map(|number| put(random_object(&mut dice, number), Guard::Absent)).collect();
+        runtime().block_on(commit(&store, objects)).unwrap();
+        let stats = store.stats();
+        drop(store);
+        let before = all_entries(&backend);
+        grow_younger(&backend, 5);
+        (before, stats)
+    };
+    let first = std::fs::metadata(&path).unwrap().ino();
+    // What an attempt that was stopped has left.
+    let left = folder.path().join("store.converted");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("db"), b"half of it").unwrap();
+    let raw = open(&path);
+    assert_ne!(std::fs::metadata(&path).unwrap().ino(), first, "another folder");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "and nothing beside it");
+    let store = raw.unlock(&key()).unwrap();
+    assert_eq!(store.stats().objects, stats.objects);
+    let check = runtime().block_on(store.check_indexes()).unwrap();
+    assert!(check.is_sound() && check.records >= 200, "{check:?}");
+    drop((store, raw));
+    let backend = engine();
+    assert!(before == all_entries(&backend));
+    let single = backend.scan(&KeyRange::between(vec![0x30], vec![0x3F]), Direction::Up, usize::MAX).unwrap();
+    assert!(single.iter().all(|(key, _)| key[0] == 0x32), "only names are single keys");
+    drop(backend);
+    // From now on it is left alone.
+    let second = std::fs::metadata(&path).unwrap().ino();
+    open(&path).unlock(&key()).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().ino(), second);
 }
 
 /// A key as many are: of one of 1 000 groups, at one of 100 000 sites, of one of two lengths.
