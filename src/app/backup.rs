@@ -355,10 +355,10 @@ async fn restore_from(
     let source = open()?;
     let filled = tokio::task::block_in_place(|| {
         let options = SledOptions::default;
-        let open = || RawStore::open(&fresh, options(), Box::new(|reason| tracing::error!(reason, "the store failed")));
-        let filled = open()?.fill(source, &secret, mark, |bytes| shown.set_position(bytes))?;
+        let made = || RawStore::open(&fresh, options(), Box::new(|reason| tracing::error!(reason, "the store failed")));
+        let filled = made()?.fill(source, &secret, mark, |bytes| shown.set_position(bytes))?;
         // Opened again, it is given the form in which it is small.
-        let checked = open()?.unlock(&secret)?.check(|_| {})?;
+        let checked = made()?.unlock(&secret)?.check(|_| {})?;
         Ok::<_, BackupError>((filled, checked))
     });
     shown.finish_and_clear();

@@ -661,7 +661,7 @@ mod tests {
             }
             for _ in 0..15 {
                 for value in [Some(vec![]), None] {
-                    write(&mut (0..4_000).filter(|at| !at.is_multiple_of(10)), value);
+                    write(&mut (0..4_000_u64).filter(|at| !at.is_multiple_of(10)), value);
                     packed.settle().unwrap();
                 }
             }
