@@ -2,7 +2,7 @@
 //!
 //! [`RawStore::open`] gives the `Memory` port at once, because finding the HSM needs it; [`RawStore::unlock`] takes the MAC
 //! key that the HSM gave and returns the [`Repository`]. Records carry a MAC under that key; indexes follow records in the
-//! same batch (`record`, `index`, `batch`). Engines stand behind [`backend::Backend`].
+//! same batch (`record`, `index`, `batch`) and stand in blocks (`packed`, `blocks`). Engines stand behind [`backend::Backend`].
 //!
 //! A read that misses the cache may see a write whose sync is still running. If that sync fails, the store is unavailable
 //! for good and the process ends.

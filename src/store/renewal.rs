@@ -30,8 +30,14 @@ const STEP: usize = 1_000;
 /// How often it is said how far it has come.
 const TOLD_EVERY: Duration = Duration::from_secs(5);
 
+/// Where the store really is, when a link leads to it: the copy must be on its disk.
+fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_not_there| path.to_path_buf())
+}
+
 /// The folder in which a copy is made.
 fn beside(path: &Path) -> PathBuf {
+    let path = real(path);
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".converted");
     path.with_file_name(name)
@@ -91,8 +97,8 @@ pub(super) fn copy(path: &Path, old: &dyn Backend, options: &SledOptions, layout
 
 /// Puts the copy in the place of the store, which nobody has open, and removes the old one.
 pub(super) fn replace(path: &Path) -> io::Result<()> {
-    let copy = beside(path);
-    rustix::fs::renameat_with(CWD, &copy, CWD, path, RenameFlags::EXCHANGE)?;
+    let (path, copy) = (real(path), beside(path));
+    rustix::fs::renameat_with(CWD, &copy, CWD, &path, RenameFlags::EXCHANGE)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent)?.sync_all()?;
     fs::remove_dir_all(copy)
