@@ -99,7 +99,9 @@ pub(super) fn copy(path: &Path, old: &dyn Backend, options: &SledOptions, layout
 pub(super) fn replace(path: &Path) -> io::Result<()> {
     let (path, copy) = (real(path), beside(path));
     rustix::fs::renameat_with(CWD, &copy, CWD, &path, RenameFlags::EXCHANGE)?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent)?.sync_all()?;
+    // A real path has a folder around it.
+    if let Some(parent) = path.parent() {
+        File::open(parent)?.sync_all()?;
+    }
     fs::remove_dir_all(copy)
 }

@@ -420,9 +420,9 @@ fn write(backend: &Arc<dyn Backend>, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
 /// Takes a store back to what an older program left: index entries as single keys; and by the layout before, no index by
 /// attributes, no counts, values in the index by creation.
 fn grow_younger(backend: &Arc<dyn Backend>, layout: u8) {
-    let single = all_entries(backend).into_iter().filter(|(key, _)| layout == 5 || key[0] != 0x3E);
+    let single = all_entries(backend).into_iter().filter(|(key, _)| layout == 5 || !key.starts_with(&[0x3E]));
     let value = |(key, value): (Vec<u8>, Vec<u8>)| {
-        let value = if layout < 5 && key[0] == 0x30 { vec![2, 0] } else { value };
+        let value = if layout < 5 && key.starts_with(&[0x30]) { vec![2, 0] } else { value };
         (key, Some(value))
     };
     let mut writes: Vec<(Vec<u8>, Option<Vec<u8>>)> = single.map(value).collect();
