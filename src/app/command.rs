@@ -195,6 +195,28 @@ enum HsmCommand {
     Join(MemberArguments),
     /// Compares a token with another one of its group and copies what it lacks; shows how far it is.
     Resync(MemberArguments),
+    /// Moves every object of a token or group to another one while the gateway serves, and shows how far it is. It goes on when
+    /// this command is interrupted, and after a restart; from then on new objects go to the target. Exit code 1 when objects stay
+    /// because they cannot be moved: each is named.
+    Migrate {
+        #[command(flatten)]
+        config: ConfigArguments,
+        /// What is emptied: the name of a token or group.
+        #[arg(long, value_name = "NAME", required_unless_present = "status", requires = "to")]
+        from: Option<String>,
+        /// Where its objects go: the name of a token or group.
+        #[arg(long, value_name = "NAME", requires = "from")]
+        to: Option<String>,
+        /// Says how far the last one is, and orders nothing.
+        #[arg(long, conflicts_with_all = ["from", "to", "detach"])]
+        status: bool,
+        /// Does not wait for the end.
+        #[arg(long)]
+        detach: bool,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Confirms that another token than before stands behind a name: a replacement that carries the same keys. The gateway
     /// must be stopped.
     Rebind {
@@ -297,6 +319,11 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
         Command::Hsm(HsmCommand::Drain(member)) => member.order(control::Change::Drain),
         Command::Hsm(HsmCommand::Join(member)) => member.order(control::Change::Join),
         Command::Hsm(HsmCommand::Resync(member)) => member.order(control::Change::Resync),
+        Command::Hsm(HsmCommand::Migrate { config, from, to, status, detach, json }) => {
+            let config = configuration(&config.config)?;
+            start_logging(&config)?;
+            control::migrate(&config, from.as_deref().zip(to.as_deref()), !status && !detach, json)
+        }
         Command::Hsm(HsmCommand::Rebind { config, token }) => {
             let config = configuration(&config.config)?;
             start_logging(&config)?;

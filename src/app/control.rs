@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,7 @@ use super::{
     backup,
     fsck::Comparison,
     gateway::{Core, Mode},
+    migration::{Progress, State},
     problem::{Explain, Problem},
 };
 use crate::{
@@ -57,6 +58,8 @@ const LINE_BYTES_MAX: u64 = 4096;
 /// An answer tells of every token.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 const LINE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a command waits for a gateway that is restarted.
+const RESTART: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -80,6 +83,13 @@ enum Order {
     CheckStore,
     /// The records are written out: what follows the answer is described at [`Piece`].
     Backup,
+    /// Everything at one place is moved to another.
+    Migrate {
+        from: String,
+        to: String,
+    },
+    /// How far the last migration is.
+    Migration,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -108,6 +118,7 @@ enum Reply {
     BackedUp(Counts),
     /// Store or trail was older than the token's note, and was accepted.
     Accepted(Option<String>),
+    Migration(Box<Progress>),
     Failed(String),
 }
 
@@ -304,6 +315,8 @@ async fn obey(stream: UnixStream, core: &Core) -> io::Result<Option<Long>> {
             Err(error) => Reply::Failed(error.to_string()),
         },
         Ok(order @ (Order::CheckStore | Order::Backup)) => return Ok(Some(Long { order, to: write })),
+        Ok(Order::Migrate { from, to }) => done(core.migrations.order(&from, &to).await, |()| Reply::Done),
+        Ok(Order::Migration) => Reply::Migration(Box::new(core.migrations.progress())),
         Err(error) => Reply::Failed(format!("the order cannot be read: {error}")),
     };
     say(&mut write, &reply).await.map(|()| None)
@@ -409,6 +422,64 @@ pub(super) fn change(config: &Config, token: &str, change: Change) -> Result<Exi
     };
     super::inspect::print(&said)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `portcullis hsm migrate`: orders it, unless nothing is named, and shows how far it is; `true` when it is done.
+pub(super) fn migrate(
+    config: &Config,
+    way: Option<(&str, &str)>,
+    follow: bool,
+    json: bool,
+) -> Result<ExitCode, Problem> {
+    let absent = |error: io::Error| match is_absent(&error) {
+        true => Problem::new("PC-CONTROL", "no gateway runs with this configuration", "start it first"),
+        false => Problem::new("PC-CONTROL", error, "look at the gateway's log"),
+    };
+    if let Some((from, to)) = way {
+        let order = Order::Migrate { from: from.to_owned(), to: to.to_owned() };
+        match block_on(ask(config, &order))?.map_err(absent)? {
+            Reply::Done => {}
+            Reply::Failed(what) => {
+                return Err(Problem::new("PC-HSM-MIGRATE", what, "see `portcullis hsm status`"));
+            }
+            _ => return Err(strange()),
+        }
+    }
+    let bar = indicatif::ProgressBar::new(0);
+    let style = indicatif::ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+    bar.set_style(style.explain("PC-OUTPUT", "the progress bar", "")?);
+    let mut gone = None;
+    let progress = loop {
+        let progress = match block_on(ask(config, &Order::Migration))? {
+            Ok(Reply::Migration(progress)) => *progress,
+            Ok(_) => return Err(strange()),
+            // It may be restarted: the migration goes on then, and so does this.
+            Err(error) => {
+                let since = *gone.get_or_insert_with(Instant::now);
+                if !follow || since.elapsed() > RESTART {
+                    return Err(absent(error));
+                }
+                std::thread::sleep(Duration::from_millis(500));
+                continue;
+            }
+        };
+        gone = None;
+        if !follow || matches!(progress.state, State::Done | State::None) {
+            break progress;
+        }
+        bar.set_length(u64::try_from(progress.moved + progress.remaining).unwrap_or(u64::MAX));
+        bar.set_position(u64::try_from(progress.moved).unwrap_or(u64::MAX));
+        bar.set_message(progress.reason.unwrap_or_else(|| "moving".to_owned()));
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    bar.finish_and_clear();
+    let text = if json {
+        serde_json::to_string_pretty(&progress).explain("PC-OUTPUT", "the progress", "")? + "\n"
+    } else {
+        super::migration::described(&progress)
+    };
+    super::inspect::print(&text)?;
+    Ok(if progress.stayed_count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// `portcullis hsm fsck`: by the gateway that runs, or here when none does.

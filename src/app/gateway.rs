@@ -28,6 +28,7 @@ use super::{
     enrolled::Enrolled,
     fronts::{self, KmipFront},
     marks::{Marks, Older},
+    migration::{self, Migrations},
     notices,
     observers::{CountedTrail, Counting, Lag},
     policy,
@@ -417,6 +418,7 @@ pub(super) struct Core {
     pub(super) marks: Arc<Marks>,
     /// What was older than the token knows, and was accepted.
     pub(super) accepted: Option<String>,
+    pub(super) migrations: Arc<Migrations>,
     lag: Arc<Lag>,
 }
 
@@ -496,6 +498,7 @@ impl Core {
         let marks = Arc::new(marks);
 
         starting("what a crash left is settled");
+        let ordered = migration::recall(&memory, &pool)?;
         let ports = Arc::new(Ports {
             hsm: Arc::clone(&pool) as Arc<dyn Hsm>,
             store: Arc::clone(&store) as Arc<dyn MetadataStore>,
@@ -516,7 +519,9 @@ impl Core {
         let preparing = Arc::clone(&pool);
         blocking(move || preparing.prepare()).await?;
         let (config, metrics) = (Arc::clone(config), Arc::clone(metrics));
-        Ok(Self { config, metrics, engine, memory, pool, store, trail, signer, marks, accepted, lag })
+        let migrations =
+            Migrations::new(Arc::clone(&engine), Arc::clone(&pool), Arc::clone(&memory), Arc::clone(&metrics), ordered);
+        Ok(Self { config, metrics, engine, memory, pool, store, trail, signer, marks, accepted, migrations, lag })
     }
 
     /// What readiness and metrics ask.

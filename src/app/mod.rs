@@ -20,6 +20,7 @@ mod gateway;
 mod inspect;
 mod isolated;
 mod marks;
+mod migration;
 mod notices;
 mod observers;
 mod policy;

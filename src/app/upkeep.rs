@@ -92,6 +92,7 @@ pub(super) fn start(core: &Core) -> JoinSet<()> {
     let (engine, metrics, config) = (Arc::clone(&core.engine), Arc::clone(&core.metrics), Arc::clone(&core.config));
     tasks.spawn(policy::watch(engine, metrics, config));
     tasks.spawn(control::serve(core.clone()));
+    tasks.spawn(Arc::clone(&core.migrations).run());
     tasks.spawn(purge(Arc::clone(&core.engine), Arc::clone(&core.metrics), Arc::clone(&core.config)));
     tasks
 }

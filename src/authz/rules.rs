@@ -140,6 +140,7 @@ pub const OPERATIONS: &[Row] = {
         row(K::DeriveInSoftware, Secret, &[], None),
         row(K::ReProvision, Secret, &[], Some("kmip:modify")),
         row(K::Adopt, Nothing, &[], None),
+        row(K::Migrate, Nothing, &[], None),
     ]
 };
 

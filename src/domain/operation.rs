@@ -184,4 +184,6 @@ operations! {
     ReProvision = "re-provision", Change;
     /// Takes a key that stands on a token already into a project.
     Adopt = "adopt", Change;
+    /// Moves the value of an object to another token.
+    Migrate = "migrate", Change;
 }

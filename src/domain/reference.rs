@@ -94,3 +94,12 @@ pub struct TokenReference {
     /// The bytes as given, when they are held beside or instead of the key.
     pub bytes: Option<HeldBytes>,
 }
+
+impl TokenReference {
+    /// What is written of an object that was moved meanwhile names the place where it is now.
+    pub fn follow(&mut self, stored: &Self) {
+        if self.cka_id == stored.cka_id && self.token != stored.token {
+            self.clone_from(stored);
+        }
+    }
+}

@@ -312,7 +312,9 @@ impl Engine {
         let mut event = self.event(caller, O::KIND);
         let result = match self.load(caller, (O::KIND, operation.rule()), operation.target(), &mut event).await {
             Ok(permitted) => {
-                let before = self.changes.is_heard().then(|| records(permitted.get()));
+                // A move changes nothing that a client could see.
+                let is_told = self.changes.is_heard() && O::KIND != OperationKind::Migrate;
+                let before = is_told.then(|| records(permitted.get()));
                 let tools = Tools::new(Arc::clone(self.ports_of(caller)), caller.principal.clone(), event, caller.lane);
                 let result = operation.run(permitted, &tools).await;
                 let outcome = outcome_of(&result);

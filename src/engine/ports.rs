@@ -189,8 +189,23 @@ pub enum HsmRequest {
         /// Whether the twin may be wrapped out.
         extractable: bool,
     },
-    /// Destroys every object with this `CKA_ID`; one that is gone already is a success. Answer: [`HsmAnswer::Done`].
+    /// Destroys every object with this `CKA_ID`, here and where a move has taken it; one that is gone already is a success.
+    /// Answer: [`HsmAnswer::Done`].
     Destroy {
+        /// Where.
+        at: Placement,
+    },
+    /// Lays a copy of everything under a `CKA_ID` at another place and compares it with what is here. Answer:
+    /// [`HsmAnswer::Made`] with the reference there. Undone by [`Self::Clear`].
+    CopyTo {
+        /// What.
+        reference: TokenReference,
+        /// To where.
+        to: TokenId,
+    },
+    /// Destroys what stands at this place and nowhere else: a half of a move, while the object lives on at the other. Waits
+    /// a moment for uses that have begun. Answer: [`HsmAnswer::Done`].
+    Clear {
         /// Where.
         at: Placement,
     },
@@ -540,6 +555,13 @@ pub enum IntentKind {
         /// Which object.
         object: UniqueIdentifier,
     },
+    /// A value was moved: what it left behind at these places will be destroyed.
+    Clear {
+        /// Whose value.
+        object: UniqueIdentifier,
+        /// Where it is now.
+        kept: Placement,
+    },
 }
 
 /// Written before the HSM is changed, removed in the batch that records the result.
@@ -562,6 +584,17 @@ pub enum Write {
     PutObject(Box<ManagedObject>, Guard),
     /// Removes an object without trace.
     RemoveObject(UniqueIdentifier, Guard),
+    /// An object's value stands somewhere else from now on. Refused with `Conflict` when it does not stand where it is said to;
+    /// the revision stays, because nothing has changed that a client could see: whoever changes the record meanwhile is not
+    /// refused, and what he writes names the new place.
+    Relocate {
+        /// Whose value.
+        object: UniqueIdentifier,
+        /// Where it stood.
+        from: Box<TokenReference>,
+        /// Where it stands.
+        to: Box<TokenReference>,
+    },
     /// Stores a group.
     PutGroup(Box<Group>, Guard),
     /// Removes a group.

@@ -78,9 +78,15 @@ enum Settled {
 async fn settle(ports: &Arc<Ports>, audit: &dyn AuditSink, intent: &Intent) -> Result<Settled, Error> {
     match &intent.kind {
         IntentKind::Make => {
+            let moves = intent.event.operation == OperationKind::Migrate;
             for at in &intent.places {
                 let id = UniqueIdentifier::from_bytes(at.cka_id.0);
-                if !is_recorded(ports, id, at).await? {
+                if moves {
+                    // The copy goes; the object lives on where its record says.
+                    if !is_where(ports, &intent.event.targets, at).await? {
+                        call(ports, HsmRequest::Clear { at: at.clone() }).await?;
+                    }
+                } else if !is_recorded(ports, id, at).await? {
                     destroy(ports, at).await?;
                 }
             }
@@ -94,6 +100,12 @@ async fn settle(ports: &Arc<Ports>, audit: &dyn AuditSink, intent: &Intent) -> R
                 destroy(ports, at).await?;
             }
             let found = ports.store.object(*object).await?.filter(|found| found.record.value.is_some());
+            // A move may have taken the value elsewhere while the destruction was announced.
+            if let Some(at) = found.as_ref().and_then(|found| place(&found.record))
+                && !intent.places.contains(&at)
+            {
+                destroy(ports, &at).await?;
+            }
             let (writes, outcome) = match found {
                 // The trail may hold that the request failed; what it began has come to pass now.
                 Some(found) => (as_destroyed(ports, intent, found).await?, Some(intent.event.outcome.clone())),
@@ -103,7 +115,63 @@ async fn settle(ports: &Arc<Ports>, audit: &dyn AuditSink, intent: &Intent) -> R
             conclude(ports, audit, intent, writes, outcome).await?;
             Ok(Settled::Finished)
         }
+        IntentKind::Clear { .. } => {
+            clear(ports, intent).await?;
+            // The move itself was told with the batch that made it true.
+            conclude(ports, audit, intent, Vec::new(), None).await?;
+            Ok(Settled::Finished)
+        }
     }
+}
+
+/// Settles what moves have left, whatever its age: to be called while none runs. How many could not be settled now.
+///
+/// # Errors
+///
+/// As [`reconcile`].
+pub async fn reconcile_moves(ports: &Arc<Ports>, audit: &dyn AuditSink) -> Result<usize, Error> {
+    let mut left = 0;
+    let intents = ports.store.intents().await?;
+    for intent in intents.iter().filter(|intent| intent.event.operation == OperationKind::Migrate) {
+        if let Err(error) = settle(ports, audit, intent).await {
+            tracing::debug!(%error, "what a move has left cannot be settled now");
+            left += 1;
+        }
+    }
+    Ok(left)
+}
+
+/// Destroys what a moved value left behind. A destruction of the object that ran beside the move may have passed its copy by:
+/// that goes, too, when the record does not name it any more or is about not to.
+pub(super) async fn clear(ports: &Ports, intent: &Intent) -> Result<(), Error> {
+    let IntentKind::Clear { object, kept } = &intent.kind else { return Ok(()) };
+    // Intents first: what is concluded between the two looks is in the record.
+    let intents = ports.store.intents().await?;
+    let found = ports.store.object(*object).await?.and_then(|found| place(&found.record));
+    for at in intent.places.iter().filter(|at| found.as_ref() != Some(*at)) {
+        call(ports, HsmRequest::Clear { at: at.clone() }).await?;
+    }
+    let doomed = |intent: &Intent| intent.kind == IntentKind::Destroy { object: *object };
+    if found.as_ref() != Some(kept) || intents.iter().any(doomed) {
+        call(ports, HsmRequest::Clear { at: kept.clone() }).await?;
+    }
+    Ok(())
+}
+
+/// Whether the value of one of these stands there by its record.
+async fn is_where(ports: &Ports, objects: &[UniqueIdentifier], at: &Placement) -> Result<bool, Error> {
+    for object in objects {
+        let found = ports.store.object(*object).await?;
+        if found.and_then(|found| place(&found.record)).as_ref() == Some(at) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Where an object's value stands by its record.
+fn place(object: &ManagedObject) -> Option<Placement> {
+    object.value.as_ref().map(|value| Placement { token: value.token.clone(), cka_id: value.cka_id })
 }
 
 /// The records as they would have been written: what the destruction began cannot be taken back.
@@ -154,8 +222,12 @@ async fn is_recorded(ports: &Arc<Ports>, id: UniqueIdentifier, at: &Placement) -
 }
 
 async fn destroy(ports: &Arc<Ports>, at: &Placement) -> Result<(), Error> {
+    call(ports, HsmRequest::Destroy { at: at.clone() }).await
+}
+
+async fn call(ports: &Ports, request: HsmRequest) -> Result<(), Error> {
     let terms = Terms::of_gateway(ports.settings.hsm_limit);
-    match ports.hsm.call(HsmRequest::Destroy { at: at.clone() }, terms).await? {
+    match ports.hsm.call(request, terms).await? {
         HsmAnswer::Done => Ok(()),
         other => Err(super::tools::unexpected(&other)),
     }

@@ -16,6 +16,7 @@ use super::{
         MetadataStore, Placement, Tenant, Terms, Write,
     },
     rates::Rates,
+    reconcile,
     uses::{Use, Uses},
     vanished,
 };
@@ -305,7 +306,10 @@ impl Tools {
             HsmRequest::GenerateKeyPair { .. } | HsmRequest::CertifierKey => self.ports.settings.keygen_limit,
             _ => self.ports.settings.hsm_limit,
         };
-        let terms = Terms { limit, tenant: self.tenant, lane: self.lane };
+        // What the gateway does on its own account takes no project's share.
+        let own = matches!(request, HsmRequest::CopyTo { .. } | HsmRequest::Clear { .. });
+        let tenant = if own { Tenant::GATEWAY } else { self.tenant };
+        let terms = Terms { limit, tenant, lane: self.lane };
         let used = vanished::used(&request);
         match self.ports.hsm.call(request, terms).await {
             Ok(answer) => Ok(answer),
@@ -411,6 +415,57 @@ impl Tools {
             tracing::warn!(%error, "an intent stays until it is reconciled");
         }
         Ok(())
+    }
+
+    /// Writes that a value was moved, and destroys what it left behind, under an intent that the same batch carries. When the
+    /// batch is refused, the copy is destroyed again; when nobody knows what became of it, the reconciler finds out.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when the value is not there any more, the store's own.
+    pub(super) async fn conclude_move(
+        &self,
+        announced: Announced,
+        object: UniqueIdentifier,
+        from: TokenReference,
+        to: TokenReference,
+    ) -> Result<(), Error> {
+        let mut id = [0; 16];
+        self.ports.chance.fill(&mut id);
+        let kept = Placement { token: to.token.clone(), cka_id: to.cka_id };
+        let places = vec![Placement { token: from.token.clone(), cka_id: from.cka_id }];
+        let clearing = Intent { id, kind: IntentKind::Clear { object, kept }, places, event: self.expected() };
+        let relocated = Write::Relocate { object, from: Box::new(from), to: Box::new(to) };
+        let writes = vec![relocated, Write::PutIntent(Box::new(clearing.clone()))];
+        match self.settle(&announced, writes).await {
+            Err(error) if error.kind == ErrorKind::Conflict => {
+                self.withdraw_copy(announced).await;
+                return Err(error);
+            }
+            settled => settled?,
+        }
+        let cleared = match reconcile::clear(&self.ports, &clearing).await {
+            Ok(()) => self.ports.store.commit(Batch(vec![Write::RemoveIntent(id)])).await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = cleared {
+            tracing::warn!(%error, "what a moved value left behind stays until it is reconciled");
+        }
+        Ok(())
+    }
+
+    /// Destroys the copy of a value that is not moved after all, and nothing else of it.
+    pub(super) async fn withdraw_copy(&self, announced: Announced) {
+        for at in &announced.intent.places {
+            if let Err(error) = self.hsm(HsmRequest::Clear { at: at.clone() }).await {
+                tracing::warn!(%error, "the copy of a value that was not moved stays until it is reconciled");
+                return;
+            }
+        }
+        let removed = self.ports.store.commit(Batch(vec![Write::RemoveIntent(announced.intent.id)])).await;
+        if let Err(error) = removed {
+            tracing::warn!(%error, "an intent stays until it is reconciled");
+        }
     }
 
     /// As [`Self::conclude`], but nothing is undone when the batch is refused: for acts that cannot be undone.

@@ -14,9 +14,10 @@ use crate::domain::{UniqueIdentifier, reference::CkaId};
 pub(super) fn used(request: &HsmRequest) -> [Option<CkaId>; 2] {
     use HsmRequest as R;
     match request {
-        R::RevealKey { reference } | R::RevealBytes { reference } | R::Digest { reference, .. } => {
-            [Some(reference.cka_id), None]
-        }
+        R::RevealKey { reference }
+        | R::RevealBytes { reference }
+        | R::Digest { reference, .. }
+        | R::CopyTo { reference, .. } => [Some(reference.cka_id), None],
         R::WrapKey { wrapping, target, .. } => [Some(wrapping.cka_id), Some(target.cka_id)],
         R::WrapBytes { wrapping: key, .. }
         | R::UnwrapBytes { wrapping: key, .. }
@@ -32,6 +33,7 @@ pub(super) fn used(request: &HsmRequest) -> [Option<CkaId>; 2] {
         | R::ImportKey { .. }
         | R::HoldBytes { .. }
         | R::Destroy { .. }
+        | R::Clear { .. }
         | R::Find { .. }
         | R::Random { .. }
         | R::SeedRandom { .. }

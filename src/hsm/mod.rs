@@ -17,6 +17,7 @@ mod layout;
 mod make;
 mod mechanism;
 mod module;
+mod moves;
 mod operate;
 mod pool;
 pub mod probe;
@@ -45,13 +46,16 @@ use std::{
 
 use parking_lot::Mutex;
 
-pub use self::{error::ConnectError, process::serve as serve_module, token::serial_fact};
+pub use self::{
+    error::ConnectError, moves::Route, process::serve as serve_module, token::serial_fact,
+};
 use self::{
     error::refused,
     group::Mirror,
     health::Keeper,
     home::Home,
     module::Start,
+    moves::Moves,
     pool::{Errand, Shared},
     token::Trouble,
     work::{Making, Tray, Work},
@@ -188,6 +192,7 @@ const FIRST_OUTCOME: Duration = Duration::from_secs(20);
 pub struct Pool {
     tokens: Vec<Arc<Shared>>,
     groups: Vec<Group>,
+    moves: Moves,
     keepers: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -263,7 +268,8 @@ impl Pool {
         if let Err(error) = thread::Builder::new().name("hsm-transport".to_owned()).spawn(transfer::prepare) {
             tracing::warn!(%error, "no thread prepares the transport pair");
         }
-        let pool = Self { tokens: Vec::new(), groups: Vec::new(), keepers: Mutex::new(Vec::new()) };
+        let pool =
+            Self { tokens: Vec::new(), groups: Vec::new(), moves: Moves::default(), keepers: Mutex::new(Vec::new()) };
         configs
             .into_iter()
             .try_fold((pool, Vec::new()), |(mut pool, mut outcomes), config| {
@@ -664,16 +670,16 @@ impl Pool {
             | HsmRequest::ImportKey { at, .. }
             | HsmRequest::HoldBytes { at, .. }
             | HsmRequest::Destroy { at }
+            | HsmRequest::Clear { at }
             | HsmRequest::Find { at } => self.place_named(&at.token),
+            HsmRequest::CopyTo { reference, .. } => self.place_named(&reference.token),
             HsmRequest::GenerateKeyPair { private, public, .. } => {
                 together(&private.token, &public.token, "halves on two tokens")
             }
             HsmRequest::RevealKey { reference }
             | HsmRequest::RevealBytes { reference }
             | HsmRequest::Digest { reference, .. } => self.place_named(&reference.token),
-            HsmRequest::WrapKey { wrapping, target, .. } => {
-                together(&wrapping.token, &target.token, "keys on two tokens")
-            }
+            HsmRequest::WrapKey { wrapping, target, .. } => together(&wrapping.token, &target.token, KEYS_APART),
             HsmRequest::WrapBytes { wrapping: key, .. }
             | HsmRequest::UnwrapBytes { wrapping: key, .. }
             | HsmRequest::Encrypt { key, .. }
@@ -690,6 +696,9 @@ impl Pool {
         }
     }
 }
+
+/// The step at which a request is refused that names two keys at two places.
+const KEYS_APART: &str = "keys on two tokens";
 
 fn no_member(token: &TokenId) -> String {
     format!("{token} is no token of a replicated group")
@@ -735,6 +744,11 @@ impl Hsm for Pool {
             // Tokens of no group take what no group does: never what a group cannot take just now.
             places.extend(self.tokens.iter().filter(|token| token.grouped.get().is_none()).map(Place::Token));
         }
+        // Where a move is in force, what it goes to comes first.
+        let sent_on = |place: &Place<'_>| self.sent_on(place.id()).into_iter().find(|to| self.takes_objects(to));
+        if let Some(to) = places.iter().find_map(sent_on) {
+            return Ok(to);
+        }
         match places.iter().find(|place| place.takes_objects()) {
             Some(place) => Ok(place.id().clone()),
             None if places.iter().any(|place| matches!(place, Place::Token(token) if token.serves())) => {
@@ -746,6 +760,9 @@ impl Hsm for Pool {
 
     fn place_on(&self, id: &TokenId) -> Result<TokenId, HsmError> {
         let away = || refused(HsmErrorKind::Unavailable, "the token that was asked for");
+        if let Some(to) = self.sent_on(id).into_iter().find(|to| self.takes_objects(to)) {
+            return Ok(to);
+        }
         match self.place_named(id)? {
             Place::Mirror(mirror) if mirror.takes_objects() => Ok(mirror.id.clone()),
             Place::Mirror(_) => Err(away()),
@@ -757,10 +774,17 @@ impl Hsm for Pool {
     }
 
     fn call(&self, request: HsmRequest, terms: Terms) -> Answer<'_, Result<HsmAnswer, HsmError>> {
+        let errand = Errand::new(terms);
         Box::pin(async move {
-            match self.place_of(&request)? {
-                Place::Token(token) => token.ask(Work::Engine(Arc::new(request)), Errand::new(terms)).await,
-                Place::Mirror(mirror) => mirror.call(request, Errand::new(terms)).await,
+            match request {
+                HsmRequest::CopyTo { reference, to } => self.copy_to(reference, &to, errand).await,
+                HsmRequest::Clear { at } => self.clear(&at, errand).await,
+                HsmRequest::Destroy { at } => self.destroy_value(at, errand).await,
+                request if moves::used(&request)[0].is_some() => self.use_value(request, errand).await,
+                request => match self.place_of(&request)? {
+                    Place::Token(token) => token.ask(Work::Engine(Arc::new(request)), errand).await,
+                    Place::Mirror(mirror) => mirror.call(request, errand).await,
+                },
             }
         })
     }

@@ -55,9 +55,15 @@ impl<'a> Turn<'a> {
             Work::SystemSigner(purpose, making) => self.system_signer(purpose, *making),
             Work::SystemSign(purpose, data) => self.system_sign(purpose, data),
             Work::Certifier(making) => self.certifier_key(*making),
-            Work::GroupKey(step) => self.group_key(step),
-            Work::CopyOut(id, tray) => self.copy_out(*id, tray),
-            Work::CopyIn(id, copies) => self.copy_in(*id, copies),
+            Work::GroupKey(kek, step) => self.group_key(kek, step),
+            Work::CopyOut(id, manner, tray) => self.copy_out(*id, manner, tray),
+            Work::CopyIn(id, kek, copies) => self.copy_in(*id, kek, copies),
+            Work::Prints(id, tray) => self.prints(*id, tray),
+            Work::Fills(tray) => {
+                let fills = transfer::kwp(self.link, self.seat)?.fills;
+                *tray.lock() = vec![fills];
+                Ok(HsmAnswer::Done)
+            }
             Work::Inventory(tray) => self.inventory(tray),
             Work::Probe(tray) => self.probe(tray),
             Work::Describe(by, class, tray) => self.describe(by, *class, tray),
@@ -83,7 +89,9 @@ impl<'a> Turn<'a> {
             HsmRequest::MakeTwin { of, value, usage, extractable } => {
                 self.make_twin(of, value.as_ref(), *usage, *extractable)
             }
-            HsmRequest::Destroy { at } => self.destroy(at.cka_id),
+            HsmRequest::Destroy { at } | HsmRequest::Clear { at } => self.destroy(at.cka_id),
+            // The pool's own business: it takes two tokens.
+            HsmRequest::CopyTo { .. } => Err(refused(HsmErrorKind::Internal, "a move asked of one token")),
             HsmRequest::Find { at } => self.find(at.cka_id),
             HsmRequest::RevealKey { reference } => self.reveal_key(reference).map(HsmAnswer::Value),
             HsmRequest::RevealBytes { reference } => self.reveal_bytes(reference).map(HsmAnswer::Value),

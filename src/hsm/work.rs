@@ -6,10 +6,10 @@ use parking_lot::Mutex;
 
 use super::{
     adopt::{By, Foreign, KeyClass},
-    copy::Copied,
+    copy::{Copied, Print},
     pool::Class,
     probe::Report,
-    system::{CERTIFIER, GROUP_KEY, system_name},
+    system::{CERTIFIER, system_name},
     template::class_of,
 };
 use crate::{
@@ -36,10 +36,23 @@ pub(super) enum GroupKey {
     Make,
     /// Makes a key pair to receive it with. Answer: the public half as SubjectPublicKeyInfo.
     Ask,
-    /// Wraps it under that public half, on a token that has it. Answer: the hash and the wrapped key.
-    Give(Vec<u8>),
+    /// Wraps it under that public half, on a token that has it, by a hash of that number or a later one. Answer: the number of
+    /// the hash and the wrapped key.
+    Give(Vec<u8>, usize),
     /// Takes it in and destroys the pair.
     Take(Vec<u8>),
+}
+
+/// The purpose of a key under which values cross: the group's, or one of a move.
+pub(super) type Kek = Arc<str>;
+
+/// How copies are taken of an object.
+#[derive(Clone, Debug)]
+pub(super) struct Manner {
+    /// Under which key.
+    pub(super) kek: Kek,
+    /// Generic secrets by their value: the token that gets them would not know their length otherwise.
+    pub(super) open_generic: bool,
 }
 
 /// Where copies, or names, are laid down for whoever asked.
@@ -59,12 +72,16 @@ pub(super) enum Work {
     SystemSign(&'static str, Vec<u8>),
     /// The public half of the issuer of certificates.
     Certifier(Making),
-    /// A step in bringing the group's key to this token.
-    GroupKey(GroupKey),
-    /// Lays copies of every object of this identifier down, wrapped under the group's key.
-    CopyOut(CkaId, Tray<Copied>),
+    /// A step in bringing a key under which values cross to this token.
+    GroupKey(Kek, GroupKey),
+    /// Lays copies of every object of this identifier down, wrapped.
+    CopyOut(CkaId, Manner, Tray<Copied>),
     /// Puts copies in the place of whatever stands here under this identifier.
-    CopyIn(CkaId, Arc<Vec<Copied>>),
+    CopyIn(CkaId, Kek, Arc<Vec<Copied>>),
+    /// Lays down what can be compared of every object of this identifier, whatever the token.
+    Prints(CkaId, Tray<Print>),
+    /// Lays down whether the token fills values with zeros before it wraps them.
+    Fills(Tray<bool>),
     /// Lays the names of all objects of this gateway down, and whether each is one of its own keys.
     Inventory(Tray<(CkaId, bool)>),
     /// Lays the description of every key of a name down.
@@ -93,10 +110,11 @@ impl Work {
                     | HsmRequest::HoldBytes { .. }
                     | HsmRequest::MakeTwin { .. }
                     | HsmRequest::Destroy { .. }
+                    | HsmRequest::Clear { .. }
             ),
             Self::Clear(_)
             | Self::CopyIn(..)
-            | Self::GroupKey(_)
+            | Self::GroupKey(..)
             | Self::Rename(..)
             | Self::GiveBack(..)
             | Self::Note(..) => true,
@@ -106,6 +124,8 @@ impl Work {
             | Self::Certifier(_)
             | Self::CopyOut(..)
             | Self::Notes(..)
+            | Self::Prints(..)
+            | Self::Fills(_)
             | Self::Inventory(_)
             | Self::Describe(..)
             | Self::Probe(_) => false,
@@ -115,7 +135,9 @@ impl Work {
     /// Whether it makes objects, so that a second try must clear away what the first may have made.
     pub(super) fn creates(&self) -> bool {
         match self {
-            Self::Engine(request) => self.mutates() && !matches!(**request, HsmRequest::Destroy { .. }),
+            Self::Engine(request) => {
+                self.mutates() && !matches!(**request, HsmRequest::Destroy { .. } | HsmRequest::Clear { .. })
+            }
             // Copies clear their place themselves, each time they begin.
             _ => false,
         }
@@ -132,10 +154,16 @@ impl Work {
                 | HsmRequest::ImportKey { .. }
                 | HsmRequest::HoldBytes { .. }
                 | HsmRequest::MakeTwin { .. }
+                | HsmRequest::Clear { .. }
                 | HsmRequest::Destroy { .. } => 2,
                 _ => 1,
             },
-            Self::CopyIn(..) | Self::Clear(_) | Self::Rename(..) | Self::GiveBack(..) | Self::Note(..) => 2,
+            Self::CopyIn(..)
+            | Self::Clear(_)
+            | Self::Rename(..)
+            | Self::GiveBack(..)
+            | Self::Prints(..)
+            | Self::Note(..) => 2,
             Self::Inventory(_) | Self::Probe(_) => 64,
             _ => 1,
         }
@@ -150,17 +178,23 @@ impl Work {
                 }
                 _ => limit,
             },
-            Self::SystemSigner(..) | Self::Certifier(_) | Self::GroupKey(_) | Self::Inventory(_) | Self::Probe(_) => {
+            Self::SystemSigner(..)
+            | Self::Certifier(_)
+            | Self::GroupKey(..)
+            | Self::Inventory(_)
+            | Self::Probe(_) => {
                 limit.saturating_mul(10)
             }
-            Self::Clear(_)
+            Self::Describe(..)
+            | Self::Rename(..)
+            | Self::GiveBack(..)
+            | Self::Clear(_)
             | Self::SystemSecret(..)
             | Self::SystemSign(..)
             | Self::CopyOut(..)
             | Self::CopyIn(..)
-            | Self::Describe(..)
-            | Self::Rename(..)
-            | Self::GiveBack(..)
+            | Self::Prints(..)
+            | Self::Fills(_)
             | Self::Notes(..)
             | Self::Note(..) => limit,
         }
@@ -201,7 +235,7 @@ impl Work {
                 | HsmRequest::Verify { key, .. }
                 | HsmRequest::Mac { key, .. }
                 | HsmRequest::Derive { key, .. } => vec![key.cka_id],
-                HsmRequest::Destroy { at } | HsmRequest::Find { at } => vec![at.cka_id],
+                HsmRequest::Destroy { at } | HsmRequest::Clear { at } | HsmRequest::Find { at } => vec![at.cka_id],
                 HsmRequest::CertifierKey | HsmRequest::CertifierSign { .. } => vec![system_name(CERTIFIER).id],
                 _ => self.places().into_iter().map(|(id, _)| id).collect(),
             },
@@ -210,10 +244,15 @@ impl Work {
                 vec![system_name(purpose).id]
             }
             Self::Certifier(_) => vec![system_name(CERTIFIER).id],
-            Self::CopyOut(id, _) | Self::CopyIn(id, _) => vec![*id, system_name(GROUP_KEY).id],
-            Self::GroupKey(_) => vec![system_name(GROUP_KEY).id],
-            Self::Rename(_, id) | Self::GiveBack(_, id) => vec![*id],
-            Self::Inventory(_) | Self::Describe(..) | Self::Probe(_) | Self::Notes(..) | Self::Note(..) => Vec::new(),
+            Self::CopyOut(id, Manner { kek, .. }, _) | Self::CopyIn(id, kek, _) => vec![*id, system_name(kek).id],
+            Self::GroupKey(kek, _) => vec![system_name(kek).id],
+            Self::Prints(id, _) | Self::Rename(_, id) | Self::GiveBack(_, id) => vec![*id],
+            Self::Fills(_)
+            | Self::Inventory(_)
+            | Self::Describe(..)
+            | Self::Probe(_)
+            | Self::Notes(..)
+            | Self::Note(..) => Vec::new(),
         }
     }
 }

@@ -233,7 +233,7 @@ impl Worker<'_> {
         });
         let answer = answer.map_err(|error| match error.kind {
             // A full token is full for new objects; for the use of one that is there, something passing is short.
-            HsmErrorKind::Full if !work.creates() && !matches!(work, Work::CopyIn(..)) => {
+            HsmErrorKind::Full if !work.creates() && !matches!(work, Work::CopyIn(..) | Work::GroupKey(..)) => {
                 HsmError { kind: HsmErrorKind::Busy, ..error }
             }
             HsmErrorKind::Full => {

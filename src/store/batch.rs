@@ -18,7 +18,7 @@ use super::{
     tally::Ceiling,
 };
 use crate::{
-    domain::project::Resource,
+    domain::{ManagedObject, TokenReference, project::Resource},
     engine::ports::{Batch, Guard, Intent, Revision, StoreError, Write},
 };
 
@@ -58,6 +58,7 @@ pub(super) fn plan(shared: &Shared, batch: Batch) -> Result<Plan, StoreError> {
         match write {
             Write::PutObject(object, guard) => touch(shared, &mut objects, object.id(), guard, Some(*object))?,
             Write::RemoveObject(id, guard) => touch(shared, &mut objects, id.bytes(), guard, None)?,
+            Write::Relocate { object, from, to } => relocate(shared, &mut objects, object.bytes(), &from, *to)?,
             Write::PutGroup(group, guard) => touch(shared, &mut groups, group.id(), guard, Some(*group))?,
             Write::RemoveGroup(id, guard) => touch(shared, &mut groups, id.bytes(), guard, None)?,
             Write::PutJob(job, guard) => touch(shared, &mut jobs, job.id(), guard, Some(*job))?,
@@ -101,6 +102,7 @@ pub(super) fn is_cached(shared: &Shared, batch: &Batch) -> bool {
     batch.0.iter().all(|write| match write {
         Write::PutObject(object, guard) => !at(guard) || shared.known.objects.get(&object.id()).is_some(),
         Write::RemoveObject(id, guard) => !at(guard) || shared.known.objects.get(&id.bytes()).is_some(),
+        Write::Relocate { object, .. } => shared.known.objects.get(&object.bytes()).is_some(),
         Write::PutGroup(group, guard) => !at(guard) || shared.known.groups.get(&group.id()).is_some(),
         Write::RemoveGroup(id, guard) => !at(guard) || shared.known.groups.get(&id.bytes()).is_some(),
         Write::PutJob(job, guard) => !at(guard) || shared.known.jobs.get(&job.id()).is_some(),
@@ -115,13 +117,42 @@ pub(super) fn is_cached(shared: &Shared, batch: &Batch) -> bool {
     })
 }
 
+/// Whether a refusal may be due to a move, which changes a record without giving it a revision: then the batch is planned anew.
+pub(super) fn may_be_outrun(batch: &Batch) -> bool {
+    batch.0.iter().any(|write| {
+        matches!(
+            write,
+            Write::PutObject(_, Guard::At(_)) | Write::RemoveObject(_, Guard::At(_)) | Write::Relocate { .. }
+        )
+    })
+}
+
+/// Notes that the value of an object stands somewhere else.
+fn relocate(
+    shared: &Shared,
+    touches: &mut Touches<ManagedObject>,
+    id: [u8; 16],
+    from: &TokenReference,
+    to: TokenReference,
+) -> Result<(), StoreError> {
+    let btree_map::Entry::Vacant(entry) = touches.entry(id) else { return Err(StoreError::Conflict) };
+    let stored = shared.load::<ManagedObject>(id)?.ok_or(StoreError::Conflict)?;
+    if stored.versioned.record.value.as_ref() != Some(from) {
+        return Err(StoreError::Conflict);
+    }
+    let (revision, mut new) = (stored.versioned.revision, stored.versioned.record.clone());
+    new.value = Some(to);
+    entry.insert(Touched { old: Some(stored), new: Some(new), revision });
+    Ok(())
+}
+
 /// Checks a guard against what is stored or what the batch has made of it, and notes the write.
 fn touch<R: Cached>(
     shared: &Shared,
     touches: &mut Touches<R>,
     id: [u8; 16],
     guard: Guard,
-    new: Option<R>,
+    mut new: Option<R>,
 ) -> Result<(), StoreError> {
     let next = |revision: Revision| Revision(revision.0.saturating_add(1));
     match touches.entry(id) {
@@ -134,6 +165,9 @@ fn touch<R: Cached>(
             if !holds {
                 return Err(StoreError::Conflict);
             }
+            if let (Some(new), Some(stored)) = (&mut new, &touched.old) {
+                new.follow(&stored.versioned.record);
+            }
             touched.new = new;
             touched.revision = next(touched.revision);
         }
@@ -144,6 +178,9 @@ fn touch<R: Cached>(
                     let stored = shared.load::<R>(id)?.ok_or(StoreError::Conflict)?;
                     if stored.versioned.revision != revision {
                         return Err(StoreError::Conflict);
+                    }
+                    if let Some(new) = &mut new {
+                        new.follow(&stored.versioned.record);
                     }
                     (Some(stored), next(revision))
                 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::sleep};
 
 use super::{
     CONVERTING, Stats, Writes,
@@ -81,9 +81,17 @@ pub(super) trait Cached: Record {
     fn cache(known: &Known) -> &Cache<Self>;
     /// Follows a durable change beside the cache.
     fn note(_known: &Known, _id: [u8; 16], _new: Option<&Self>) {}
+    /// Takes over from the stored record what only a move may change.
+    fn follow(&mut self, _stored: &Self) {}
 }
 
 impl Cached for ManagedObject {
+    fn follow(&mut self, stored: &Self) {
+        if let (Some(value), Some(stored)) = (&mut self.value, &stored.value) {
+            value.follow(stored);
+        }
+    }
+
     fn cache(known: &Known) -> &Cache<Self> {
         &known.objects
     }
@@ -133,6 +141,10 @@ const COUNTED_AT_A_TIME: usize = 10_000;
 const INDEXED_AT_A_TIME: usize = 1_000;
 /// How often it is said how far the index entries have come.
 const TOLD_EVERY: Duration = Duration::from_secs(5);
+/// How often a batch is planned anew because a record was written while it was planned, and how long it waits for that write to
+/// be durable: only then do the caches show it.
+const OUTRUN_MAX: usize = 200;
+const OUTRUN_PAUSE: Duration = Duration::from_millis(1);
 /// How often a record may change under a reader before it gives up.
 const READ_ATTEMPTS: usize = 100;
 
@@ -700,27 +712,17 @@ impl MetadataStore for Repository {
 
     fn commit(&self, batch: Batch) -> Answer<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let plan = match batch::is_cached(&self.shared, &batch) {
-                true => batch::plan(&self.shared, batch)?,
-                false => self.read(move |shared| batch::plan(shared, batch)).await?,
-            };
-            let (answer, answered) = oneshot::channel();
-            let known = Arc::clone(&self.shared.known);
-            let (mut raw, effects, deltas) = (plan.raw, plan.effects, plan.deltas);
-            raw.merges = deltas.merges()?;
-            // From here to the engine's answer nothing is awaited, so what is announced is always settled.
-            known.tallies.announce(&deltas.of, &plan.ceilings)?;
-            // The effects run with the commit, not with the caller, who may have gone away.
-            let done = move |result: Result<(), StoreError>| {
-                if result.is_ok() {
-                    effects.into_iter().for_each(|effect| effect(&known));
-                    known.count(&deltas.labels);
+            if !batch::may_be_outrun(&batch) {
+                return self.commit_once(batch).await?;
+            }
+            for _ in 0..OUTRUN_MAX {
+                // The plan compares revisions; what the writer refuses then was written since the plan read it.
+                match self.commit_once(batch.clone()).await? {
+                    Err(StoreError::Conflict) => sleep(OUTRUN_PAUSE).await,
+                    settled => return settled,
                 }
-                known.tallies.settle(&deltas.of, result.is_ok());
-                drop(answer.send(result));
-            };
-            self.shared.backend.commit(raw, Box::new(done));
-            answered.await.map_err(|_dropped| StoreError::Unavailable("the writer thread has ended".to_owned()))?
+            }
+            self.commit_once(batch).await?
         })
     }
 
@@ -730,5 +732,32 @@ impl MetadataStore for Repository {
             self.shared.backend.remove_lazily(key);
         }
         self.shared.known.forget_volatile(&head);
+    }
+}
+
+impl Repository {
+    /// Outside: the plan's refusal, which is final. Inside: what the writer says.
+    async fn commit_once(&self, batch: Batch) -> Result<Result<(), StoreError>, StoreError> {
+        let plan = match batch::is_cached(&self.shared, &batch) {
+            true => batch::plan(&self.shared, batch)?,
+            false => self.read(move |shared| batch::plan(shared, batch)).await?,
+        };
+        let (answer, answered) = oneshot::channel();
+        let known = Arc::clone(&self.shared.known);
+        let (mut raw, effects, deltas) = (plan.raw, plan.effects, plan.deltas);
+        raw.merges = deltas.merges()?;
+        // From here to the engine's answer nothing is awaited, so what is announced is always settled.
+        known.tallies.announce(&deltas.of, &plan.ceilings)?;
+        // The effects run with the commit, not with the caller, who may have gone away.
+        let done = move |result: Result<(), StoreError>| {
+            if result.is_ok() {
+                effects.into_iter().for_each(|effect| effect(&known));
+                known.count(&deltas.labels);
+            }
+            known.tallies.settle(&deltas.of, result.is_ok());
+            drop(answer.send(result));
+        };
+        self.shared.backend.commit(raw, Box::new(done));
+        answered.await.map_err(|_dropped| StoreError::Unavailable("the writer thread has ended".to_owned()))
     }
 }

@@ -149,6 +149,10 @@ metrics! {
         "How often the process of the token's isolated module was started again, after it crashed, hung, was garbled or renewed.";
     hsm_owed: Gauge, "portcullis_hsm_token_owed", ["token"],
         "Objects under which the token may differ from the others of its replicated group, still to be copied or destroyed.";
+    migration_objects: Gauge, "portcullis_migration_objects", ["state"],
+        "Objects of the last migration that was ordered: moved, remaining, or stayed because they cannot be moved.";
+    migration_state: Gauge, "portcullis_migration_state", ["state"],
+        "1 for what the last migration that was ordered does now (moving, waiting, done), 0 for the others.";
     store_commit_seconds: Histogram COMMIT_SECONDS, "portcullis_store_commit_duration_seconds", ["result"],
         "Time until a commit of the metadata store was durable, waiting included; result is ok, conflict or error.";
     store_marks: Counter, "portcullis_store_marks_total", ["result"],
@@ -214,6 +218,18 @@ impl Metrics {
     /// How many workers of a token hang.
     pub fn hsm_stuck(&self, token: &str, stuck: usize) {
         self.hsm_stuck.with_label_values(&[token]).set(whole(stuck));
+    }
+
+    /// How far the migration is.
+    pub fn migration(&self, moved: usize, remaining: usize, stayed: usize) {
+        for (state, count) in [("moved", moved), ("remaining", remaining), ("stayed", stayed)] {
+            self.migration_objects.with_label_values(&[state]).set(whole(count));
+        }
+    }
+
+    /// Whether the migration does this now: `moving`, `waiting` or `done`.
+    pub fn migration_state(&self, state: &str, is_it: bool) {
+        self.migration_state.with_label_values(&[state]).set(i64::from(is_it));
     }
 
     /// Sets what is known of a token.
@@ -321,6 +337,10 @@ impl Metrics {
         self.audit_lag.with_label_values(&[] as &[&str]).set(0.0);
         self.policy_current.with_label_values(&[] as &[&str]).set(1);
         self.bus_connected.with_label_values(&[] as &[&str]).set(0);
+        self.migration(0, 0, 0);
+        for state in ["moving", "waiting", "done"] {
+            self.migration_state(state, false);
+        }
         for outcome in ["purged", "ignored", "malformed", "failed"] {
             self.notices.with_label_values(&[outcome]).inc_by(0);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use portcullis::{
     domain::{
         Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, CryptographicParameters, ManagedObject,
-        ObjectType, Origin, SecretValue, State, Timestamp, UniqueIdentifier, UsageMask,
+        ObjectType, Origin, SecretValue, State, Timestamp, TokenId, UniqueIdentifier, UsageMask,
         algorithm::{HashingAlgorithm, KeyFormatType},
         attributes::link,
         group::{Group, GroupKind, Member},
@@ -31,6 +31,7 @@ use portcullis::{
             lease::Allocate,
             lifecycle::{Activate, Destroy, Revoke},
             metadata::{ChangeMetadata, MetadataChange},
+            migrate::Migrate,
             register::{ImportedKey, NewValue, Register},
             rekey::{Rekey, RekeyKeyPair},
             retire::Retire,
@@ -38,6 +39,7 @@ use portcullis::{
             split::{Join, Scheme, Split},
         },
         ports::{MetadataStore, Order, Scope},
+        testing::MemoryHsm,
     },
 };
 
@@ -972,4 +974,26 @@ pub(crate) async fn every_object(life: &Life) -> Vec<ManagedObject> {
 /// Whether the object can be given out.
 pub(crate) fn is_alive(object: &ManagedObject) -> bool {
     !matches!(object.state(Timestamp::from_micros(i64::MAX)), State::Destroyed | State::DestroyedCompromised)
+}
+
+/// The token that values are moved to.
+const ELSEWHERE: &str = "elsewhere";
+
+/// A key with its bytes is moved to another token.
+pub(crate) struct MigrateAKeyAndItsBytes;
+impl Case for MigrateAKeyAndItsBytes {
+    async fn arrange(life: &Life) -> Vec<UniqueIdentifier> {
+        let id = fresh();
+        let key = ImportedKey { kind: KeyKind::Aes, value: bytes(&[9; 32]) };
+        let value = NewValue { key: Some(key), bytes: Some(bytes(b"the key, as it was given")) };
+        life.ask("before", register(id, ObjectType::SymmetricKey, Some(value))).await.unwrap();
+        vec![id]
+    }
+    async fn act(life: &Life, ids: &[UniqueIdentifier]) -> Result<(), Error> {
+        let from = vec![TokenId(MemoryHsm::TOKEN.to_owned())];
+        life.act(Migrate { object: ids[0], from, to: TokenId(ELSEWHERE.to_owned()) }).await
+    }
+    async fn happened(life: &Life, ids: &[UniqueIdentifier]) -> bool {
+        object(life, ids[0]).await.unwrap().value.expect("a move loses no value").token.0 == ELSEWHERE
+    }
 }

@@ -218,4 +218,5 @@ cases! {
     import_replacing: ImportInTheOthersPlace;
     certify: CertifyAKey;
     recertify: RecertifyAKey;
+    migrate: MigrateAKeyAndItsBytes;
 }

@@ -160,7 +160,7 @@ impl Life {
                 project: ProjectId("demo".to_owned()),
                 roles: expand_roles(["admin"]),
                 realm: match O::KIND {
-                    Kind::RunJob => Realm::System,
+                    Kind::RunJob | Kind::Migrate => Realm::System,
                     _ if is_kmip => Realm::Certificate,
                     _ => Realm::Keystone,
                 },
@@ -452,6 +452,8 @@ impl Hsm for FaultyHsm {
                 | HsmRequest::HoldBytes { .. }
                 | HsmRequest::MakeTwin { .. }
                 | HsmRequest::Destroy { .. }
+                | HsmRequest::CopyTo { .. }
+                | HsmRequest::Clear { .. }
         );
         let away = || HsmError { kind: HsmErrorKind::Unavailable, function: "test", rv: 0x30, again: None };
         Box::pin(async move {

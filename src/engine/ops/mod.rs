@@ -19,6 +19,7 @@ pub mod lifecycle;
 pub mod list_secrets;
 pub mod locate;
 pub mod metadata;
+pub mod migrate;
 pub mod obliterate;
 pub mod payload;
 pub mod purge;

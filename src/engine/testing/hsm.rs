@@ -24,13 +24,16 @@ use crate::{
     },
 };
 
+#[derive(Clone, Copy)]
 enum Content {
     Key { kind: KeyKind, extractable: bool },
     Twin { extractable: bool },
     Bytes(DataHolder),
 }
 
+#[derive(Clone)]
 struct TokenObject {
+    token: TokenId,
     content: Content,
     value: Vec<u8>,
 }
@@ -106,7 +109,7 @@ impl MemoryHsm {
 
     fn value(&self, of: &TokenReference, key: bool) -> Result<Vec<u8>, HsmError> {
         let objects = lock(&self.objects);
-        let found = objects.get(&of.cka_id).into_iter().flatten();
+        let found = objects.get(&of.cka_id).into_iter().flatten().filter(|object| object.token == of.token);
         let object = found.into_iter().find(|object| matches!(object.content, Content::Key { .. }) == key);
         match object {
             None => Err(error(HsmErrorKind::ObjectMissing)),
@@ -124,16 +127,17 @@ impl MemoryHsm {
             HsmRequest::GenerateKey { at, kind, bytes, extractable, digest, .. } => {
                 let value = random(bytes as usize)?;
                 let hashed = digest.then(|| digest_of(&value));
-                let reference = self.put(&at, TokenObject { content: Content::Key { kind, extractable }, value });
+                let reference = self.put(&at, TokenObject { token: at.token.clone(), content: Content::Key { kind, extractable }, value });
                 Ok(HsmAnswer::Made { reference, digest: hashed })
             }
             HsmRequest::GenerateKeyPair { private, public, kind, extractable, .. } => {
                 let (private_kind, public_kind, secret, shown) = pair(kind)?;
                 let (private_digest, public_digest) = (Some(digest_of(&secret)), digest_of(&shown));
                 let content = Content::Key { kind: private_kind, extractable };
-                let private = self.put(&private, TokenObject { content, value: secret });
+                let token = private.token.clone();
+                let private = self.put(&private, TokenObject { token: token.clone(), content, value: secret });
                 let content = Content::Key { kind: public_kind, extractable: true };
-                let public = self.put(&public, TokenObject { content, value: shown });
+                let public = self.put(&public, TokenObject { token, content, value: shown });
                 Ok(HsmAnswer::MadePair { private, public, private_digest, public_digest })
             }
             HsmRequest::ImportKey { at, kind, value, extractable, .. } => {
@@ -141,12 +145,14 @@ impl MemoryHsm {
                     return Err(error(HsmErrorKind::BadData));
                 }
                 let content = Content::Key { kind, extractable };
-                let reference = self.put(&at, TokenObject { content, value: taken(&value) });
+                let object = TokenObject { token: at.token.clone(), content, value: taken(&value) };
+                let reference = self.put(&at, object);
                 Ok(HsmAnswer::Made { reference, digest: None })
             }
             HsmRequest::HoldBytes { at, value, beside_key } => {
                 let holder = if beside_key { DataHolder::Data } else { DataHolder::GenericSecret };
-                let object = TokenObject { content: Content::Bytes(holder), value: taken(&value) };
+                let (token, content) = (at.token.clone(), Content::Bytes(holder));
+                let object = TokenObject { token, content, value: taken(&value) };
                 Ok(HsmAnswer::Made { reference: self.put(&at, object), digest: None })
             }
             HsmRequest::MakeTwin { of, value, extractable, .. } => {
@@ -156,15 +162,36 @@ impl MemoryHsm {
                 };
                 let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
                 let content = Content::Twin { extractable };
-                lock(&self.objects).entry(of.cka_id).or_default().push(TokenObject { content, value });
+                let object = TokenObject { token: of.token.clone(), content, value };
+                lock(&self.objects).entry(of.cka_id).or_default().push(object);
                 let bytes = Some(HeldBytes { holder: DataHolder::GenericSecret, length });
                 Ok(HsmAnswer::Made { reference: TokenReference { bytes, ..of }, digest: None })
             }
-            HsmRequest::Destroy { at } => {
-                lock(&self.objects).remove(&at.cka_id);
+            HsmRequest::CopyTo { reference, to } => {
+                let mut objects = lock(&self.objects);
+                let found = objects.entry(reference.cka_id).or_default();
+                let own: Vec<_> = found.iter().filter(|object| object.token == reference.token).cloned().collect();
+                let stays = |object: &TokenObject| {
+                    matches!(
+                        object.content,
+                        Content::Key { extractable: false, .. } | Content::Twin { extractable: false }
+                    )
+                };
+                if own.is_empty() {
+                    return Err(error(HsmErrorKind::ObjectMissing));
+                }
+                if own.iter().any(stays) {
+                    return Err(error(HsmErrorKind::NotExtractable));
+                }
+                found.retain(|object| object.token != to);
+                found.extend(own.into_iter().map(|object| TokenObject { token: to.clone(), ..object }));
+                Ok(HsmAnswer::Made { reference: TokenReference { token: to, ..reference }, digest: None })
+            }
+            HsmRequest::Destroy { at } | HsmRequest::Clear { at } => {
+                self.remove(&at);
                 Ok(HsmAnswer::Done)
             }
-            HsmRequest::Find { at } => Ok(HsmAnswer::Found(self.found(at.cka_id))),
+            HsmRequest::Find { at } => Ok(HsmAnswer::Found(self.found(&at))),
             HsmRequest::RevealKey { reference } => Ok(HsmAnswer::Value(self.value(&reference, true)?.into())),
             HsmRequest::RevealBytes { reference } => Ok(HsmAnswer::Value(self.value(&reference, false)?.into())),
             HsmRequest::Digest { reference, hash: HashingAlgorithm::SHA_256 } => {
@@ -230,9 +257,20 @@ impl MemoryHsm {
         of(pair).map(HsmAnswer::Bytes).map_err(failed)
     }
 
-    fn found(&self, id: CkaId) -> Found {
+    fn remove(&self, at: &Placement) {
+        let mut objects = lock(&self.objects);
+        if let Some(found) = objects.get_mut(&at.cka_id) {
+            found.retain(|object| object.token != at.token);
+            if found.is_empty() {
+                objects.remove(&at.cka_id);
+            }
+        }
+    }
+
+    fn found(&self, at: &Placement) -> Found {
         let mut found = Found::default();
-        for object in lock(&self.objects).get(&id).into_iter().flatten() {
+        let objects = lock(&self.objects);
+        for object in objects.get(&at.cka_id).into_iter().flatten().filter(|object| object.token == at.token) {
             match object.content {
                 Content::Key { kind, .. } if kind.is_private() => found.private += 1,
                 Content::Key { kind, .. } if kind.is_public() => found.public += 1,
@@ -404,6 +442,8 @@ const fn name_of(request: &HsmRequest) -> &'static str {
         HsmRequest::MakeTwin { .. } => "make-twin",
         HsmRequest::Derive { .. } => "derive",
         HsmRequest::Destroy { .. } => "destroy",
+        HsmRequest::CopyTo { .. } => "copy-to",
+        HsmRequest::Clear { .. } => "clear",
         HsmRequest::Find { .. } => "find",
         HsmRequest::RevealKey { .. } => "reveal-key",
         HsmRequest::RevealBytes { .. } => "reveal-bytes",

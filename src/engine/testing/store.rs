@@ -121,6 +121,12 @@ impl MemoryStore {
                     name_free(&tables.objects, &batch, object)?;
                 }
                 Write::RemoveObject(id, guard) => held(&tables.objects, *id, *guard)?,
+                Write::Relocate { object, from, .. } => {
+                    let stored = tables.objects.get(object).and_then(|(stored, _)| stored.value.as_ref());
+                    if stored != Some(&**from) {
+                        return Err(StoreError::Conflict);
+                    }
+                }
                 Write::PutGroup(group, guard) => held(&tables.groups, group.identifier, *guard)?,
                 Write::RemoveGroup(id, guard) => held(&tables.groups, *id, *guard)?,
                 Write::PutJob(job, guard) => held(&tables.jobs, job.identifier, *guard)?,
@@ -140,7 +146,18 @@ impl MemoryStore {
         }
         for write in batch.0 {
             match write {
-                Write::PutObject(object, _) => put(&mut tables.objects, object.identifier, *object),
+                Write::PutObject(mut object, _) => {
+                    let stored = tables.objects.get(&object.identifier).and_then(|(stored, _)| stored.value.clone());
+                    if let (Some(value), Some(stored)) = (&mut object.value, stored) {
+                        value.follow(&stored);
+                    }
+                    put(&mut tables.objects, object.identifier, *object);
+                }
+                Write::Relocate { object, to, .. } => {
+                    if let Some((stored, _)) = tables.objects.get_mut(&object) {
+                        stored.value = Some(*to);
+                    }
+                }
                 Write::RemoveObject(id, _) => drop(tables.objects.remove(&id)),
                 Write::PutGroup(group, _) => put(&mut tables.groups, group.identifier, *group),
                 Write::RemoveGroup(id, _) => drop(tables.groups.remove(&id)),

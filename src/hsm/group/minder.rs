@@ -13,16 +13,17 @@ use std::{
 
 use super::{
     member::{Member, Standing},
-    mirror::Mirror,
+    mirror::{Mirror, groups_own},
 };
 use crate::{
     crypto::hash,
     domain::reference::CkaId,
     engine::ports::{HsmAnswer, HsmError, HsmErrorKind, Lane},
     hsm::{
+        copy::deliver,
         error::refused,
         pool::Errand,
-        system::{CANARY, system_name},
+        system::{CANARY, GROUP_KEY, system_name},
         work::{GroupKey, Making, Tray, Work},
     },
 };
@@ -167,7 +168,9 @@ impl Mirror {
 
     /// The group's key: it is there, or comes from another token, or is made once for all time.
     async fn bring_key(&self, member: &Arc<Member>) -> Result<(), HsmError> {
-        let find = |member: Arc<Member>| async move { member.ask(Work::GroupKey(GroupKey::Find), a_step(), &[]).await };
+        let find = |member: Arc<Member>| async move {
+            member.ask(Work::GroupKey(GROUP_KEY.into(), GroupKey::Find), a_step(), &[]).await
+        };
         match find(Arc::clone(member)).await {
             Ok(_) => return Ok(()),
             Err(error) if error.kind == HsmErrorKind::ObjectMissing => {}
@@ -184,18 +187,10 @@ impl Mirror {
         }
         let step = |member: &Arc<Member>, step| {
             let member = Arc::clone(member);
-            async move { member.ask(Work::GroupKey(step), a_step(), &[]).await }
-        };
-        let bytes = |answer| match answer {
-            HsmAnswer::Bytes(bytes) => Ok(bytes),
-            _ => Err(refused(HsmErrorKind::Internal, "answer")),
+            async move { member.ask(Work::GroupKey(GROUP_KEY.into(), step), a_step(), &[]).await }
         };
         match source {
-            Some(source) => {
-                let public = bytes(step(member, GroupKey::Ask).await?)?;
-                let parcel = bytes(step(source, GroupKey::Give(public)).await?)?;
-                step(member, GroupKey::Take(parcel)).await?;
-            }
+            Some(source) => deliver(|give| step(source, give), |take| step(member, take)).await?,
             None if self.recall(&fact).await?.is_some() => {
                 return Err(refused(
                     HsmErrorKind::Unavailable,
@@ -269,9 +264,9 @@ impl Mirror {
 
     async fn repay_one(&self, member: &Arc<Member>, source: &Arc<Member>, id: CkaId) -> Result<(), HsmError> {
         let tray = Arc::default();
-        source.ask(Work::CopyOut(id, Arc::clone(&tray)), a_step(), &[]).await?;
+        source.ask(Work::CopyOut(id, groups_own(), Arc::clone(&tray)), a_step(), &[]).await?;
         let copies = Arc::new(std::mem::take(&mut *tray.lock()));
-        member.ask(Work::CopyIn(id, copies), a_step(), &[id]).await.map(drop)
+        member.ask(Work::CopyIn(id, GROUP_KEY.into(), copies), a_step(), &[id]).await.map(drop)
     }
 
     /// The canary's fact: the digest of its MAC.

@@ -25,10 +25,11 @@ use crate::{
     domain::{TokenId, reference::CkaId},
     engine::ports::{Found, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Memory, Placement, StoreError},
     hsm::{
+        copy::Copied,
         error::refused,
         pool::{Errand, Shared},
-        system::{CERTIFIER, system_name},
-        work::{Making, Tray, Work},
+        system::{CERTIFIER, GROUP_KEY, system_name},
+        work::{Kek, Making, Manner, Tray, Work},
     },
 };
 
@@ -206,7 +207,7 @@ impl Mirror {
         let work = Work::Engine(Arc::clone(&request));
         let ids = work.ids();
         let mut answer = match &*request {
-            HsmRequest::Destroy { at } => self.destroy(at.cka_id, errand).await?,
+            HsmRequest::Destroy { at } | HsmRequest::Clear { at } => self.destroy(at.cka_id, errand).await?,
             HsmRequest::Find { at } => self.find(at, errand).await?,
             HsmRequest::CertifierKey => self.own(CERTIFIER, Work::Certifier, errand).await?,
             HsmRequest::CertifierSign { .. } => {
@@ -347,7 +348,7 @@ impl Mirror {
             for id in ids {
                 let tray = Arc::default();
                 let errand = errand.within(PATIENCE.saturating_mul(2));
-                match source.ask(Work::CopyOut(*id, Arc::clone(&tray)), errand, &[]).await {
+                match source.ask(Work::CopyOut(*id, groups_own(), Arc::clone(&tray)), errand, &[]).await {
                     Ok(_) => parcels.push((*id, Arc::new(std::mem::take(&mut *tray.lock())))),
                     Err(error) if matches!(verdict(&error), Verdict::Failing | Verdict::Missing) => {
                         return Ok(Spread::SourceFailed(error));
@@ -367,7 +368,9 @@ impl Mirror {
             let mut missed = stays.is_some() || !serving(member);
             for (id, copied) in parcels.iter().filter(|_| !missed) {
                 let errand = errand.within(PATIENCE.saturating_mul(2));
-                if let Err(error) = member.ask(Work::CopyIn(*id, Arc::clone(copied)), errand, &[*id]).await {
+                if let Err(error) =
+                    member.ask(Work::CopyIn(*id, GROUP_KEY.into(), Arc::clone(copied)), errand, &[*id]).await
+                {
                     tracing::warn!(token = %member.token.id, %error, "a copy could not be made; the token owes it");
                     if let Verdict::Failing = verdict(&error) {
                         member.doubt();
@@ -535,6 +538,55 @@ impl Mirror {
         Ok(())
     }
 
+    /// The tokens that serve now.
+    pub(in crate::hsm) fn serving(&self) -> Vec<Arc<Shared>> {
+        self.members.iter().filter(|member| member.serves()).map(|member| Arc::clone(&member.token)).collect()
+    }
+
+    /// Uses what is there, naming what is used.
+    pub(in crate::hsm) async fn use_it(
+        &self,
+        request: &Arc<HsmRequest>,
+        errand: Errand,
+    ) -> Result<HsmAnswer, HsmError> {
+        let work = || Work::Engine(Arc::clone(request));
+        let ids = work().ids();
+        self.use_any(work, &ids, errand).await
+    }
+
+    /// Puts copies that come from outside of the group on every token.
+    pub(in crate::hsm) async fn take_in(
+        &self,
+        id: CkaId,
+        kek: &Kek,
+        copies: &Arc<Vec<Copied>>,
+        errand: Errand,
+    ) -> Result<(), HsmError> {
+        let mut first_error = None;
+        for member in self.awaited(&[], errand).await {
+            match member.ask(Work::CopyIn(id, Arc::clone(kek), Arc::clone(copies)), errand, &[id]).await {
+                Ok(_) => match self.spread(member, &[id], errand).await? {
+                    Spread::Done => return Ok(()),
+                    Spread::SourceFailed(error) => {
+                        self.mistrust(member, &[id]).await?;
+                        member.doubt();
+                        first_error = first_error.or(Some(error));
+                    }
+                },
+                Err(error) => match verdict(&error) {
+                    Verdict::Failing => {
+                        self.mistrust(member, &[id]).await?;
+                        member.doubt();
+                        first_error = first_error.or(Some(error));
+                    }
+                    Verdict::Elsewhere => first_error = first_error.or(Some(error)),
+                    Verdict::Final | Verdict::Missing | Verdict::Undecided => return Err(error),
+                },
+            }
+        }
+        Err(first_error.unwrap_or_else(|| refused(HsmErrorKind::Unavailable, "no token of the group serves")))
+    }
+
     pub(super) async fn recall(&self, name: &str) -> Result<Option<Vec<u8>>, HsmError> {
         let (memory, name) = (Arc::clone(&self.memory), name.to_owned());
         kept(tokio::task::spawn_blocking(move || memory.recall(&name)).await)
@@ -544,6 +596,11 @@ impl Mirror {
         let (memory, name) = (Arc::clone(&self.memory), name.to_owned());
         kept(tokio::task::spawn_blocking(move || memory.remember(&name, &fact)).await)
     }
+}
+
+/// How the tokens of a group copy among themselves.
+pub(super) fn groups_own() -> Manner {
+    Manner { kek: GROUP_KEY.into(), open_generic: false }
 }
 
 /// What a client keeps from leaving must still be copied between the tokens: the record says that it may not leave, and the
