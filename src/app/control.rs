@@ -618,6 +618,18 @@ async fn receive_backup(
     }
 }
 
+/// What a start makes is made, without listeners; `false` when a gateway runs, which has done so.
+pub(super) fn prepared(config: Config) -> Result<bool, Problem> {
+    tls::install_provider();
+    block_on(async {
+        match ask(&config, &Order::Migration).await {
+            Ok(_) => Ok(false),
+            Err(error) if is_absent(&error) => alone(config, async |_| Reply::Done).await.map(|_| true),
+            Err(error) => Err(Problem::new("PC-CONTROL", error, "look at the gateway's log")),
+        }
+    })?
+}
+
 async fn compare_all(engine: &Arc<Engine>, pool: &Pool) -> Reply {
     let mut compared = Vec::new();
     for status in pool.status() {

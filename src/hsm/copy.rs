@@ -17,7 +17,7 @@ use super::{
     system::{GROUP_KEY, SYSTEM_LABEL, system_name},
     template::{self, LABEL, Life, Name},
     transfer,
-    work::{GroupKey, Manner, Tray},
+    work::{GroupKey, Manner, Open, Tray},
 };
 use crate::{
     crypto::{
@@ -239,7 +239,8 @@ impl Turn<'_> {
         let key_type = self.seat.session.number(handle, CKA_KEY_TYPE)?;
         let even = |length: CK_ULONG| length.is_multiple_of(8);
         let whole = match (fills, class, key_type) {
-            (_, Class::Secret, CKK_GENERIC_SECRET) if manner.open_generic => false,
+            _ if manner.open == Open::All => false,
+            (_, Class::Secret, CKK_GENERIC_SECRET) if manner.open == Open::Generic => false,
             (false, ..) | (true, _, CKK_AES | CKK_DES2 | CKK_DES3) => true,
             (true, Class::Private, _) => false,
             (true, ..) => even(self.seat.session.number(handle, CKA_VALUE_LEN)?),
@@ -361,7 +362,7 @@ impl Turn<'_> {
                 self.lookup(&name, Class::Secret).map(|_| HsmAnswer::Done)
             }
             GroupKey::Make => {
-                let mut common = template::named(group_template(), &name);
+                let mut common = template::named(group_template(true), &name);
                 common.push(Attribute::number(CKA_VALUE_LEN, 32));
                 self.with_recipes(common, |seat, template| {
                     seat.session.generate(&Mechanism::plain(CKM_AES_KEY_GEN), template)
@@ -388,6 +389,7 @@ impl Turn<'_> {
     /// Wraps it under a token's delivery pair, by the first hash of OAEP from that number on that this token knows.
     fn give(&mut self, kek: &str, spki: &[u8], from: usize) -> Result<HsmAnswer, HsmError> {
         let group_key = self.lookup(&system_name(kek), Class::Secret)?;
+        let [private, _] = self.seat.session.flags(group_key, [CKA_PRIVATE, CKA_TOKEN])?;
         let Ok(PublicKey::Rsa(public)) = PublicKey::from_spki(spki) else {
             return Err(refused(HsmErrorKind::Internal, "public half of the delivery pair"));
         };
@@ -404,6 +406,7 @@ impl Turn<'_> {
             match self.seat.session.wrap(&oaep(number), public, group_key, 512) {
                 Ok(blob) => {
                     let number = u8::try_from(number).unwrap_or_default();
+                    let number = if private { number } else { number | SHOWN };
                     given = Some([&[number], blob.as_slice()].concat());
                     break;
                 }
@@ -419,8 +422,8 @@ impl Turn<'_> {
         let pair = delivery(kek);
         let private = self.lookup(&pair, Class::Private)?;
         let (number, blob) = parcel.split_first().ok_or_else(|| refused(HsmErrorKind::Internal, "parcel"))?;
-        let (mechanism, name) = (oaep(usize::from(*number)), system_name(kek));
-        let common = template::named(group_template(), &name);
+        let (mechanism, name) = (oaep(usize::from(*number & !SHOWN)), system_name(kek));
+        let common = template::named(group_template(number & SHOWN == 0), &name);
         self.with_recipes(common, |seat, template| seat.session.unwrap(&mechanism, private, blob, template))?;
         let pair_objects = self.everything(pair.id)?;
         self.destroy_all(&pair_objects)?;
@@ -431,19 +434,18 @@ impl Turn<'_> {
 }
 
 /// It can be wrapped, so that it can come to a token that joins later.
-fn group_template() -> Vec<Attribute> {
+fn group_template(private: bool) -> Vec<Attribute> {
     let usage = UsageMask::WRAP.with(UsageMask::UNWRAP);
     let mut template = template::key(Class::Secret, Life::Token, usage, true);
+    template.retain(|attribute| attribute.kind() != CKA_PRIVATE);
+    template.push(Attribute::flag(CKA_PRIVATE, private));
     template.push(Attribute::number(CKA_KEY_TYPE, CKK_AES));
     template
 }
 
 /// Brings a key from one token to another one that asks for it, by a hash of OAEP that both know: some modules know SHA-1 only,
 /// and which ones the other knows shows only when it takes what it was given.
-pub(super) async fn deliver<G, T>(
-    giver: impl Fn(GroupKey) -> G,
-    taker: impl Fn(GroupKey) -> T,
-) -> Result<(), HsmError>
+pub(super) async fn deliver<G, T>(giver: impl Fn(GroupKey) -> G, taker: impl Fn(GroupKey) -> T) -> Result<(), HsmError>
 where
     G: Future<Output = Result<HsmAnswer, HsmError>>,
     T: Future<Output = Result<HsmAnswer, HsmError>>,
@@ -460,7 +462,7 @@ where
             Ok(answer) => bytes(answer)?,
             Err(error) => return Err(refusal.unwrap_or(error)),
         };
-        from = parcel.first().map_or(OAEP.len(), |number| usize::from(*number) + 1);
+        from = parcel.first().map_or(OAEP.len(), |number| usize::from(*number & !SHOWN) + 1);
         match taker(GroupKey::Take(parcel)).await {
             Ok(_) => return Ok(()),
             Err(error) if is_passing(&error) || from >= OAEP.len() => return Err(error),
@@ -474,6 +476,8 @@ fn is_passing(error: &HsmError) -> bool {
     matches!(error.kind, HsmErrorKind::Unavailable | HsmErrorKind::Busy | HsmErrorKind::Full)
 }
 
+/// Beside the number of a hash: the key is one that a security officer sees, here and there.
+const SHOWN: u8 = 0x80;
 /// The hashes of OAEP that a key is brought by, the better one first.
 const OAEP: [(CK_MECHANISM_TYPE, CK_RSA_PKCS_MGF_TYPE); 2] =
     [(CKM_SHA256, CKG_MGF1_SHA256), (CKM_SHA_1, CKG_MGF1_SHA1)];

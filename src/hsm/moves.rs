@@ -22,7 +22,7 @@ use super::{
     error::refused,
     pool::{Class, Errand, Shared},
     system::system_name,
-    work::{GroupKey, Kek, Manner, Tray, Work},
+    work::{GroupKey, Kek, Manner, Open, Tray, Work},
 };
 use crate::{
     domain::{TokenId, TokenReference, reference::CkaId},
@@ -320,21 +320,20 @@ impl Pool {
         let id = reference.cka_id;
         let from = self.with_key(&one, source).await?;
         let into = self.with_key(&one, target).await?;
-        let open_generic = into.iter().any(|(_, fills)| *fills);
-        let manner = Manner { kek: Arc::clone(&one.kek), open_generic };
-        let copies = Arc::new(self.copy_out(&from, id, &manner, errand).await?);
-        if copies.is_empty() {
-            return Err(refused(HsmErrorKind::ObjectMissing, "C_FindObjects"));
-        }
+        let open = if into.iter().any(|(_, fills)| *fills) { Open::Generic } else { Open::Least };
+        let mut manner = Manner { kek: Arc::clone(&one.kek), open };
         one.copied.insert(id, to.clone());
-        match target {
-            Place::Token(token) => {
-                let work = Work::CopyIn(id, Arc::clone(&one.kek), Arc::clone(&copies));
-                token.ask(work, errand).await?;
+        let mut copies = self.copies(&from, id, &manner, errand).await?;
+        if let Err(error) = self.take_in(target, &one, id, &copies, errand).await {
+            // Some tokens unwrap no keys of a kind that they take in otherwise.
+            if !is_about_it(&error) {
+                return Err(error);
             }
-            Place::Mirror(mirror) => mirror.take_in(id, &one.kek, &copies, errand).await?,
+            manner.open = Open::All;
+            copies = self.copies(&from, id, &manner, errand).await?;
+            self.take_in(target, &one, id, &copies, errand).await.map_err(not_offered)?;
         }
-        let there = self.copy_out(&into, id, &manner, errand).await?;
+        let there = self.copy_out(&into, id, &manner, errand).await.map_err(not_offered)?;
         let is_same = match likeness(&copies, &there) {
             Likeness::Same => true,
             Likeness::Different => false,
@@ -345,6 +344,36 @@ impl Pool {
             return Err(refused(HsmErrorKind::Internal, "comparison of the copy"));
         }
         Ok(HsmAnswer::Made { reference: TokenReference { token: to.clone(), ..reference }, digest: None })
+    }
+
+    async fn copies(
+        &self,
+        from: &[(Arc<Shared>, bool)],
+        id: CkaId,
+        manner: &Manner,
+        errand: Errand,
+    ) -> Result<Arc<Vec<Copied>>, HsmError> {
+        let copies = Arc::new(self.copy_out(from, id, manner, errand).await?);
+        if copies.is_empty() {
+            return Err(refused(HsmErrorKind::ObjectMissing, "C_FindObjects"));
+        }
+        Ok(copies)
+    }
+
+    async fn take_in(
+        &self,
+        target: Place<'_>,
+        one: &Move,
+        id: CkaId,
+        copies: &Arc<Vec<Copied>>,
+        errand: Errand,
+    ) -> Result<(), HsmError> {
+        match target {
+            Place::Token(token) => {
+                token.ask(Work::CopyIn(id, Arc::clone(&one.kek), Arc::clone(copies)), errand).await.map(drop)
+            }
+            Place::Mirror(mirror) => mirror.take_in(id, &one.kek, copies, errand).await,
+        }
     }
 
     /// The tokens of a place that can be asked, with the key of the move on them.
@@ -431,6 +460,22 @@ impl Pool {
         let prints = std::mem::take(&mut *tray.lock());
         Ok(prints)
     }
+}
+
+/// Whether a token would not take a copy because of what it is.
+fn is_about_it(error: &HsmError) -> bool {
+    use HsmErrorKind as K;
+    matches!(
+        error.kind,
+        K::Unsupported | K::BadParameters | K::NotPermitted | K::BadData | K::DecryptionFailed | K::Internal
+    )
+}
+
+/// What the target says of a copy is about the target: there is nothing wrong with the object.
+fn not_offered(error: HsmError) -> HsmError {
+    let is_final = error.kind == HsmErrorKind::NotExtractable
+        || is_about_it(&error) && !matches!(error.kind, HsmErrorKind::Internal | HsmErrorKind::DecryptionFailed);
+    if is_final { HsmError { kind: HsmErrorKind::Unsupported, ..error } } else { error }
 }
 
 /// What a value that was moved since looks like to who knows its old place: it is gone, or stands apart from the other key.

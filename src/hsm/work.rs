@@ -51,8 +51,19 @@ pub(super) type Kek = Arc<str>;
 pub(super) struct Manner {
     /// Under which key.
     pub(super) kek: Kek,
-    /// Generic secrets by their value: the token that gets them would not know their length otherwise.
-    pub(super) open_generic: bool,
+    /// What crosses as a value under the session's transport key instead.
+    pub(super) open: Open,
+}
+
+/// What is not wrapped by the token that has it for the one that gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Open {
+    /// Only what the former cannot wrap.
+    Least,
+    /// Generic secrets, too: the latter would not know their length otherwise.
+    Generic,
+    /// Everything, because the latter does not unwrap it.
+    All,
 }
 
 /// Where copies, or names, are laid down for whoever asked.

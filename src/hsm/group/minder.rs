@@ -171,13 +171,19 @@ impl Mirror {
         let find = |member: Arc<Member>| async move {
             member.ask(Work::GroupKey(GROUP_KEY.into(), GroupKey::Find), a_step(), &[]).await
         };
+        let fact = format!("group/{}/key", self.id.0);
         match find(Arc::clone(member)).await {
-            Ok(_) => return Ok(()),
+            Ok(_) => {
+                // A security officer may have made it.
+                return match self.recall(&fact).await? {
+                    Some(_) => Ok(()),
+                    None => self.remember(&fact, vec![1]).await,
+                };
+            }
             Err(error) if error.kind == HsmErrorKind::ObjectMissing => {}
             Err(error) => return Err(error),
         }
         let _alone = self.founding.lock().await;
-        let fact = format!("group/{}/key", self.id.0);
         let mut source = None;
         for other in self.members.iter().filter(|other| !Arc::ptr_eq(other, member)) {
             if other.token.link.load().is_some() && find(Arc::clone(other)).await.is_ok() {

@@ -29,7 +29,7 @@ use crate::{
         error::refused,
         pool::{Errand, Shared},
         system::{CERTIFIER, GROUP_KEY, system_name},
-        work::{Kek, Making, Manner, Tray, Work},
+        work::{Kek, Making, Manner, Open, Tray, Work},
     },
 };
 
@@ -600,7 +600,7 @@ impl Mirror {
 
 /// How the tokens of a group copy among themselves.
 pub(super) fn groups_own() -> Manner {
-    Manner { kek: GROUP_KEY.into(), open_generic: false }
+    Manner { kek: GROUP_KEY.into(), open: Open::Least }
 }
 
 /// What a client keeps from leaving must still be copied between the tokens: the record says that it may not leave, and the
