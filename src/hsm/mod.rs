@@ -47,9 +47,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-pub use self::{
-    error::ConnectError, moves::Route, process::serve as serve_module, token::serial_fact,
-};
+pub use self::{error::ConnectError, moves::Route, process::serve as serve_module, token::serial_fact};
 use self::{
     error::refused,
     group::Mirror,

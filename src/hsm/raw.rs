@@ -274,10 +274,7 @@ impl Caller {
 
     /// Initialises a token: whatever is on it goes.
     pub(super) fn init_token(&self, slot: CK_SLOT_ID, so_pin: &[u8], mut label: [u8; 32]) -> Result<()> {
-        call!(
-            self,
-            C_InitToken(slot, so_pin.as_ptr().cast_mut(), so_pin.len() as CK_ULONG, label.as_mut_ptr())
-        )
+        call!(self, C_InitToken(slot, so_pin.as_ptr().cast_mut(), so_pin.len() as CK_ULONG, label.as_mut_ptr()))
     }
 
     /// All sessions opened until now are void.

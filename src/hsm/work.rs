@@ -189,11 +189,7 @@ impl Work {
                 }
                 _ => limit,
             },
-            Self::SystemSigner(..)
-            | Self::Certifier(_)
-            | Self::GroupKey(..)
-            | Self::Inventory(_)
-            | Self::Probe(_) => {
+            Self::SystemSigner(..) | Self::Certifier(_) | Self::GroupKey(..) | Self::Inventory(_) | Self::Probe(_) => {
                 limit.saturating_mul(10)
             }
             Self::Describe(..)

@@ -127,7 +127,10 @@ impl MemoryHsm {
             HsmRequest::GenerateKey { at, kind, bytes, extractable, digest, .. } => {
                 let value = random(bytes as usize)?;
                 let hashed = digest.then(|| digest_of(&value));
-                let reference = self.put(&at, TokenObject { token: at.token.clone(), content: Content::Key { kind, extractable }, value });
+                let reference = self.put(
+                    &at,
+                    TokenObject { token: at.token.clone(), content: Content::Key { kind, extractable }, value },
+                );
                 Ok(HsmAnswer::Made { reference, digest: hashed })
             }
             HsmRequest::GenerateKeyPair { private, public, kind, extractable, .. } => {
