@@ -1,7 +1,7 @@
 //! `portcullis hsm migrate` with the built program: every kind of object goes from one token to another, of the same module and
 //! of others, while clients of both protocols work with them and while the gateway is killed.
 
-#![expect(clippy::unwrap_used, reason = "in tests a panic is the answer")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "in tests a panic is the answer")]
 
 use std::{
     collections::BTreeMap,
@@ -604,7 +604,8 @@ async fn values(world: &World, ids: &[String]) -> BTreeMap<String, Vec<u8>> {
 /// A size that the environment may set.
 fn sized(name: &str, long: usize, short: usize) -> usize {
     let asked = env::var(name).ok().map(|text| text.parse().expect("a number"));
-    asked.unwrap_or(if is_long() { long } else { short })
+    let usual = if is_long() { long } else { short };
+    asked.unwrap_or(usual)
 }
 
 /// `KEYS` and `KILLS` set how many.

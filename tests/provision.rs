@@ -1,7 +1,7 @@
 //! `portcullis hsm provision` with the built program: tokens that nobody has used, of the simulator and of SoftHSM2, alone and in a
 //! replicated group.
 
-#![expect(clippy::unwrap_used, reason = "in tests a panic is the answer")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "in tests a panic is the answer")]
 
 use std::{
     fs,
