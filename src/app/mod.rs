@@ -26,7 +26,6 @@ mod observers;
 mod policy;
 mod probe;
 mod problem;
-mod provision;
 mod refusals;
 mod reissue;
 mod system;

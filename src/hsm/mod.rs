@@ -22,7 +22,6 @@ mod operate;
 mod pool;
 pub mod probe;
 mod process;
-pub mod provision;
 mod queue;
 mod quirks;
 mod raw;
