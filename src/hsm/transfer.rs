@@ -49,11 +49,9 @@ const fn guess(kind: KeyKind) -> usize {
     match kind {
         KeyKind::Aes | KeyKind::AesXts | KeyKind::TripleDes | KeyKind::ChaCha20 => CIPHER_GUESS,
         KeyKind::EcPrivate(_) | KeyKind::Ed25519Private => CURVE_GUESS,
-        KeyKind::Generic
-        | KeyKind::RsaPrivate
-        | KeyKind::RsaPublic
-        | KeyKind::EcPublic(_)
-        | KeyKind::Ed25519Public => BLOB_GUESS,
+        KeyKind::Generic | KeyKind::RsaPrivate | KeyKind::RsaPublic | KeyKind::EcPublic(_) | KeyKind::Ed25519Public => {
+            BLOB_GUESS
+        }
     }
 }
 
@@ -159,12 +157,7 @@ fn exposed(value: &SecretValue) -> &[u8] {
 }
 
 /// The value as the token wrapped it, and whether it may end in zeros that are not its own.
-fn unwrapped(
-    link: &Link,
-    seat: &mut Seat,
-    object: Handle,
-    guess: usize,
-) -> Result<(SecretValue, bool), HsmError> {
+fn unwrapped(link: &Link, seat: &mut Seat, object: Handle, guess: usize) -> Result<(SecretValue, bool), HsmError> {
     let KeyWrap { mechanism, fills } = kwp(link, seat)?;
     let (session, transport) = transport(seat)?;
     let blob = session.wrap(&Mechanism::plain(mechanism), transport.handle, object, guess).map_err(|fault| {
