@@ -7,11 +7,14 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "in tests a panic is the answer")]
 
 mod clients;
+mod disk;
 mod failover;
 mod flood;
+mod full;
 mod hang;
 mod pair;
 mod pin;
+mod power;
 mod removed;
 mod sessions;
 mod simulate;
