@@ -55,7 +55,7 @@ use crate::{
     net::{Connection, Events, HttpLimits, Limits, Listener, Security, serve_http},
     store::{
         RawStore,
-        sled::{self, SledOptions},
+        sled::{Observer as SyncObserver, SledOptions},
     },
     telemetry::Metrics,
     tls::{self, Reloadable, ServerFiles},
@@ -437,7 +437,7 @@ impl Core {
         let path = config.store.path.clone();
         let free_bytes_min = config.store.free_mib_min.get().saturating_mul(1 << 20);
         let counted = Arc::clone(metrics);
-        let observer: sled::Observer = Arc::new(move |_took, _commits| counted.synced("store"));
+        let observer: SyncObserver = Arc::new(move |_took, _commits| counted.synced("store"));
         let options = SledOptions { free_bytes_min, observer: Some(observer), ..SledOptions::default() };
         let on_fatal = Box::new(move |reason: &str| drop(broken.send(reason.to_owned())));
         let raw = blocking(move || RawStore::open(&path, options, on_fatal)).await?.map_err(store_problem)?;
