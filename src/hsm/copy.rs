@@ -324,6 +324,21 @@ impl Turn<'_> {
         }
     }
 
+    /// Whether what crosses wrapped among the copies opens under the key that is here: objects of the session, gone again at once.
+    pub(super) fn opens(&mut self, kek: &str, copies: &[Copied]) -> Result<HsmAnswer, HsmError> {
+        for copy in copies {
+            let Body::Wrapped { key_type, extractable, blob } = &copy.body else { continue };
+            let group_key = self.lookup(&system_name(kek), Class::Secret)?;
+            let mechanism = Mechanism::plain(transfer::kwp(self.link, self.seat)?.mechanism);
+            let mut common = template::passing(copy.class, &copy.usage, *extractable);
+            common.push(Attribute::number(CKA_KEY_TYPE, *key_type));
+            let handle =
+                self.with_recipes(common, |seat, template| seat.session.unwrap(&mechanism, group_key, blob, template))?;
+            self.seat.session.destroy(handle)?;
+        }
+        Ok(HsmAnswer::Done)
+    }
+
     /// Lays down the identifiers of all objects that this gateway made, but for the group's key itself.
     pub(super) fn inventory(&mut self, tray: &Tray<(CkaId, bool)>) -> Result<HsmAnswer, HsmError> {
         let mut ids = Vec::new();

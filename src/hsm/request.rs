@@ -58,6 +58,7 @@ impl<'a> Turn<'a> {
             Work::GroupKey(kek, step) => self.group_key(kek, step),
             Work::CopyOut(id, manner, tray) => self.copy_out(*id, manner, tray),
             Work::CopyIn(id, kek, copies) => self.copy_in(*id, kek, copies),
+            Work::Opens(kek, copies) => self.opens(kek, copies),
             Work::Prints(id, tray) => self.prints(*id, tray),
             Work::Fills(tray) => {
                 let fills = transfer::kwp(self.link, self.seat)?.fills;

@@ -138,6 +138,13 @@ pub(super) fn like(class: Class, usage: &[(CK_ATTRIBUTE_TYPE, bool)], extractabl
     template
 }
 
+/// As [`like`], for an object that ends with its session.
+pub(super) fn passing(class: Class, usage: &[(CK_ATTRIBUTE_TYPE, bool)], extractable: bool) -> Vec<Attribute> {
+    let mut template = bare(class, Life::Session, extractable);
+    template.extend(usage.iter().map(|(attribute, set)| Attribute::flag(*attribute, *set)));
+    template
+}
+
 /// The usage attributes of a class.
 pub(super) fn usages(class: Class) -> Vec<CK_ATTRIBUTE_TYPE> {
     USAGE.iter().filter(|(_, of, _)| *of == class).map(|(attribute, ..)| *attribute).collect()

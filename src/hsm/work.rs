@@ -89,6 +89,8 @@ pub(super) enum Work {
     CopyOut(CkaId, Manner, Tray<Copied>),
     /// Puts copies in the place of whatever stands here under this identifier.
     CopyIn(CkaId, Kek, Arc<Vec<Copied>>),
+    /// Opens copies and keeps nothing: whether they are what the key made.
+    Opens(Kek, Arc<Vec<Copied>>),
     /// Lays down what can be compared of every object of this identifier, whatever the token.
     Prints(CkaId, Tray<Print>),
     /// Lays down whether the token fills values with zeros before it wraps them.
@@ -134,6 +136,7 @@ impl Work {
             | Self::SystemSign(..)
             | Self::Certifier(_)
             | Self::CopyOut(..)
+            | Self::Opens(..)
             | Self::Notes(..)
             | Self::Prints(..)
             | Self::Fills(_)
@@ -200,6 +203,7 @@ impl Work {
             | Self::SystemSign(..)
             | Self::CopyOut(..)
             | Self::CopyIn(..)
+            | Self::Opens(..)
             | Self::Prints(..)
             | Self::Fills(_)
             | Self::Notes(..)
@@ -252,7 +256,7 @@ impl Work {
             }
             Self::Certifier(_) => vec![system_name(CERTIFIER).id],
             Self::CopyOut(id, Manner { kek, .. }, _) | Self::CopyIn(id, kek, _) => vec![*id, system_name(kek).id],
-            Self::GroupKey(kek, _) => vec![system_name(kek).id],
+            Self::GroupKey(kek, _) | Self::Opens(kek, _) => vec![system_name(kek).id],
             Self::Prints(id, _) | Self::Rename(_, id) | Self::GiveBack(_, id) => vec![*id],
             Self::Fills(_)
             | Self::Inventory(_)

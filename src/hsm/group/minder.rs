@@ -253,6 +253,10 @@ impl Mirror {
                             tracing::warn!(token = %member.token.id, %error, "an object cannot be copied to the token; others serve it");
                             member.pass_over(id);
                         }
+                        // Somebody may give it who wraps rightly; and it keeps nobody from having the rest.
+                        HsmErrorKind::DecryptionFailed => {
+                            later.insert(id);
+                        }
                         _ => {
                             trouble = Some(error);
                             break;
@@ -272,7 +276,11 @@ impl Mirror {
         let tray = Arc::default();
         source.ask(Work::CopyOut(id, groups_own(), Arc::clone(&tray)), a_step(), &[]).await?;
         let copies = Arc::new(std::mem::take(&mut *tray.lock()));
-        member.ask(Work::CopyIn(id, GROUP_KEY.into(), copies), a_step(), &[id]).await.map(drop)
+        let taken = member.ask(Work::CopyIn(id, GROUP_KEY.into(), Arc::clone(&copies)), a_step(), &[id]).await;
+        if matches!(&taken, Err(error) if error.kind == HsmErrorKind::DecryptionFailed) {
+            self.blame(source, member, &copies, a_step()).await;
+        }
+        taken.map(drop)
     }
 
     /// The canary's fact: the digest of its MAC.

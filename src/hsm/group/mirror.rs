@@ -73,6 +73,15 @@ enum Spread {
     SourceFailed(HsmError),
 }
 
+/// Who computes wrongly when a token does not open what another one wrapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// Who wrapped it: it does not open it either.
+    Giver,
+    /// Who does not open it.
+    Taker,
+}
+
 fn verdict(error: &HsmError) -> Verdict {
     match error.kind {
         HsmErrorKind::Unavailable | HsmErrorKind::Internal => Verdict::Failing,
@@ -372,8 +381,16 @@ impl Mirror {
                     member.ask(Work::CopyIn(*id, GROUP_KEY.into(), Arc::clone(copied)), errand, &[*id]).await
                 {
                     tracing::warn!(token = %member.token.id, %error, "a copy could not be made; the token owes it");
-                    if let Verdict::Failing = verdict(&error) {
-                        member.doubt();
+                    match verdict(&error) {
+                        Verdict::Failing => member.doubt(),
+                        Verdict::Undecided => match self.blame(source, member, copied, errand).await {
+                            Blame::Taker => {}
+                            Blame::Giver => {
+                                self.take_back(member, ids, errand).await?;
+                                return Ok(Spread::SourceFailed(error));
+                            }
+                        },
+                        Verdict::Final | Verdict::Elsewhere | Verdict::Missing => {}
                     }
                     if error.kind == HsmErrorKind::Full {
                         full = Some(error);
@@ -398,6 +415,39 @@ impl Mirror {
             }
         }
         Err(full.or(stays).unwrap_or_else(|| refused(HsmErrorKind::Unavailable, "too few tokens of the group serve")))
+    }
+
+    /// Who is to blame for copies that a token does not open: RFC 5649 shows to whoever has the key whether they are whole. Whoever
+    /// it is, is doubted.
+    pub(super) async fn blame(
+        &self,
+        giver: &Arc<Member>,
+        taker: &Arc<Member>,
+        copies: &Arc<Vec<Copied>>,
+        errand: Errand,
+    ) -> Blame {
+        let work = Work::Opens(GROUP_KEY.into(), Arc::clone(copies));
+        let blame = match giver.ask(work, errand, &[]).await {
+            Ok(_) => Blame::Taker,
+            Err(_) => Blame::Giver,
+        };
+        let doubted = if blame == Blame::Giver { giver } else { taker };
+        tracing::error!(token = %doubted.token.id, "the token wraps or opens the copies of a group wrongly");
+        doubted.doubt();
+        blame
+    }
+
+    /// Takes back what a token was given of an object that will be made anew.
+    async fn take_back(&self, member: &Arc<Member>, ids: &[CkaId], errand: Errand) -> Result<(), HsmError> {
+        for id in ids {
+            let at = Placement { token: self.id.clone(), cka_id: *id };
+            let work = Work::Engine(Arc::new(HsmRequest::Destroy { at }));
+            if let Err(error) = member.ask(work, errand, &[*id]).await {
+                tracing::warn!(token = %member.token.id, %error, "part of an object stays on the token, which owes it");
+                return member.owe(ids.to_vec()).await;
+            }
+        }
+        Ok(())
     }
 
     /// Destroys on every token; those that cannot do it now owe it.
