@@ -38,6 +38,7 @@ use crate::{
     store::{
         IndexCheck, Mark, RawStore,
         backup::{self, BackupError, Counts, Manifest, Verified},
+        journal,
         sled::SledOptions,
     },
 };
@@ -89,6 +90,13 @@ pub(super) enum StoreCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Puts the store's journal of changes aside and lets the next start begin another one, where the store is known to be right
+    /// and the journal does not belong to it or is damaged. The gateway must be stopped; make a backup after its next start.
+    BeginJournal {
+        /// The configuration file.
+        #[arg(long, env = "PORTCULLIS_CONFIG", value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Takes a store or an audit trail that is older than the token's note of it, as after an older copy was put back on purpose.
     /// The order is recorded. The gateway must be stopped.
     AcceptOlder {
@@ -101,7 +109,7 @@ pub(super) enum StoreCommand {
 impl StoreCommand {
     pub(super) fn config(&self) -> &Path {
         match self {
-            Self::Fsck { config, .. } | Self::AcceptOlder { config } => config,
+            Self::Fsck { config, .. } | Self::BeginJournal { config } | Self::AcceptOlder { config } => config,
         }
     }
 }
@@ -354,7 +362,7 @@ async fn restore_from(
     let shown = bar(size, "restoring")?;
     let source = open()?;
     let filled = tokio::task::block_in_place(|| {
-        let options = SledOptions::default;
+        let options = || SledOptions { journal: None, ..SledOptions::default() };
         let made = || RawStore::open(&fresh, options(), Box::new(|reason| tracing::error!(reason, "the store failed")));
         let filled = made()?.fill(source, &secret, mark, |bytes| shown.set_position(bytes))?;
         // Opened again, it is given the form in which it is small.
@@ -426,6 +434,12 @@ fn refused(path: &Path, error: BackupError) -> Problem {
 pub(super) fn store(command: &StoreCommand, config: Config) -> Result<ExitCode, Problem> {
     match command {
         StoreCommand::Fsck { json, .. } => fsck(config, *json),
+        StoreCommand::BeginJournal { .. } => {
+            let aside = journal::set_aside(&config.store.path).map_err(super::gateway::store_problem)?;
+            let was = aside.map_or_else(|| "there was none".to_owned(), |path| path.display().to_string());
+            print(&format!("the next start begins another journal; the former one: {was}\n"))?;
+            Ok(ExitCode::SUCCESS)
+        }
         StoreCommand::AcceptOlder { .. } => {
             let said = match control::accept_older(config)? {
                 Some(what) => format!("accepted, and recorded: {what}\n"),

@@ -660,6 +660,12 @@ pub(super) fn store_problem(error: StoreError) -> Problem {
             format!("the store does not fit the token, or is damaged: {what}"),
             "give the token that this store was made with, or restore the store",
         ),
+        StoreError::Journal(_) => Problem::new(
+            "PC-STORE-JOURNAL",
+            error,
+            "restore the latest backup, which takes the journal's changes with it (docs/backup.md); where the store is known to be \
+             right, say `portcullis store begin-journal`, start, and make a backup at once",
+        ),
         error => Problem::new("PC-STORE-OPEN", error, ""),
     }
 }

@@ -53,7 +53,7 @@ impl WatchedStore {
         let word = match result {
             Ok(()) => "ok",
             Err(StoreError::Conflict | StoreError::NameTaken | StoreError::CeilingReached) => "conflict",
-            Err(StoreError::TooLarge | StoreError::Corrupt(_)) => "error",
+            Err(StoreError::TooLarge | StoreError::Corrupt(_) | StoreError::Journal(_)) => "error",
             Err(error @ (StoreError::Unavailable(_) | StoreError::Full(_))) => {
                 *self.trouble.lock() = Some(error.to_string());
                 "error"

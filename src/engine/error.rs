@@ -230,6 +230,7 @@ impl From<StoreError> for Error {
             StoreError::CeilingReached => (ErrorKind::QuotaReached, "a quota has been reached"),
             StoreError::TooLarge => (ErrorKind::TooLarge, "the object's metadata is too large"),
             StoreError::Corrupt(_) => (ErrorKind::Internal, "a stored record is damaged"),
+            StoreError::Journal(_) => (ErrorKind::Internal, "the store's journal is damaged"),
             StoreError::Full(_) => (ErrorKind::Busy, "the store takes no changes for now: its disk is full"),
             StoreError::Unavailable(_) => (ErrorKind::Unavailable, "the store is not writable"),
         };

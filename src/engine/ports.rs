@@ -745,6 +745,9 @@ pub enum StoreError {
     /// A record's integrity check failed, or it cannot be read.
     #[error("a stored record is damaged: {0}")]
     Corrupt(String),
+    /// The store and the journal of its changes do not belong together, or the journal is damaged.
+    #[error("the store's journal: {0}")]
+    Journal(String),
     /// The disk is full: changes are refused until there is room again, reads go on.
     #[error("the store takes no changes: {0}")]
     Full(String),

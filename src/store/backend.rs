@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, ops::Bound};
 
+use super::journal::{JournalStatus, Position};
 use crate::engine::ports::{Order, StoreError};
 
 /// A key; engines order keys byte by byte.
@@ -167,6 +168,14 @@ pub trait Backend: Send + Sync {
 
     /// Bytes on disk.
     fn bytes_on_disk(&self) -> u64;
+
+    /// What there is of a journal of changes, where the engine keeps one.
+    fn journal(&self) -> Option<JournalStatus> {
+        None
+    }
+
+    /// Lets go of what the journal has up to a position, because a backup has it.
+    fn prune_journal(&self, _to: Position) {}
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod counts;
 mod found;
 mod index;
 mod join;
+pub mod journal;
 mod mark;
 pub mod memory;
 mod older;

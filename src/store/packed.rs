@@ -25,6 +25,7 @@ use super::{
     blocks::{self, Below, Block},
     changes::{Encoder, decoded},
     committed,
+    journal::{JournalStatus, Position},
     memory::is_empty,
     record::Table,
 };
@@ -389,6 +390,14 @@ impl Backend for Packed {
 
     fn bytes_on_disk(&self) -> u64 {
         self.inner.bytes_on_disk()
+    }
+
+    fn journal(&self) -> Option<JournalStatus> {
+        self.inner.journal()
+    }
+
+    fn prune_journal(&self, to: Position) {
+        self.inner.prune_journal(to);
     }
 }
 

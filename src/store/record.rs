@@ -39,6 +39,8 @@ const MAC_BYTES: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Table {
+    /// Up to where the journal of changes is in the tree. The first, so that a snapshot has it before all else.
+    JournalHead = 0x00,
     /// Facts of the `Memory` port.
     Fact = 0x01,
     /// The record that tells whether the MAC key is the right one.

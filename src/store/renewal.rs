@@ -18,7 +18,7 @@ use rustix::fs::{CWD, RenameFlags};
 use super::{
     CONVERTING, INDEX_LAYOUT, SINGLE_KEYS,
     backend::{Backend, Direction, KeyRange, RawBatch},
-    blocks, committed, fences,
+    blocks, committed, fences, journal,
     packed::is_packed,
     record::Table,
     sled::{SledBackend, SledOptions},
@@ -66,7 +66,7 @@ pub(super) fn wanted(old: &dyn Backend) -> Result<Option<Vec<u8>>, StoreError> {
 /// Copies a store.
 pub(super) fn copy(path: &Path, old: &dyn Backend, options: &SledOptions, layout: Vec<u8>) -> Result<(), StoreError> {
     tracing::info!("the store is copied into the form of this version of the program: the gateway serves when it is");
-    let options = SledOptions { observer: None, ..options.clone() };
+    let options = SledOptions { observer: None, journal: None, ..options.clone() };
     let failed = |reason: &str| tracing::warn!(reason, "the copy of the store failed");
     let new = SledBackend::open(&beside(path), options, Box::new(failed))?;
     let own = Table::IndexLayout.key(&[]);
@@ -98,6 +98,7 @@ pub(super) fn copy(path: &Path, old: &dyn Backend, options: &SledOptions, layout
 /// Puts the copy in the place of the store, which nobody has open, and removes the old one.
 pub(super) fn replace(path: &Path) -> io::Result<()> {
     let (path, copy) = (real(path), beside(path));
+    journal::carry(&path, &copy).map_err(io::Error::other)?;
     rustix::fs::renameat_with(CWD, &copy, CWD, &path, RenameFlags::EXCHANGE)?;
     // A real path has a folder around it.
     if let Some(parent) = path.parent() {

@@ -5,7 +5,8 @@
 //! on a second descriptor of the `db` file**, acknowledge. Batches that wait while a sync runs share the next one. Values
 //! stay ≤ 4 KiB (the caller cuts them), because larger tree nodes go to files that the second descriptor does not cover.
 //! sled's periodic flush stays on, since its garbage collection runs in that thread. An error is final: a failed sync is
-//! never tried again, because the kernel may have dropped the pages; the process must end and start from the disk.
+//! never tried again, because the kernel may have dropped the pages; the process must end and start from the disk. Each group also
+//! goes to the journal of changes (`journal`), which is synced beside it.
 
 use std::{
     fs::{self, File},
@@ -22,6 +23,7 @@ use sled::{Db, IVec};
 
 use super::{
     backend::{Backend, Direction, Done, Key, KeyRange, Pair, RawBatch, Snapshot},
+    journal::{self, Changes, Journal, JournalOptions, JournalStatus, NotWritten, Position},
     memory::is_empty,
     overlay::{Frozen, Overlays},
 };
@@ -47,6 +49,8 @@ pub struct SledOptions {
     pub reserve_bytes: u64,
     /// Told about each group commit.
     pub observer: Option<Observer>,
+    /// How the journal of changes is kept; `None` for a store that is being made and that nothing depends on yet.
+    pub journal: Option<JournalOptions>,
     /// How many bytes are free, where that is not asked of the file system.
     pub free: Option<Free>,
 }
@@ -62,6 +66,7 @@ impl Default for SledOptions {
             any_file_system: false,
             reserve_bytes: 4 << 20,
             observer: None,
+            journal: Some(JournalOptions::default()),
             free: None,
         }
     }
@@ -79,17 +84,21 @@ pub struct SledBackend {
 enum Task {
     Commit(RawBatch, Done),
     Remove(Key),
+    Prune(Position),
 }
 
 /// What the writer shares with the rest.
 struct State {
     failed: RwLock<Option<String>>,
+    journal: RwLock<Option<JournalStatus>>,
     on_fatal: OnFatal,
 }
 
 /// Waiting batches that are taken into one group.
 const GROUP_MAX: usize = 256;
-/// Batches of so many keys leave nothing behind.
+/// Keys of waiting batches that are taken into one group; the tree is locked while they are applied.
+const GROUP_KEYS: usize = 4_096;
+/// Groups of so many keys leave nothing behind.
 const SMALL_BATCH: usize = 32;
 /// After this much quiet, lazy removals are committed by themselves.
 const IDLE: Duration = Duration::from_secs(1);
@@ -111,18 +120,25 @@ impl SledBackend {
         if !options.any_file_system {
             check_file_system(path)?;
         }
+        let kept = journal::folder(path);
+        if options.journal.is_some() && !path.join("db").exists() && journal::has_records(&kept)? {
+            return Err(StoreError::Journal(format!("{}: it has changes, and the store's file is gone", kept.display())));
+        }
         let db = open_or_repair(path, options.cache_bytes)?;
+        let journal = options.journal.map(|options| with_journal(&db, &kept, options)).transpose()?;
         let file = path.join("db");
         let barrier = File::options().read(true).write(true).open(&file).map_err(|error| cannot_open(&file, &error))?;
         // What sled's own recovery has written, and the names of the files, must be on disk before the first answer.
         barrier.sync_all().and_then(|()| File::open(path)?.sync_all()).map_err(|error| cannot_open(path, &error))?;
-        let state = Arc::new(State { failed: RwLock::new(None), on_fatal });
+        let status = RwLock::new(journal.as_ref().map(Journal::status));
+        let state = Arc::new(State { failed: RwLock::new(None), journal: status, on_fatal });
         let (queue, tasks) = flume::unbounded();
         let overlays = Overlays::default();
         let mut writer = Writer {
             db: db.clone(),
             overlays: overlays.clone(),
             barrier,
+            journal,
             state: Arc::clone(&state),
             free_bytes_min: options.free_bytes_min,
             free: options.free,
@@ -132,7 +148,7 @@ impl SledBackend {
             removals: Vec::new(),
             replaced: 0,
         };
-        writer.reserve.renew(&writer.barrier);
+        writer.tend();
         let writer = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(&tasks))
@@ -210,6 +226,15 @@ impl Backend for SledBackend {
     fn bytes_on_disk(&self) -> u64 {
         self.db.size_on_disk().unwrap_or(0)
     }
+
+    fn journal(&self) -> Option<JournalStatus> {
+        *self.state.journal.read()
+    }
+
+    fn prune_journal(&self, to: Position) {
+        // A writer that has ended has said so already, and the next backup asks again.
+        drop(self.send(Task::Prune(to)));
+    }
 }
 
 impl Drop for SledBackend {
@@ -228,6 +253,7 @@ struct Writer {
     db: Db,
     overlays: Overlays,
     barrier: File,
+    journal: Option<Journal>,
     state: Arc<State>,
     free_bytes_min: u64,
     free: Option<Free>,
@@ -235,7 +261,7 @@ struct Writer {
     reserve: Reserve,
     observer: Option<Observer>,
     removals: Vec<Key>,
-    /// Keys of large batches. sled frees what was replaced a little at a time, with every use of the tree, and a batch is one use
+    /// Keys of large groups. sled frees what was replaced a little at a time, with every use of the tree, and a batch is one use
     /// however large it is: loading a million objects by the hundred took more than a gigabyte. So the tree is looked at a few times.
     replaced: usize,
 }
@@ -288,10 +314,10 @@ impl Writer {
             };
             match first {
                 Ok(first) => self.group(std::iter::once(first).chain(tasks.try_iter())),
-                Err(flume::RecvTimeoutError::Timeout) => self.settle(Vec::new()),
+                Err(flume::RecvTimeoutError::Timeout) => self.settle(Changes::new(), Vec::new()),
                 Err(flume::RecvTimeoutError::Disconnected) => {
                     if !self.removals.is_empty() {
-                        self.settle(Vec::new());
+                        self.settle(Changes::new(), Vec::new());
                     }
                     return;
                 }
@@ -299,36 +325,48 @@ impl Writer {
         }
     }
 
-    /// Applies what waits, then settles it with one sync.
+    /// Takes what waits into one group, then settles it with one sync.
     fn group(&mut self, tasks: impl Iterator<Item = Task>) {
-        let mut applied = Vec::new();
+        let (mut group, mut taken) = (Changes::new(), Vec::new());
         for task in tasks {
             match task {
                 Task::Remove(key) => self.removals.push(key),
-                Task::Commit(batch, done) => match self.check(&batch).and_then(|()| self.apply(batch)) {
-                    Ok(()) => applied.push(done),
+                Task::Prune(to) => self.prune(to),
+                Task::Commit(batch, done) => match self.take(&mut group, batch) {
+                    Ok(()) => taken.push(done),
                     Err(error) => done(Err(error)),
                 },
             }
-            if applied.len() >= GROUP_MAX {
+            if taken.len() >= GROUP_MAX || group.len() >= GROUP_KEYS {
                 break;
             }
         }
-        if !applied.is_empty() {
-            self.settle(applied);
+        if !taken.is_empty() {
+            self.settle(group, taken);
         }
     }
 
-    fn check(&mut self, batch: &RawBatch) -> Result<(), StoreError> {
+    /// Adds a batch to the group whose changes it follows; one that is refused leaves nothing in it.
+    fn take(&mut self, group: &mut Changes, batch: RawBatch) -> Result<(), StoreError> {
         self.state.check()?;
         for condition in &batch.conditions {
-            let value =
-                self.db.get(&condition.key).map_err(|error| self.state.fail(format!("reading failed: {error}")))?;
-            if value.as_deref() != condition.expected.as_deref() {
+            if self.value(group, &condition.key)? != condition.expected {
                 return Err(condition.otherwise.clone());
             }
         }
-        self.check_space()
+        self.check_space()?;
+        let changes = batch.resolved(|key| self.value(group, key))?;
+        group.extend(changes);
+        Ok(())
+    }
+
+    /// What a key has after the group.
+    fn value(&self, group: &Changes, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(value) = group.get(key) {
+            return Ok(value.clone());
+        }
+        let value = self.db.get(key).map_err(|error| self.state.fail(format!("reading failed: {error}")))?;
+        Ok(value.map(|value| value.to_vec()))
     }
 
     fn check_space(&mut self) -> Result<(), StoreError> {
@@ -352,55 +390,113 @@ impl Writer {
         }
     }
 
-    fn apply(&mut self, batch: RawBatch) -> Result<(), StoreError> {
-        let value = |key: &[u8]| {
-            let value = self.db.get(key).map_err(|error| self.state.fail(format!("reading failed: {error}")))?;
-            Ok(value.map(|value| value.to_vec()))
-        };
-        let mut writes = sled::Batch::default();
-        let resolved = batch.resolved(value)?;
-        if resolved.len() > SMALL_BATCH {
-            self.replaced += resolved.len();
+    /// Applies a group to the tree as a whole.
+    fn apply(&mut self, group: Changes) -> Result<(), StoreError> {
+        if group.len() > SMALL_BATCH {
+            self.replaced += group.len();
         }
-        // Held until the batch is applied: a snapshot begins before it or after it.
-        let kept = self.overlays.before(&self.db, resolved.keys());
+        // Held until the group is applied: a snapshot begins before it or after it.
+        let kept = self.overlays.before(&self.db, group.keys());
         let _kept = kept.map_err(|error| self.state.fail(format!("reading failed: {error}")))?;
-        for (key, value) in resolved {
-            match value {
-                Some(value) => writes.insert(key, value),
-                None => writes.remove(key),
-            }
-        }
-        self.db.apply_batch(writes).map_err(|error| self.state.fail(format!("writing failed: {error}")))
+        self.db.apply_batch(together(group)).map_err(|error| self.state.fail(format!("writing failed: {error}")))
     }
 
-    /// Makes everything applied so far durable and says so.
-    fn settle(&mut self, applied: Vec<Done>) {
+    /// Makes a group durable and says so.
+    fn settle(&mut self, group: Changes, taken: Vec<Done>) {
         let started = Instant::now();
-        let result = self.state.check().and_then(|()| self.sync());
+        let result = self.state.check().and_then(|()| self.write(group));
         if result.is_ok()
             && let Some(observer) = &self.observer
         {
-            observer(started.elapsed(), applied.len());
+            observer(started.elapsed(), taken.len());
         }
-        for done in applied {
+        self.tell();
+        for done in taken {
             done(result.clone());
         }
-        self.reserve.renew(&self.barrier);
+        self.tend();
         for _ in 0..std::mem::take(&mut self.replaced) / 2 {
             // What it finds does not matter, nor whether it can look.
             drop(self.db.contains_key([]));
         }
     }
 
-    fn sync(&mut self) -> Result<(), StoreError> {
-        if !self.removals.is_empty() {
-            let writes = std::mem::take(&mut self.removals).into_iter().map(|key| (key, None)).collect();
-            self.apply(RawBatch { writes, ..RawBatch::default() })?;
+    /// Writes a group to the journal and to the tree. Both are synced at the same time, so this takes as long as the slower one.
+    fn write(&mut self, mut group: Changes) -> Result<(), StoreError> {
+        let removals = std::mem::take(&mut self.removals);
+        group.extend(removals.iter().map(|key| (key.clone(), None)));
+        if let Some(journal) = self.journal.as_mut().filter(|_| !group.is_empty()) {
+            match journal.append(&group) {
+                Ok(noted) => group.extend(noted),
+                Err(NotWritten::Full(what)) => {
+                    self.removals = removals;
+                    return Err(StoreError::Full(what));
+                }
+                Err(NotWritten::Failed(what)) => return Err(self.state.fail(what)),
+            }
+            journal.begin_sync();
+            let applied = self.apply(group).and_then(|()| self.sync());
+            let synced = self.journal.as_ref().map_or(Ok(()), Journal::end_sync);
+            applied?;
+            return synced.map_err(|error| self.state.fail(format!("fdatasync of the journal failed: {error}")));
         }
+        self.apply(group)?;
+        self.sync()
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(|error| self.state.fail(format!("flushing failed: {error}")))?;
         self.barrier.sync_data().map_err(|error| self.state.fail(format!("fdatasync failed: {error}")))
     }
+
+    /// What is done when nobody waits.
+    fn tend(&mut self) {
+        self.reserve.renew(&self.barrier);
+        if let Some(journal) = &mut self.journal {
+            if let Err(error) = journal.tend() {
+                tracing::warn!(%error, "the next file of the store's journal cannot be made: this one grows");
+            }
+            self.tell();
+        }
+    }
+
+    /// Shows how far the journal is.
+    fn tell(&self) {
+        if let Some(journal) = &self.journal {
+            *self.state.journal.write() = Some(journal.status());
+        }
+    }
+
+    fn prune(&mut self, to: Position) {
+        if let Some(journal) = &mut self.journal {
+            if let Err(error) = journal.prune(to) {
+                tracing::warn!(%error, "what a backup has of the store's journal is not removed");
+            }
+            self.tell();
+        }
+    }
+}
+
+/// Changes as sled takes them.
+fn together(changes: Changes) -> sled::Batch {
+    let mut batch = sled::Batch::default();
+    for (key, value) in changes {
+        match value {
+            Some(value) => batch.insert(key, value),
+            None => batch.remove(key),
+        }
+    }
+    batch
+}
+
+/// Opens the journal, and brings the tree to where it is.
+fn with_journal(db: &Db, folder: &Path, options: JournalOptions) -> Result<Journal, StoreError> {
+    let failed = |error: sled::Error| cannot_open(folder, &error);
+    let get = |key: &[u8]| db.get(key).map(|value| value.map(|value| value.to_vec())).map_err(failed);
+    let mut apply = |changes| db.apply_batch(together(changes)).map_err(failed);
+    let journal = Journal::open(folder, options, &get, &mut apply)?;
+    db.flush().map_err(failed)?;
+    Ok(journal)
 }
 
 /// File systems of other machines, by `f_type` of statfs(2).
@@ -522,7 +618,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Only the gateway's user may look into it.
-fn make_private_folder(path: &Path) -> io::Result<()> {
+pub(super) fn make_private_folder(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
