@@ -55,6 +55,7 @@ use crate::{
     net::{Connection, Events, HttpLimits, Limits, Listener, Security, serve_http},
     store::{
         RawStore,
+        journal::JournalOptions,
         sled::{Observer as SyncObserver, SledOptions},
     },
     telemetry::Metrics,
@@ -438,7 +439,9 @@ impl Core {
         let free_bytes_min = config.store.free_mib_min.get().saturating_mul(1 << 20);
         let counted = Arc::clone(metrics);
         let observer: SyncObserver = Arc::new(move |_took, _commits| counted.synced("store"));
-        let options = SledOptions { free_bytes_min, observer: Some(observer), ..SledOptions::default() };
+        let bytes_max = config.store.journal_mib_max.get().saturating_mul(1 << 20);
+        let journal = Some(JournalOptions { bytes_max, ..JournalOptions::default() });
+        let options = SledOptions { free_bytes_min, observer: Some(observer), journal, ..SledOptions::default() };
         let on_fatal = Box::new(move |reason: &str| drop(broken.send(reason.to_owned())));
         let raw = blocking(move || RawStore::open(&path, options, on_fatal)).await?.map_err(store_problem)?;
 
@@ -663,8 +666,7 @@ pub(super) fn store_problem(error: StoreError) -> Problem {
         StoreError::Journal(_) => Problem::new(
             "PC-STORE-JOURNAL",
             error,
-            "restore the latest backup, which takes the journal's changes with it (docs/backup.md); where the store is known to be \
-             right, say `portcullis store begin-journal`, start, and make a backup at once",
+            "put back what belongs to it, or restore the latest backup; where the store is known to be right, say `portcullis store begin-journal`, start, and make a backup at once",
         ),
         error => Problem::new("PC-STORE-OPEN", error, ""),
     }

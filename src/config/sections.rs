@@ -604,6 +604,8 @@ section! {
         path: PathBuf = None;
         /// Less than this free on its file system, in MiB: changes are refused.
         free_mib_min: Within<1, 1_000_000_000> = Some(Within::new(64));
+        /// What the journal of changes may take, in MiB, though no backup has them.
+        journal_mib_max: Within<32, 1_000_000_000> = Some(Within::new(1_024));
         /// Tokens that are gone for good, with the values on them.
         abandoned_tokens: Vec<String> = None;
     }
