@@ -247,3 +247,68 @@ async fn an_older_store_or_trail_is_noticed_and_taken_only_on_an_order() {
     copy(&newest.join("store"), &folder.join("store"));
     assert!(refused(PROGRAM, &folder, &[]).contains("PC-STORE-OLDER"));
 }
+
+/// What was acknowledged after the backup comes from the journal when the store's file is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_with_the_stores_file() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = outer.path().join("gateway");
+    let mut gateway = Gateway::start(PROGRAM, &folder);
+    let mut kept = Vec::new();
+    for number in 0..6 {
+        kept.push(put(&gateway, &[number; 32]).await);
+    }
+    let file = outer.path().join("one.backup");
+    let made = json(&folder, &["backup", text(&file), "--json"]);
+    assert!(made["manifest"]["journal"]["sequence"].as_u64().unwrap() > 6, "{made}");
+    for number in 6..30 {
+        kept.push(put(&gateway, &[number; 32]).await);
+    }
+    let rest = Rest::new(&gateway.rest(), "demo");
+    // One of the backup's and one of later.
+    for gone in [2, 20] {
+        assert_eq!(rest.delete(&kept[gone]).await.unwrap().status, 204);
+    }
+    gateway.kill();
+
+    fs::remove_file(folder.join("store/db")).unwrap();
+    fails(&folder, &["store", "fsck"], "PC-STORE-JOURNAL");
+    let journal = outer.path().join("journal");
+    copy(&folder.join("store/journal"), &journal);
+    let part = fs::read_dir(&journal).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read(&part).unwrap();
+    let used = whole.len() - whole.iter().rev().take_while(|byte| **byte == 0).count();
+
+    // A bit in the middle is named, and nothing is changed, unless what comes before it is to be taken.
+    let mut flipped = whole.clone();
+    flipped[used - 3_000] ^= 4;
+    fs::write(&part, &flipped).unwrap();
+    let words = ["restore", text(&file), "--replace", "--journal", text(&journal)];
+    let why = fails(&folder, &words, "PC-RESTORE-JOURNAL");
+    assert!(why.contains("damaged at byte") && why.contains(".journal"), "{why}");
+    assert!(!folder.join("store.restoring").exists() && !folder.join("store.before-restore-0").exists());
+    let some = json(&folder, &[&words[..2], &["--verify", "--stop-at-damage", "--json"], &words[3..]].concat());
+    assert!(some["journal"]["stopped"].is_string(), "{some}");
+
+    // A record that was not written to its end is none.
+    fs::write(&part, [&whole[..used], &[7; 60]].concat()).unwrap();
+    let all = json(&folder, &[&words[..], &["--json"]].concat());
+    assert_eq!((&all["journal"]["cut"], &all["journal"]["stopped"]), (&60.into(), &Value::Null), "{all}");
+    assert_eq!(
+        (&all["tokens"][0]["orphan_count"], &all["tokens"][0]["missing_count"]),
+        (&0.into(), &0.into()),
+        "{all}"
+    );
+    assert!(some["journal"]["groups"].as_u64() < all["journal"]["groups"].as_u64());
+    json(&folder, &["store", "fsck", "--json"]);
+    gateway.restart();
+    let rest = Rest::new(&gateway.rest(), "demo");
+    for (number, id) in (0..30).zip(&kept) {
+        let answer = rest.payload(id).await.unwrap();
+        match number {
+            2 | 20 => assert_eq!(answer.status, 404),
+            _ => assert_eq!(answer.body, [number; 32], "{number}"),
+        }
+    }
+    put(&gateway, &[77; 32]).await;
+}

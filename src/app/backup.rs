@@ -33,12 +33,12 @@ use crate::{
     audit::{AuditOptions, FileSink, record::StoreOrder},
     config::Config,
     domain::SecretValue,
-    engine::ports::{Clock as _, Hsm as _, HsmError, HsmErrorKind, Memory},
+    engine::ports::{Clock as _, Hsm as _, HsmError, HsmErrorKind, Memory, StoreError},
     hsm::{Observer, Unobserved},
     store::{
         IndexCheck, Mark, RawStore,
-        backup::{self, BackupError, Counts, Manifest, Verified},
-        journal,
+        backup::{self, BackupError, Counts, Following, Manifest, Verified},
+        journal::{self, Checked, History, PositionText},
         sled::SledOptions,
     },
 };
@@ -72,6 +72,12 @@ pub(super) struct RestoreArguments {
     /// Verifies the backup and changes nothing.
     #[arg(long)]
     verify: bool,
+    /// The journal of the store that the backup is of (STORE/journal): what was changed after the backup is made again.
+    #[arg(long, value_name = "FOLDER")]
+    journal: Option<PathBuf>,
+    /// Takes what a journal has before a damaged place, and goes without what comes after it.
+    #[arg(long, requires = "journal")]
+    stop_at_damage: bool,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -134,7 +140,23 @@ pub(super) async fn manifest(core: &Core) -> Manifest {
         store: marks::text(&mark.store),
         mark: mark.number,
         line: mark.line,
+        journal: None,
     }
+}
+
+/// The fact that says up to where the last backup has the journal.
+const KEPT: &str = "journal-kept";
+
+/// A backup is on disk: what the one before it has of the journal can go. The last two stay of use, in case one of them is not.
+pub(super) fn kept(core: &Core, at: &PositionText) -> Result<(), String> {
+    let said = |error: StoreError| error.to_string();
+    let before = core.memory.recall(KEPT).map_err(said)?;
+    let before = before.and_then(|fact| serde_json::from_slice::<PositionText>(&fact).ok());
+    if let Some(before) = before.and_then(|before| before.position()) {
+        core.store.repository().prune_journal(before);
+    }
+    let fact = serde_json::to_vec(at).map_err(|error| error.to_string())?;
+    core.memory.remember(KEPT, &fact).map_err(said)
 }
 
 /// Writes a backup and records that it was made; `done` counts its records.
@@ -143,16 +165,17 @@ pub(super) async fn write(
     manifest: Manifest,
     out: impl Write + Send + 'static,
     done: Arc<AtomicU64>,
-) -> Result<Counts, String> {
+) -> Result<Verified, String> {
     let store = Arc::clone(&core.store);
     let (store_id, mark) = (manifest.store.clone(), manifest.mark);
     let written = tokio::task::spawn_blocking(move || {
         store.repository().back_up(out, &manifest, |count| done.store(count, Ordering::Relaxed))
     });
-    let counts = written.await.map_err(|ended| ended.to_string())?.map_err(|error| error.to_string())?;
-    let order = StoreOrder { action: "backup", store: store_id, mark, known: mark, records: Some(counts.records()) };
+    let made = written.await.map_err(|ended| ended.to_string())?.map_err(|error| error.to_string())?;
+    let records = Some(made.counts.records());
+    let order = StoreOrder { action: "backup", store: store_id, mark, known: mark, records };
     core.trail.order(order).await.map_err(|error| error.to_string())?;
-    Ok(counts)
+    Ok(made)
 }
 
 /// The command.
@@ -168,7 +191,7 @@ pub(super) fn back_up(config: Config, arguments: &BackupArguments) -> Result<Exi
     let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&part);
     let file = file.map_err(|error| taken(&error))?;
     let bar = bar(0, "backing up")?;
-    let made = control::back_up(config, file, &bar).and_then(|made| {
+    let made = control::back_up(config.clone(), file, &bar).and_then(|made| {
         // The name appears with the whole file behind it, and never in the place of another.
         renameat_with(CWD, &part, CWD, target, RenameFlags::NOREPLACE)
             .map_err(io::Error::from)
@@ -185,6 +208,12 @@ pub(super) fn back_up(config: Config, arguments: &BackupArguments) -> Result<Exi
             return Err(problem);
         }
     };
+    if let Some(at) = &made.manifest.journal {
+        // The backup is whole without it: a gateway that has ended meanwhile is told by the next one.
+        if let Err(problem) = control::kept(&config, at) {
+            tracing::debug!(%problem, "the journal keeps what the backup has");
+        }
+    }
     let bytes = fs::metadata(target).map_or(0, |metadata| metadata.len());
     let said = if arguments.json {
         pretty(&json!({"file": target, "bytes": bytes, "manifest": made.manifest, "counts": made.counts}))?
@@ -226,7 +255,7 @@ pub(super) fn restore(config: Config, arguments: &RestoreArguments) -> Result<Ex
     let lock = if arguments.verify { None } else { prepare(&config, &target, arguments.replace)? };
     let path = &arguments.file;
     let size = fs::metadata(path).explain("PC-BACKUP-FILE", path.display(), "name the backup")?.len();
-    let (verified, restored) = control::block_on(async {
+    let (verified, followed, restored) = control::block_on(async {
         let observer: Arc<dyn Observer> = Arc::new(Unobserved);
         let memory: Arc<dyn Memory> = Arc::new(RawStore::in_memory());
         let reached = config.clone();
@@ -243,17 +272,21 @@ pub(super) fn restore(config: Config, arguments: &RestoreArguments) -> Result<Ex
         done
     })??;
     let Some(restored) = restored else {
-        let said = if arguments.json { pretty(&verified)? } else { format!("it holds: {}\n", described(&verified)) };
-        print(&said)?;
+        if arguments.json {
+            let Verified { manifest, counts } = &verified;
+            print(&pretty(&json!({"manifest": manifest, "counts": counts, "journal": followed}))?)?;
+        } else {
+            print(&format!("it holds: {}\n{}", described(&verified), after(followed.as_ref())))?;
+        }
         return Ok(ExitCode::SUCCESS);
     };
     drop(lock);
     if !arguments.json {
-        print(&format!("restored: {}\n", described(&verified)))?;
+        print(&format!("restored: {}\n{}", described(&verified), after(followed.as_ref())))?;
         if let Some(aside) = &restored.aside {
             print(&format!("the store that was there: {}\n", aside.display()))?;
         }
-        if restored.known > verified.manifest.mark {
+        if restored.known > verified.manifest.mark && followed.is_none() {
             print(&format!(
                 "changes after mark {} are gone: the token has seen mark {}\n",
                 verified.manifest.mark, restored.known
@@ -265,7 +298,7 @@ pub(super) fn restore(config: Config, arguments: &RestoreArguments) -> Result<Ex
     if arguments.json {
         let report = json!({
             "manifest": verified.manifest, "counts": verified.counts, "known_mark": restored.known,
-            "aside": restored.aside, "tokens": compared,
+            "aside": restored.aside, "tokens": compared, "journal": followed,
         });
         print(&pretty(&report)?)?;
     } else {
@@ -329,7 +362,7 @@ async fn restore_from(
     pool: &crate::hsm::Pool,
     arguments: &RestoreArguments,
     size: u64,
-) -> Result<(Verified, Option<Restored>), Problem> {
+) -> Result<(Verified, Option<Checked>, Option<Restored>), Problem> {
     let path = &arguments.file;
     let secret = store_key(pool).await?;
     let open = || File::open(path).map(|file| BufReader::with_capacity(1 << 16, file));
@@ -340,8 +373,18 @@ async fn restore_from(
     let verified = tokio::task::block_in_place(|| backup::verify(source, &secret, |bytes| shown.set_position(bytes)));
     shown.finish_and_clear();
     let verified = verified.map_err(|error| refused(path, error))?;
+    let history = arguments.journal.as_deref().map(History::open).transpose().map_err(unfollowed)?;
+    let following = history.as_ref().map(|history| Following { history, stop: arguments.stop_at_damage });
+    let mut followed = None;
+    if let Some(following) = &following {
+        let shown = bar(following.history.bytes(), "verifying the journal")?;
+        let checked =
+            tokio::task::block_in_place(|| following.verify(&verified.manifest, |bytes| shown.set_position(bytes)));
+        shown.finish_and_clear();
+        followed = Some(checked.map_err(unfollowed)?);
+    }
     if arguments.verify {
-        return Ok((verified, None));
+        return Ok((verified, followed, None));
     }
 
     let damaged = || refused(path, BackupError::Damaged("its manifest names no store".to_owned()));
@@ -364,7 +407,14 @@ async fn restore_from(
     let filled = tokio::task::block_in_place(|| {
         let options = || SledOptions { journal: None, ..SledOptions::default() };
         let made = || RawStore::open(&fresh, options(), Box::new(|reason| tracing::error!(reason, "the store failed")));
-        let filled = made()?.fill(source, &secret, mark, |bytes| shown.set_position(bytes))?;
+        let store = made()?;
+        let filled = store.fill(source, &secret, mark, |bytes| shown.set_position(bytes))?;
+        if let Some(following) = &following {
+            shown.set_message("making the changes after it again");
+            shown.set_length(following.history.bytes());
+            store.follow(&filled.manifest, following, &secret, |bytes| shown.set_position(bytes))?;
+        }
+        drop(store);
         // Opened again, it is given the form in which it is small.
         let checked = made()?.unlock(&secret)?.check(|_| {})?;
         Ok::<_, BackupError>((filled, checked))
@@ -384,7 +434,29 @@ async fn restore_from(
     trail.order(order).await.explain("PC-AUDIT-OPEN", "the restore cannot be recorded", "")?;
     drop(trail);
     let aside = exchange(&fresh, target).map_err(|error| failed(&error))?;
-    Ok((verified, Some(Restored { aside, known })))
+    Ok((verified, followed, Some(Restored { aside, known })))
+}
+
+/// What the journal has added, for people.
+fn after(followed: Option<&Checked>) -> String {
+    let Some(Checked { groups, last, cut, stopped }) = followed else { return String::new() };
+    let mut text = format!("after it: {groups} groups of changes, up to {last} of the journal\n");
+    if *cut > 0 {
+        text += &format!("  {cut} bytes at the journal's end were not written to their end: no acknowledged change\n");
+    }
+    if let Some(what) = stopped {
+        text += &format!("  what comes after is lost: {what}\n");
+    }
+    text
+}
+
+fn unfollowed(error: StoreError) -> Problem {
+    Problem::new(
+        "PC-RESTORE-JOURNAL",
+        error,
+        "nothing was changed; name the journal of the store that the backup is of, or take a later backup; where it is damaged, \
+         --stop-at-damage takes what comes before that place",
+    )
 }
 
 /// Puts the new folder in the place of the old one, in one step where there is an old one; the old one's name from then on.

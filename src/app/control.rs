@@ -45,10 +45,7 @@ use crate::{
         ops::purge::{PurgedProject, purge_project},
     },
     hsm::{Pool, probe::Report},
-    store::{
-        IndexCheck,
-        backup::{Counts, Manifest, Verified},
-    },
+    store::{IndexCheck, backup::Verified, journal::PositionText},
     telemetry::Metrics,
     tls,
 };
@@ -83,6 +80,8 @@ enum Order {
     CheckStore,
     /// The records are written out: what follows the answer is described at [`Piece`].
     Backup,
+    /// A backup that was asked for is on disk.
+    Kept(PositionText),
     /// Everything at one place is moved to another.
     Migrate {
         from: String,
@@ -111,11 +110,10 @@ enum Reply {
     Checked(IndexCheck),
     /// A backup begins; about how many records it will have.
     BackingUp {
-        manifest: Manifest,
         records: u64,
     },
     /// It is complete.
-    BackedUp(Counts),
+    BackedUp(Box<Verified>),
     /// Store or trail was older than the token's note, and was accepted.
     Accepted(Option<String>),
     Migration(Box<Progress>),
@@ -267,7 +265,7 @@ impl io::Write for Pieces {
 
 async fn stream_backup(core: &Core, to: &mut OwnedWriteHalf) -> io::Result<()> {
     let manifest = backup::manifest(core).await;
-    say(to, &Reply::BackingUp { manifest: manifest.clone(), records: records(core) }).await?;
+    say(to, &Reply::BackingUp { records: records(core) }).await?;
     let (sender, mut pieces) = mpsc::channel(16);
     let records = Arc::new(AtomicU64::new(0));
     let out = io::BufWriter::with_capacity(Piece::BYTES_MAX, Pieces(sender));
@@ -282,7 +280,7 @@ async fn stream_backup(core: &Core, to: &mut OwnedWriteHalf) -> io::Result<()> {
     let (written, passed) = tokio::join!(written, passed);
     let to = passed?;
     to.write_all(&Piece::head(0, 0)?).await?;
-    say(to, &done(written, Reply::BackedUp)).await
+    say(to, &done(written.map(Box::new), Reply::BackedUp)).await
 }
 
 /// About how many records a backup will have.
@@ -315,6 +313,7 @@ async fn obey(stream: UnixStream, core: &Core) -> io::Result<Option<Long>> {
             Err(error) => Reply::Failed(error.to_string()),
         },
         Ok(order @ (Order::CheckStore | Order::Backup)) => return Ok(Some(Long { order, to: write })),
+        Ok(Order::Kept(at)) => done(tokio::task::block_in_place(|| backup::kept(core, &at)), |()| Reply::Done),
         Ok(Order::Migrate { from, to }) => done(core.migrations.order(&from, &to).await, |()| Reply::Done),
         Ok(Order::Migration) => Reply::Migration(Box::new(core.migrations.progress())),
         Err(error) => Reply::Failed(format!("the order cannot be read: {error}")),
@@ -569,8 +568,7 @@ pub(super) fn back_up(config: Config, file: fs::File, bar: &indicatif::ProgressB
                     bar.set_length(records(core));
                     let out = io::BufWriter::with_capacity(Piece::BYTES_MAX, file);
                     let records = Arc::new(AtomicU64::new(0));
-                    let counts = backup::write(core, manifest.clone(), out, records).await;
-                    made = Some(counts.map(|counts| Verified { manifest, counts }));
+                    made = Some(backup::write(core, manifest, out, records).await);
                     Reply::Done
                 })
                 .await?;
@@ -584,20 +582,28 @@ pub(super) fn back_up(config: Config, file: fs::File, bar: &indicatif::ProgressB
     Ok(made)
 }
 
+/// Tells the gateway that runs that a backup is on disk.
+pub(super) fn kept(config: &Config, at: &PositionText) -> Result<(), Problem> {
+    match block_on(ask(config, &Order::Kept(at.clone())))? {
+        Ok(Reply::Done) => Ok(()),
+        Ok(Reply::Failed(what)) => Err(Problem::new("PC-BACKUP", what, "")),
+        Ok(_) => Err(strange()),
+        Err(error) if is_absent(&error) => Ok(()),
+        Err(error) => Err(Problem::new("PC-CONTROL", error, "look at the gateway's log")),
+    }
+}
+
 async fn receive_backup(
     read: &mut BufReader<OwnedReadHalf>,
     mut file: fs::File,
     bar: &indicatif::ProgressBar,
 ) -> Result<Verified, String> {
     let said = |error: io::Error| error.to_string();
-    let manifest = match reply(read).await.map_err(said)? {
-        Reply::BackingUp { manifest, records } => {
-            bar.set_length(records);
-            manifest
-        }
+    match reply(read).await.map_err(said)? {
+        Reply::BackingUp { records } => bar.set_length(records),
         Reply::Failed(what) => return Err(what),
         _ => return Err(strange().what),
-    };
+    }
     let mut piece = vec![0; Piece::BYTES_MAX];
     loop {
         let mut head = [0; Piece::HEAD];
@@ -612,7 +618,7 @@ async fn receive_backup(
         bar.set_position(records);
     }
     match reply(read).await.map_err(said)? {
-        Reply::BackedUp(counts) => Ok(Verified { manifest, counts }),
+        Reply::BackedUp(made) => Ok(*made),
         Reply::Failed(what) => Err(what),
         _ => Err(strange().what),
     }

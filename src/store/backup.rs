@@ -5,7 +5,10 @@
 //! only the token can compute. Records stand in the encoding they were stored in, without index entries: these are made
 //! again. Intents and owed audit records are left out, because they are orders of that moment.
 
-use std::io::{self, Read, Write};
+use std::{
+    io::{self, Read, Write},
+    sync::Arc,
+};
 
 use aws_lc_rs::{constant_time, hmac};
 use serde::{Deserialize, Serialize};
@@ -13,11 +16,12 @@ use thiserror::Error;
 
 use super::{
     INDEX_LAYOUT, RawStore,
-    backend::{KeyRange, Pair, RawBatch},
+    backend::{Direction, KeyRange, Pair, RawBatch},
     fences, index,
+    journal::{self, Changes, Checked, History, PositionText},
     mark::Mark,
     record::{BODY_BYTES_MAX, HEAD_KEY_BYTES, Head, MacKey, Record, Table, piece_key},
-    repository::Repository,
+    repository::{Repository, Shared},
 };
 use crate::{
     domain::{
@@ -58,6 +62,9 @@ pub struct Manifest {
     pub mark: u64,
     /// The latest line of the audit trail that this mark names.
     pub line: u64,
+    /// Up to where the journal of changes is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<PositionText>,
 }
 
 /// What a backup holds.
@@ -100,7 +107,7 @@ impl Counts {
 }
 
 /// A backup that was read to its end and holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verified {
     /// What it says of itself.
     pub manifest: Manifest,
@@ -173,13 +180,16 @@ impl Repository {
         out: impl Write,
         manifest: &Manifest,
         mut step: impl FnMut(u64),
-    ) -> Result<Counts, BackupError> {
+    ) -> Result<Verified, BackupError> {
         let shared = &self.shared;
         let mut snapshot = shared.backend().snapshot()?;
+        let (heads, _) = snapshot.read(&KeyRange::prefix(&Table::JournalHead.key(&[])), STEP)?;
+        let position = heads.first().and_then(|(_, head)| journal::position(head));
+        let manifest = Manifest { journal: position.map(PositionText::from), ..manifest.clone() };
         let mut out = Sealing { out, mac: hmac::Context::with_key(&shared.mac.derived(PURPOSE)) };
         out.put(MAGIC)?;
         out.put(&FORMAT.to_be_bytes())?;
-        out.frame(MANIFEST, &[&serde_json::to_vec(manifest).map_err(io::Error::other)?])?;
+        out.frame(MANIFEST, &[&serde_json::to_vec(&manifest).map_err(io::Error::other)?])?;
         let mut counts = Counts::default();
         for table in TABLES {
             let mut range = KeyRange::prefix(&table.key(&[]));
@@ -222,7 +232,7 @@ impl Repository {
         let Sealing { mut out, mac } = out;
         out.write_all(mac.sign().as_ref())?;
         out.flush()?;
-        Ok(counts)
+        Ok(Verified { manifest, counts })
     }
 }
 
@@ -398,6 +408,19 @@ fn stored(mac: &MacKey, entry: &Entry<'_>) -> Result<Vec<Pair>, BackupError> {
     }
 }
 
+/// Writes the index entries and names of every record of a kind.
+fn entries_of<R: Record>(shared: &Shared) -> Result<(), StoreError> {
+    shared.steps(&R::TABLE.key(&[]), |pairs| {
+        let mut batch = RawBatch::default();
+        for (key, head) in pairs.iter().filter(|(key, _)| key.len() == HEAD_KEY_BYTES) {
+            let record = shared.read_at::<R>(key, head)?.versioned.record;
+            let names = record.claims().into_iter().map(|name| (name, record.id().to_vec()));
+            batch.writes.extend(record.entries().into_iter().chain(names).map(|(key, value)| (key, Some(value))));
+        }
+        super::committed(shared.backend(), batch)
+    })
+}
+
 /// Reads a backup to its end, every record decoded, and changes nothing; `step` is told how many bytes are read.
 ///
 /// # Errors
@@ -417,7 +440,94 @@ pub fn verify(source: impl Read, mac_key: &SecretValue, mut step: impl FnMut(u64
     refused.map_or(Ok(verified), Err)
 }
 
+/// The changes after a backup.
+pub struct Following<'a> {
+    /// The journal of the store that the backup is of.
+    pub history: &'a History,
+    /// Whether it is right to take what comes before damage.
+    pub stop: bool,
+}
+
+impl Following<'_> {
+    /// Reads it from a backup on and changes nothing; `step` is told how many bytes are read.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not follow the backup, or does not hold.
+    pub fn verify(&self, backup: &Manifest, mut step: impl FnMut(u64)) -> Result<Checked, StoreError> {
+        self.read(backup, |_, bytes| {
+            step(bytes);
+            Ok(())
+        })
+    }
+
+    fn read(
+        &self,
+        backup: &Manifest,
+        mut see: impl FnMut(Changes, u64) -> Result<(), StoreError>,
+    ) -> Result<Checked, StoreError> {
+        let from = backup.journal.as_ref().and_then(PositionText::position);
+        let from = from.ok_or_else(|| StoreError::Journal("the backup names no place in a journal".to_owned()))?;
+        self.history.after(from, self.stop, |_, changes, bytes| see(changes, bytes))
+    }
+}
+
+/// Whether what stands under a key is taken over from a backup or a journal; index entries are made anew.
+fn is_kept(key: &[u8], orders: bool) -> bool {
+    let table = key.first().copied().unwrap_or_default();
+    TABLES.iter().any(|kept| *kept as u8 == table)
+        || orders && (table == Table::Intent as u8 || table == Table::Owed as u8)
+}
+
 impl RawStore {
+    /// Makes the changes after a backup again in a store that was filled from it, and the index entries of all records; `step` is
+    /// told how many bytes of the journal are read. Without its end, intents are left out, as in a backup: what they ask for
+    /// may have been done. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Why the journal does not hold, or the store's own.
+    pub fn follow(
+        &self,
+        backup: &Manifest,
+        following: &Following<'_>,
+        mac_key: &SecretValue,
+        mut step: impl FnMut(u64),
+    ) -> Result<Checked, BackupError> {
+        let whole = following.verify(backup, |_| {})?.stopped.is_none();
+        let mut waiting = RawBatch::default();
+        let write = |batch: &mut RawBatch| super::committed(&*self.backend, std::mem::take(batch));
+        // The entries that the backup's records had are not those of the records of today.
+        for table in 0..=u8::MAX {
+            if table == Table::Names as u8 || super::packed::is_packed(&[table]) {
+                let mut range = KeyRange::prefix(&[table]);
+                loop {
+                    let pairs = self.backend.scan(&range, Direction::Up, STEP)?;
+                    let Some((last, _)) = pairs.last() else { break };
+                    range.start = std::ops::Bound::Excluded(last.clone());
+                    waiting.writes.extend(pairs.into_iter().map(|(key, _)| (key, None)));
+                    write(&mut waiting)?;
+                }
+            }
+        }
+        let checked = following.read(backup, |changes, bytes| {
+            waiting.writes.extend(changes.into_iter().filter(|(key, _)| is_kept(key, whole)));
+            if waiting.writes.len() >= STEP {
+                write(&mut waiting)?;
+                step(bytes);
+            }
+            Ok(())
+        })?;
+        write(&mut waiting)?;
+        let shared = Shared::new(Arc::clone(&self.backend), MacKey::new(mac_key)?);
+        entries_of::<ManagedObject>(&shared)?;
+        entries_of::<Group>(&shared)?;
+        entries_of::<Job>(&shared)?;
+        entries_of::<Project>(&shared)?;
+        entries_of::<TransportKey>(&shared)?;
+        Ok(checked)
+    }
+
     /// Fills a store that nothing was ever written to; `step` is told how many bytes of the backup are read. The store can be
     /// unlocked when this has ended well, and not before. `mark` is its mark from then on. Blocks.
     ///

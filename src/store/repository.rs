@@ -20,6 +20,7 @@ use super::{
     cache::{Cache, Stored},
     check::{self, IndexCheck},
     index::{self, Counted},
+    journal::Position,
     pool::Pool,
     record::{HEAD_KEY_BYTES, Head, MacKey, Record, Table, head_key, piece_key},
     tally::Tallies,
@@ -175,6 +176,11 @@ impl Repository {
     /// As [`Self::check_indexes`].
     pub fn check(&self, step: impl Fn(u64)) -> Result<IndexCheck, StoreError> {
         self.shared.check(&step)
+    }
+
+    /// Lets go of the journal up to a position that a backup has.
+    pub fn prune_journal(&self, to: Position) {
+        self.shared.backend.prune_journal(to);
     }
 
     /// Counts for operators.

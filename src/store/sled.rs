@@ -122,7 +122,10 @@ impl SledBackend {
         }
         let kept = journal::folder(path);
         if options.journal.is_some() && !path.join("db").exists() && journal::has_records(&kept)? {
-            return Err(StoreError::Journal(format!("{}: it has changes, and the store's file is gone", kept.display())));
+            return Err(StoreError::Journal(format!(
+                "{}: it has changes, and the store's file is gone",
+                kept.display()
+            )));
         }
         let db = open_or_repair(path, options.cache_bytes)?;
         let journal = options.journal.map(|options| with_journal(&db, &kept, options)).transpose()?;

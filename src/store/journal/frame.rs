@@ -221,8 +221,7 @@ pub(super) const HEADER_BYTES: usize = MAGIC.len() + 16 + 8 + 32 + 8 + 4;
 impl Header {
     pub(super) fn bytes(&self) -> Vec<u8> {
         let Position { journal, sequence, chain } = self.after;
-        let text =
-            [&MAGIC[..], &journal, &sequence.to_be_bytes(), &chain, &self.before.to_be_bytes()].concat();
+        let text = [&MAGIC[..], &journal, &sequence.to_be_bytes(), &chain, &self.before.to_be_bytes()].concat();
         let crc = crc32c(&[&text]).to_be_bytes();
         [text.as_slice(), &crc].concat()
     }

@@ -44,6 +44,12 @@ impl History {
         self.parts.is_empty()
     }
 
+    /// Whether it is the journal of this position.
+    #[must_use]
+    pub fn is_of(&self, at: &Position) -> bool {
+        self.parts.first().is_some_and(|part| part.header.after.journal == at.journal)
+    }
+
     /// Bytes of its files.
     #[must_use]
     pub fn bytes(&self) -> u64 {

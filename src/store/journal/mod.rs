@@ -98,6 +98,11 @@ fn written(at: &Position, keys: &[&Key]) -> Result<Changes, StoreError> {
     Ok((0..=u16::MAX).zip(values).map(|(piece, value)| (key(piece), Some(value))).collect())
 }
 
+/// The position that the tree's first value tells.
+pub(super) fn position(head: &[u8]) -> Option<Position> {
+    frame::parse_head(head).map(|(at, ..)| at)
+}
+
 /// Why a record was not written.
 pub(super) enum NotWritten {
     /// There was no room; nothing has changed.

@@ -123,8 +123,7 @@ impl Journal {
     fn begin(folder: &Path, options: JournalOptions, apply: Apply<'_>) -> Result<Self, StoreError> {
         let failed = |error: std::io::Error| trouble(folder, error);
         let mut id = [0; 16];
-        aws_lc_rs::rand::fill(&mut id)
-            .map_err(|_unspecified| trouble(folder, "there are no random numbers"))?;
+        aws_lc_rs::rand::fill(&mut id).map_err(|_unspecified| trouble(folder, "there are no random numbers"))?;
         make_private_folder(folder).map_err(failed)?;
         for part in list(folder)? {
             fs::remove_file(part.path).map_err(failed)?;
@@ -170,12 +169,7 @@ impl Journal {
 
 /// Reads the files from the one on that has the store's position; gives what lies beyond it to `apply`. Where the journal ends,
 /// and up to which byte its last file is whole.
-fn compared(
-    folder: &Path,
-    parts: &[Part],
-    store: Position,
-    apply: Apply<'_>,
-) -> Result<(Position, u64), StoreError> {
+fn compared(folder: &Path, parts: &[Part], store: Position, apply: Apply<'_>) -> Result<(Position, u64), StoreError> {
     let begins = parts.iter().rposition(|part| part.header.after.sequence <= store.sequence);
     let relevant = begins.and_then(|begins| parts.get(begins..)).unwrap_or_default();
     let Some(first) = relevant.first() else {
