@@ -16,7 +16,7 @@ use super::{
     isolated::LogFormat,
     policy, probe,
     problem::{Explain, Problem},
-    token, trail,
+    provision, token, trail,
 };
 use crate::{
     config::{self, Config, Isolation, Rules},
@@ -189,6 +189,9 @@ enum HsmCommand {
     /// Tries out what tokens can do: mechanisms, limits, answers, round trips. With session objects only; where the gateway
     /// runs, it does it.
     Probe(probe::ProbeArguments),
+    /// Prepares a token for the gateway by the word of its security officer, once: initialises it where that is said, sets the user
+    /// PIN, has the gateway's own keys made, trusts the wrapping key of a replicated group. May be run again.
+    Provision(provision::ProvisionArguments),
     /// Takes a token out of its replicated group, for maintenance: no request goes to it, and what it misses is owed.
     Drain(MemberArguments),
     /// Lets a token that was drained or fenced serve again, once it has been made equal to the others; shows how far it is.
@@ -315,6 +318,11 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
             let config = configuration(arguments.config())?;
             start_logging(&config)?;
             probe::run(&config, &arguments)
+        }
+        Command::Hsm(HsmCommand::Provision(arguments)) => {
+            let config = configuration(arguments.config())?;
+            start_logging(&config)?;
+            provision::run(config, &arguments)
         }
         Command::Hsm(HsmCommand::Drain(member)) => member.order(control::Change::Drain),
         Command::Hsm(HsmCommand::Join(member)) => member.order(control::Change::Join),

@@ -624,6 +624,28 @@ async fn receive_backup(
     }
 }
 
+/// What a start makes is made, without listeners; `false` when a gateway runs, which has done so.
+pub(super) fn prepared(config: Config) -> Result<bool, Problem> {
+    tls::install_provider();
+    block_on(async {
+        match ask(&config, &Order::Migration).await {
+            Ok(_) => Ok(false),
+            Err(error) if is_absent(&error) => {
+                let all_serve = async |core: &Core| {
+                    let began = Instant::now();
+                    // A group serves before all its tokens do, and what it makes has to reach them.
+                    while !core.pool.status().iter().all(super::tokens::serves) && began.elapsed() < RESTART {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                    Reply::Done
+                };
+                alone(config, all_serve).await.map(|_| true)
+            }
+            Err(error) => Err(Problem::new("PC-CONTROL", error, "look at the gateway's log")),
+        }
+    })?
+}
+
 async fn compare_all(engine: &Arc<Engine>, pool: &Pool) -> Reply {
     let mut compared = Vec::new();
     for status in pool.status() {

@@ -26,6 +26,7 @@ mod observers;
 mod policy;
 mod probe;
 mod problem;
+mod provision;
 mod refusals;
 mod reissue;
 mod system;

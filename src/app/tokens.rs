@@ -68,7 +68,8 @@ const fn object_type(placed: PlacedType) -> ObjectType {
     }
 }
 
-fn token(name: &str, hsm: &Hsm, log: &Log) -> Result<hsm::Config, Problem> {
+/// What the session pool is told of a token.
+pub(super) fn token(name: &str, hsm: &Hsm, log: &Log) -> Result<hsm::Config, Problem> {
     let (module, reserved) = match (&hsm.module, &hsm.simulated_store) {
         (Module::File(path), _) => (path.clone(), hsm.reserved.clone()),
         (Module::Embedded, store) => {
@@ -136,7 +137,8 @@ fn pin(hsm: &Hsm) -> PinSource {
     }
 }
 
-fn line(bytes: Vec<u8>) -> Option<SecretValue> {
+/// A PIN as a file or variable holds it.
+pub(super) fn line(bytes: Vec<u8>) -> Option<SecretValue> {
     let bytes = Zeroizing::new(bytes);
     let pin = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let pin = pin.strip_suffix(b"\r").unwrap_or(pin);

@@ -22,6 +22,7 @@ mod operate;
 mod pool;
 pub mod probe;
 mod process;
+pub mod provision;
 mod queue;
 mod quirks;
 mod raw;

@@ -23,7 +23,7 @@ use cryptoki_sys::{
     CK_SLOT_ID, CK_TOKEN_INFO, CK_TRUE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT,
     CKF_FIND_OBJECTS, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKF_SIGN, CKF_VERIFY, CKR_BUFFER_TOO_SMALL,
     CKR_CRYPTOKI_NOT_INITIALIZED, CKR_FUNCTION_NOT_SUPPORTED, CKR_GENERAL_ERROR, CKR_OK, CKR_SIGNATURE_INVALID,
-    CKR_SIGNATURE_LEN_RANGE, CKU_USER,
+    CKR_SIGNATURE_LEN_RANGE, CKU_SO, CKU_USER,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -272,6 +272,11 @@ impl Caller {
         Ok(Session { caller: Arc::clone(self), handle, epoch, abandoned: false })
     }
 
+    /// Initialises a token: whatever is on it goes.
+    pub(super) fn init_token(&self, slot: CK_SLOT_ID, so_pin: &[u8], mut label: [u8; 32]) -> Result<()> {
+        call!(self, C_InitToken(slot, so_pin.as_ptr().cast_mut(), so_pin.len() as CK_ULONG, label.as_mut_ptr()))
+    }
+
     /// All sessions opened until now are void.
     pub(super) fn void_sessions(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
@@ -329,6 +334,22 @@ impl Session {
     pub(super) fn login(&self, pin: Option<&[u8]>) -> Result<()> {
         let (pointer, count) = pin.map_or((ptr::null_mut(), 0), |pin| (pin.as_ptr().cast_mut(), pin.len()));
         call!(&self.caller, C_Login(self.handle, CKU_USER, pointer, count as CK_ULONG))
+    }
+
+    /// Logs the application in as `CKU_SO`; without a PIN for a protected authentication path.
+    pub(super) fn login_officer(&self, pin: Option<&[u8]>) -> Result<()> {
+        let (pointer, count) = pin.map_or((ptr::null_mut(), 0), |pin| (pin.as_ptr().cast_mut(), pin.len()));
+        call!(&self.caller, C_Login(self.handle, CKU_SO, pointer, count as CK_ULONG))
+    }
+
+    /// Logs the application out.
+    pub(super) fn logout(&self) -> Result<()> {
+        call!(&self.caller, C_Logout(self.handle))
+    }
+
+    /// Sets the user PIN, as SO.
+    pub(super) fn init_pin(&self, pin: &[u8]) -> Result<()> {
+        call!(&self.caller, C_InitPIN(self.handle, pin.as_ptr().cast_mut(), pin.len() as CK_ULONG))
     }
 
     /// Ends whatever operation is active, where the module can.

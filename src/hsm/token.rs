@@ -100,7 +100,8 @@ pub(super) fn choose(caller: &Caller, config: &Config) -> Result<TokenInfo, Trou
     }
 }
 
-fn fits(config: &Config, info: &TokenInfo) -> bool {
+/// Whether it is the token that the configuration names.
+pub(super) fn fits(config: &Config, info: &TokenInfo) -> bool {
     let serial = config.token_serial.as_ref().map(|serial| serial.trim().as_bytes() == info.serial);
     let label = config.token_label.as_ref().map(|label| label.trim_end().as_bytes() == info.label);
     match (serial, label) {
