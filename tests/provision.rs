@@ -142,17 +142,52 @@ async fn a_group(section: impl Fn(&Path, &str) -> String, others: [&str; 2]) {
         assert_eq!(again, ["already", "already", "already", key], "{token}");
     }
 
-    // An officer's PIN that is wrong is tried once, and said.
-    let (done, _, said) = world.command(&["left", "--so-pin-env", "NOT_THE_OFFICER"]);
-    assert!(!done && said.contains("the SO PIN was refused"), "{said}");
-    assert!(!said.contains("somebody else's"));
-    let (done, said, log) = world.command(&["left", "--so-pin-env", "OFFICER"]);
+    // An officer's PIN that is wrong is tried once, and said. From then on none is tried without the operator's word.
+    for why in ["the SO PIN was refused", "an SO PIN was refused since", "an SO PIN was refused since"] {
+        let (done, told, said) = world.command(&["left", "--so-pin-env", "NOT_THE_OFFICER"]);
+        assert!(!done && said.contains(why), "{said}");
+        assert!(!said.contains("somebody else's") && told.is_empty(), "{told}");
+    }
+    let (done, _, said) = world.command(&["left", "--so-pin-env", "OFFICER"]);
+    assert!(!done && said.contains("--retry-refused-pin"), "{said}");
+    let (done, said, log) = world.command(&["left", "--so-pin-env", "OFFICER", "--retry-refused-pin"]);
     assert!(done && said.contains("| trusted wrapping key") && said.contains("done before"), "{said}{log}");
 
     world.gateway.restart();
     let mut kmip = portcullis_testing::Kmip::connect(&world.gateway).await.unwrap();
     let id = kmip.make(create(portcullis_testing::aes())).await.unwrap();
     assert_eq!(material(kmip.get(&id).await.unwrap()).len(), 32);
+}
+
+/// A later step that fails does not hide what was changed before it.
+#[test]
+fn what_was_changed_is_told_when_a_later_step_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::new(folder.path(), &simulated(folder.path(), "one"));
+    fs::remove_file(folder.path().join("pin")).unwrap();
+    let file = folder.path().join("so-pin");
+    let words = ["one", "--init", "--json", "--so-pin-file", file.to_str().unwrap()];
+    let (done, told, said) = world.command(&words);
+    assert!(!done && said.contains("the user PIN cannot be read"), "{said}");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["steps"][0]["outcome"], &told["steps"][1]), (&json!("done"), &Value::Null), "{told}");
+
+    // It goes on from there.
+    fs::write(folder.path().join("pin"), PIN).unwrap();
+    assert_eq!(world.provision("one", &["--init"]), ["already", "done", "done", "skipped"]);
+}
+
+/// A token whose module has a process of its own: the officer works on the same token, found by the same environment.
+#[test]
+fn a_token_in_a_process_of_its_own_is_prepared() {
+    if !has_softhsm2() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let section = softhsm2(folder.path(), "one") + "isolation = \"process\"\n";
+    let world = World::new(folder.path(), &section);
+    assert_eq!(world.provision("one", &["--init"]), ["done", "done", "done", "skipped"]);
+    assert_eq!(world.provision("one", &["--init"]), ["already", "already", "already", "skipped"]);
 }
 
 #[tokio::test]

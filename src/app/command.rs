@@ -320,7 +320,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
             probe::run(&config, &arguments)
         }
         Command::Hsm(HsmCommand::Provision(arguments)) => {
-            let config = configuration(arguments.config())?;
+            let config = configuration_with(arguments.config(), |config| arguments.brings_here(config))?;
             start_logging(&config)?;
             provision::run(config, &arguments)
         }
@@ -342,11 +342,16 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
 
 /// Reads a configuration, with what the environment lays over it, and sees to it that modules find their environment.
 pub(super) fn configuration(path: &Path) -> Result<Config, Problem> {
+    configuration_with(path, |_| Vec::new())
+}
+
+/// The same where the modules of these tokens are used in this process, too.
+fn configuration_with(path: &Path, here: impl FnOnce(&Config) -> Vec<String>) -> Result<Config, Problem> {
     let config = config::load(
         path,
         env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
     )?;
-    apply_environment(&config)?;
+    apply_environment(&config, &here(&config))?;
     Ok(config)
 }
 
@@ -360,9 +365,10 @@ pub(super) fn start_logging(config: &Config) -> Result<(), Problem> {
 
 /// Vendor modules read environment variables, and a process may not change its own once threads run. So the program
 /// starts itself again with them, keeping its process id.
-fn apply_environment(config: &Config) -> Result<(), Problem> {
+fn apply_environment(config: &Config, here: &[String]) -> Result<(), Problem> {
     // A module in a process of its own is given its own.
-    let shared = || config.hsm.values().filter(|hsm| hsm.isolation == Isolation::Thread);
+    let is_here = |(name, hsm): &(&String, &config::Hsm)| hsm.isolation == Isolation::Thread || here.contains(name);
+    let shared = || config.hsm.iter().filter(is_here).map(|(_, hsm)| hsm);
     let wanted: BTreeMap<&String, &String> = shared().flat_map(|hsm| &hsm.env).collect();
     for hsm in shared() {
         for (name, value) in &hsm.env {

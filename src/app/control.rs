@@ -624,22 +624,41 @@ async fn receive_backup(
     }
 }
 
-/// What a start makes is made, without listeners; `false` when a gateway runs, which has done so.
-pub(super) fn prepared(config: Config) -> Result<bool, Problem> {
+/// What has come of having a start make what it makes.
+pub(super) enum Prepared {
+    /// A gateway runs, which has done so.
+    Running,
+    /// It is on every token.
+    All,
+    /// This token, of a group that serves without it, does not serve, and why.
+    AllBut(String),
+}
+
+/// What a start makes is made, without listeners.
+pub(super) fn prepared(config: Config) -> Result<Prepared, Problem> {
     tls::install_provider();
     block_on(async {
         match ask(&config, &Order::Migration).await {
-            Ok(_) => Ok(false),
+            Ok(_) => Ok(Prepared::Running),
             Err(error) if is_absent(&error) => {
+                let mut outcome = Prepared::All;
                 let all_serve = async |core: &Core| {
                     let began = Instant::now();
                     // A group serves before all its tokens do, and what it makes has to reach them.
-                    while !core.pool.status().iter().all(super::tokens::serves) && began.elapsed() < RESTART {
+                    while let Some(away) = core.pool.status().iter().find(|token| !super::tokens::serves(token)) {
+                        if began.elapsed() > RESTART || super::tokens::hopeless(away).is_some() {
+                            outcome = Prepared::AllBut(super::tokens::describe(away));
+                            break;
+                        }
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
                     Reply::Done
                 };
-                alone(config, all_serve).await.map(|_| true)
+                // A token of no group is waited for at a start.
+                match timeout(RESTART.saturating_mul(2), alone(config, all_serve)).await {
+                    Ok(reply) => reply.map(|_| outcome),
+                    Err(_elapsed) => Ok(Prepared::AllBut("a token does not serve; the log says which".to_owned())),
+                }
             }
             Err(error) => Err(Problem::new("PC-CONTROL", error, "look at the gateway's log")),
         }

@@ -16,15 +16,18 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{
-    control,
+    control::{self, Prepared},
     problem::{Explain as _, Problem},
     tokens,
 };
 use crate::{
-    config::Config,
+    config::{Config, Isolation},
     domain::SecretValue,
     engine::ports::Memory as _,
-    hsm::provision::{GroupKey, Outcome, Step, is_usable, prepare, shows_group_key, trust},
+    hsm::{
+        self,
+        provision::{GroupKey, Officer, Outcome, Step, is_usable, prepare, shows_group_key, trust},
+    },
     store::{RawStore, sled::SledOptions},
 };
 
@@ -51,6 +54,9 @@ pub(super) struct ProvisionArguments {
     /// its tokens. Such a key can be seen without log-in.
     #[arg(long)]
     trusted_group_key: bool,
+    /// Tries the officer's PIN although the token says that one was refused since the officer's last log-in.
+    #[arg(long)]
+    retry_refused_pin: bool,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -59,6 +65,15 @@ pub(super) struct ProvisionArguments {
 impl ProvisionArguments {
     pub(super) fn config(&self) -> &Path {
         &self.config
+    }
+
+    /// The officer works in this process, on the token's module and on those of its group: they want their environment here,
+    /// wherever the gateway runs them.
+    pub(super) fn brings_here(&self, config: &Config) -> Vec<String> {
+        let Ok(name) = name(config, self.token.as_deref()) else { return Vec::new() };
+        let group = config.groups.values().find(|group| group.tokens.contains(&name));
+        let others = group.filter(|_| self.trusted_group_key).map_or_else(Vec::new, |group| group.tokens.clone());
+        [vec![name], others].concat()
     }
 }
 
@@ -77,29 +92,44 @@ pub(super) fn run(config: Config, arguments: &ProvisionArguments) -> Result<Exit
         .get(&name)
         .ok_or_else(|| Problem::new("PC-HSM-NAME", format!("there is no token hsm.{name}"), ""))?;
     let token = tokens::token(&name, hsm, &config.log)?;
-    let trouble = |what: String| {
-        Problem::new("PC-HSM-PROVISION", format!("hsm.{name}: {what}"), "what was done before stays done")
-    };
+    let officer = Officer { pin: so_pin, may_retry: arguments.retry_refused_pin };
+    let mut steps = Vec::new();
+    let outcome = carry_out(&config, arguments, &token, &officer, &mut steps);
 
-    let mut steps = prepare(&token, &so_pin, arguments.init).map_err(trouble)?;
-    let key = group_key(&config, &name, arguments.trusted_group_key)?;
+    // What was changed is told, also when a later step went wrong.
+    if outcome.is_ok() || steps.iter().any(|step| step.outcome == Outcome::Done) {
+        let report = Report { token: &name, steps };
+        let text = if arguments.json {
+            serde_json::to_string_pretty(&report).explain("PC-OUTPUT", "the report", "")? + "\n"
+        } else {
+            described(&report)
+        };
+        super::inspect::print(&text)?;
+    }
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+fn carry_out(
+    config: &Config,
+    arguments: &ProvisionArguments,
+    token: &hsm::Config,
+    officer: &Officer,
+    steps: &mut Vec<Step>,
+) -> Result<(), Problem> {
+    let trouble = |what: String| {
+        Problem::new("PC-HSM-PROVISION", format!("hsm.{}: {what}", token.name), "what was done before stays done")
+    };
+    prepare(token, officer, arguments.init, steps).map_err(trouble)?;
+    let key = group_key(config, &token.name, arguments.trusted_group_key)?;
     // What the officer makes has to be there before the group makes its own.
     if key == GroupKey::Make {
-        steps.push(trust(&token, &so_pin, key).map_err(trouble)?);
+        steps.push(trust(token, officer, key).map_err(trouble)?);
     }
-    steps.push(own_keys(&config)?);
+    steps.push(own_keys(config, &token.name)?);
     if key != GroupKey::Make {
-        steps.push(trust(&token, &so_pin, key).map_err(trouble)?);
+        steps.push(trust(token, officer, key).map_err(trouble)?);
     }
-
-    let report = Report { token: &name, steps };
-    let text = if arguments.json {
-        serde_json::to_string_pretty(&report).explain("PC-OUTPUT", "the report", "")? + "\n"
-    } else {
-        described(&report)
-    };
-    super::inspect::print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn described(report: &Report<'_>) -> String {
@@ -139,6 +169,16 @@ fn so_pin(arguments: &ProvisionArguments) -> Result<SecretValue, Problem> {
     tokens::line(bytes.to_vec()).ok_or_else(|| Problem::new("PC-HSM-PIN", "the SO PIN is not one line", remedy))
 }
 
+/// A fact of the store, if there is one.
+fn recall(config: &Config, fact: &str) -> Result<Option<Vec<u8>>, Problem> {
+    if !config.store.path.exists() {
+        return Ok(None);
+    }
+    let store = RawStore::open(&config.store.path, SledOptions::default(), Box::new(|_reason| {}));
+    let store = store.explain("PC-STORE-OPEN", config.store.path.display(), "stop the gateway that uses it")?;
+    store.recall(fact).explain("PC-STORE-OPEN", "what is known of the tokens", "")
+}
+
 /// What is to be done about the group's wrapping key. It is made by the officer only while there is none anywhere.
 fn group_key(config: &Config, name: &str, wanted: bool) -> Result<GroupKey, Problem> {
     let group =
@@ -147,13 +187,8 @@ fn group_key(config: &Config, name: &str, wanted: bool) -> Result<GroupKey, Prob
     if !wanted {
         return Ok(GroupKey::IfThere);
     }
-    if config.store.path.exists() {
-        let store = RawStore::open(&config.store.path, SledOptions::default(), Box::new(|_reason| {}));
-        let store = store.explain("PC-STORE-OPEN", config.store.path.display(), "stop the gateway that uses it")?;
-        let fact = store.recall(&format!("group/{group_name}/key"));
-        if fact.explain("PC-STORE-OPEN", "what is known of the group", "")?.is_some() {
-            return Ok(GroupKey::IfThere);
-        }
+    if recall(config, &format!("group/{group_name}/key"))?.is_some() {
+        return Ok(GroupKey::IfThere);
     }
     for other in group.tokens.iter().filter(|other| *other != name) {
         let Some(hsm) = config.hsm.get(other) else { continue };
@@ -168,22 +203,28 @@ fn group_key(config: &Config, name: &str, wanted: bool) -> Result<GroupKey, Prob
 }
 
 /// The keys that the gateway makes for itself, the group's canary among them: by a start that opens no listener.
-fn own_keys(config: &Config) -> Result<Step, Problem> {
+fn own_keys(config: &Config, name: &str) -> Result<Step, Problem> {
     const STEP: &str = "own keys, transport key and canary";
-    for (name, hsm) in &config.hsm {
-        let token = tokens::token(name, hsm, &config.log)?;
-        if !is_usable(&token).unwrap_or(false) {
+    for (other, hsm) in &config.hsm {
+        // What a process of its own would show is seen at the start.
+        let token = tokens::token(other, hsm, &config.log)?;
+        let is_here = other == name || hsm.isolation == Isolation::Thread;
+        if is_here && !is_usable(&token).unwrap_or(false) {
             let note = format!(
-                "hsm.{name} is not ready yet; they are made at the first start, or by the next run of this command"
+                "hsm.{other} is not ready yet; they are made at the first start, or by the next run of this command"
             );
             return Ok(Step::new(STEP, Outcome::Skipped, note));
         }
     }
-    let is_new = !config.store.path.exists();
-    if control::prepared(config.clone())? {
-        let note = "on the first configured token, or on every token of its group";
-        Ok(Step::new(STEP, if is_new { Outcome::Done } else { Outcome::Already }, note))
-    } else {
-        Ok(Step::new(STEP, Outcome::Already, "the gateway that runs has them"))
-    }
+    // A token that the gateway has reached before is remembered by its serial.
+    let is_new = recall(config, &hsm::serial_fact(name)).is_ok_and(|serial| serial.is_none());
+    Ok(match control::prepared(config.clone())? {
+        Prepared::All if is_new => Step::new(STEP, Outcome::Done, WHERE),
+        Prepared::All => Step::new(STEP, Outcome::Already, WHERE),
+        Prepared::Running => Step::new(STEP, Outcome::Already, "the gateway that runs has them"),
+        Prepared::AllBut(away) => Step::new(STEP, Outcome::Skipped, format!("{away}; run the command again")),
+    })
 }
+
+/// Where they are.
+const WHERE: &str = "on the first configured token, or on every token of its group";

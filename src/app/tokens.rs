@@ -177,7 +177,8 @@ pub(super) fn serves(token: &TokenStatus) -> bool {
     matches!(token.health, "ready" | "degraded")
 }
 
-fn hopeless(token: &TokenStatus) -> Option<Problem> {
+/// What waiting does not mend.
+pub(super) fn hopeless(token: &TokenStatus) -> Option<Problem> {
     let (code, remedy) = match token.health {
         "pin_rejected" => {
             ("PC-HSM-PIN", "put the right PIN into the PIN file; it was tried once and is not tried again")

@@ -2,7 +2,8 @@
 //!
 //! This is the only place that logs in as SO. It runs in a process of its own, without a pool, on the module itself. Each step
 //! looks first and is left out when it was done before; a token that is initialised is never initialised again. What the token
-//! would not do is a step that says so, not an error: an SO PIN that is refused is one, and is not tried twice.
+//! would not do is a step that says so, not an error: an SO PIN that is refused is one. It is not tried twice: the token says
+//! that one was refused, and then no PIN is tried without the operator's word.
 
 use std::sync::Arc;
 
@@ -65,14 +66,21 @@ pub enum GroupKey {
     Make,
 }
 
-/// Initialises the token where that is asked for, and gives it the user PIN where it has none.
+/// The security officer.
+pub struct Officer {
+    /// The officer's PIN.
+    pub pin: SecretValue,
+    /// The operator's word that it may be tried although one was refused.
+    pub may_retry: bool,
+}
+
+/// Initialises the token where that is asked for, and gives it the user PIN where it has none; tells each step when it is done.
 ///
 /// # Errors
 ///
 /// A text for the operator: the module or the token cannot be reached, several are meant, or the SO PIN was refused.
-pub fn prepare(config: &Config, so_pin: &SecretValue, initialize: bool) -> Result<Vec<Step>, String> {
+pub fn prepare(config: &Config, officer: &Officer, initialize: bool, steps: &mut Vec<Step>) -> Result<(), String> {
     let caller = reach(config)?;
-    let mut steps = Vec::new();
     let (info, step) = match (found(&caller, config)?, initialize) {
         (Some(info), _) if info.flags & CKF_TOKEN_INITIALIZED != 0 => {
             let note = "the token is initialised; what is on it stays";
@@ -82,11 +90,11 @@ pub fn prepare(config: &Config, so_pin: &SecretValue, initialize: bool) -> Resul
             return Err("no initialised token fits token_serial, token_label or slot_id; say --init to initialise one"
                 .to_owned());
         }
-        (candidate, true) => initialized(&caller, config, candidate, so_pin)?,
+        (candidate, true) => initialized(&caller, config, candidate, officer)?,
     };
     steps.push(step);
-    steps.push(user_pin(&caller, config, &info, so_pin)?);
-    Ok(steps)
+    steps.push(user_pin(&caller, config, &info, officer)?);
+    Ok(())
 }
 
 /// Has the officer trust the group's wrapping key, and make it where that is asked for.
@@ -94,7 +102,7 @@ pub fn prepare(config: &Config, so_pin: &SecretValue, initialize: bool) -> Resul
 /// # Errors
 ///
 /// As [`prepare`].
-pub fn trust(config: &Config, so_pin: &SecretValue, key: GroupKey) -> Result<Step, String> {
+pub fn trust(config: &Config, officer: &Officer, key: GroupKey) -> Result<Step, String> {
     const STEP: &str = "trusted wrapping key";
     if key == GroupKey::None {
         return Ok(Step::new(
@@ -105,7 +113,7 @@ pub fn trust(config: &Config, so_pin: &SecretValue, key: GroupKey) -> Result<Ste
     }
     let caller = reach(config)?;
     let info = found(&caller, config)?.ok_or_else(|| "no token fits the configuration".to_owned())?;
-    let mut session = officer(&caller, &info, so_pin)?;
+    let mut session = log_in(&caller, &info, officer)?;
     let step = match trusted(&mut session, key) {
         Ok((outcome, note)) => Step::new(STEP, outcome, note),
         Err(fault) => {
@@ -133,7 +141,11 @@ pub fn is_usable(config: &Config) -> Result<bool, String> {
 /// As [`prepare`].
 pub fn shows_group_key(config: &Config) -> Result<bool, String> {
     let caller = reach(config)?;
-    let Some(info) = found(&caller, config)? else { return Ok(false) };
+    let Some(info) = found(&caller, config)? else {
+        // One that is not initialised yet has no key; one that is away may have it.
+        let is_blank = tokens(&caller)?.iter().any(|info| info.flags & CKF_TOKEN_INITIALIZED == 0);
+        return if is_blank { Ok(false) } else { Err("the token is not there".to_owned()) };
+    };
     let mut session = caller.open(info.slot).map_err(|fault| said(&fault))?;
     Ok(!wrapping_key(&mut session, &system_name(GROUP_KEY)).map_err(|fault| said(&fault))?.is_empty())
 }
@@ -163,7 +175,7 @@ fn initialized(
     caller: &Caller,
     config: &Config,
     candidate: Option<TokenInfo>,
-    so_pin: &SecretValue,
+    officer: &Officer,
 ) -> Result<(TokenInfo, Step), String> {
     let fits = |info: &TokenInfo| {
         let serial = config.token_serial.as_ref().is_none_or(|serial| serial.trim().as_bytes() == info.serial);
@@ -187,8 +199,9 @@ fn initialized(
     let bytes = text.trim_end().as_bytes();
     let place = label.get_mut(..bytes.len()).ok_or_else(|| format!("the label {text:?} is longer than 32 bytes"))?;
     place.copy_from_slice(bytes);
+    may_try(&blank, officer)?;
     #[expect(clippy::disallowed_methods, reason = "C_InitToken takes the SO PIN")]
-    caller.init_token(blank.slot, so_pin.expose_secret(), label).map_err(|fault| officer_refused(&fault))?;
+    caller.init_token(blank.slot, officer.pin.expose_secret(), label).map_err(|fault| officer_refused(&fault))?;
     // Some modules move an initialised token to another slot.
     let named = |info: &TokenInfo| match token::fits(config, info) {
         true => true,
@@ -203,13 +216,13 @@ fn initialized(
     Ok((info, Step::new("initialise", Outcome::Done, note)))
 }
 
-fn user_pin(caller: &Arc<Caller>, config: &Config, info: &TokenInfo, so_pin: &SecretValue) -> Result<Step, String> {
+fn user_pin(caller: &Arc<Caller>, config: &Config, info: &TokenInfo, officer: &Officer) -> Result<Step, String> {
     const STEP: &str = "user PIN";
     if info.flags & CKF_USER_PIN_INITIALIZED != 0 {
         return Ok(Step::new(STEP, Outcome::Already, "it is set, and stays as it is"));
     }
     let pin = (config.pin)().map_err(|why| format!("the user PIN cannot be read: {why}"))?;
-    let session = officer(caller, info, so_pin)?;
+    let session = log_in(caller, info, officer)?;
     #[expect(clippy::disallowed_methods, reason = "C_InitPIN takes the PIN")]
     let answer = session.init_pin(pin.expose_secret());
     session.logout().map_err(|fault| said(&fault))?;
@@ -219,19 +232,32 @@ fn user_pin(caller: &Arc<Caller>, config: &Config, info: &TokenInfo, so_pin: &Se
     }
 }
 
-/// A session in which the officer is logged in. The PIN is tried once, and not at all when the next refusal would lock it.
-fn officer(caller: &Arc<Caller>, info: &TokenInfo, so_pin: &SecretValue) -> Result<Session, String> {
-    let info = caller.token_info(info.slot).map_err(|fault| said(&fault))?;
-    if info.flags & CKF_SO_PIN_LOCKED != 0 {
+/// Whether the officer's PIN may be tried: never when the next refusal would lock it, and after a refusal, whoever tried and
+/// whichever PIN it was, only by the operator's word.
+fn may_try(info: &TokenInfo, officer: &Officer) -> Result<(), String> {
+    // SoftHSM2 says this of tokens that have no PINs yet.
+    if info.flags & CKF_SO_PIN_LOCKED != 0 && info.flags & CKF_TOKEN_INITIALIZED != 0 {
         return Err("the SO PIN is locked; the vendor's tools say what can be done".to_owned());
     }
     if info.flags & CKF_SO_PIN_FINAL_TRY != 0 {
         return Err("one try is left before the SO PIN locks; log in once with the vendor's tools".to_owned());
     }
+    if info.flags & CKF_SO_PIN_COUNT_LOW != 0 && !officer.may_retry {
+        return Err("an SO PIN was refused since the officer's last log-in, and none is tried now; check it, then say \
+                    --retry-refused-pin"
+            .to_owned());
+    }
+    Ok(())
+}
+
+/// A session in which the officer is logged in.
+fn log_in(caller: &Arc<Caller>, info: &TokenInfo, officer: &Officer) -> Result<Session, String> {
+    let info = caller.token_info(info.slot).map_err(|fault| said(&fault))?;
+    may_try(&info, officer)?;
     let session = caller.open(info.slot).map_err(|fault| said(&fault))?;
     let asks_at_device = info.flags & CKF_PROTECTED_AUTHENTICATION_PATH != 0;
     #[expect(clippy::disallowed_methods, reason = "C_Login takes the SO PIN")]
-    let pin = (!asks_at_device).then(|| so_pin.expose_secret());
+    let pin = (!asks_at_device).then(|| officer.pin.expose_secret());
     session.login_officer(pin).map_err(|fault| officer_refused(&fault))?;
     Ok(session)
 }
@@ -257,13 +283,13 @@ fn trusted(session: &mut Session, key: GroupKey) -> Result<(Outcome, String), Fa
                 Attribute::number(CKA_VALUE_LEN, 32),
             ]);
             let made = session.generate(&Mechanism::plain(CKM_AES_KEY_GEN), &template)?;
-            return match session.flags(made, [CKA_TRUSTED, CKA_SENSITIVE])? {
-                [true, true] => Ok((Outcome::Done, "it was made, and is trusted".to_owned())),
-                _ => {
-                    session.destroy(made)?;
-                    Ok((Outcome::Refused, "the token made it and did not trust it; it was destroyed again".to_owned()))
-                }
-            };
+            let is_trusted = session.flags(made, [CKA_TRUSTED, CKA_SENSITIVE]);
+            if let Ok([true, true]) = is_trusted {
+                return Ok((Outcome::Done, "it was made, and is trusted".to_owned()));
+            }
+            session.destroy(made)?;
+            is_trusted?;
+            return Ok((Outcome::Refused, "the token made it and did not trust it; it was destroyed again".to_owned()));
         }
         ([], _) => {
             let note =
