@@ -120,7 +120,7 @@ fn carry_out(
         Problem::new("PC-HSM-PROVISION", format!("hsm.{}: {what}", token.name), "what was done before stays done")
     };
     prepare(token, officer, arguments.init, steps).map_err(trouble)?;
-    let key = group_key(config, &token.name, arguments.trusted_group_key)?;
+    let key = group_key(config, token, arguments.trusted_group_key)?;
     // What the officer makes has to be there before the group makes its own.
     if key == GroupKey::Make {
         steps.push(trust(token, officer, key).map_err(trouble)?);
@@ -180,7 +180,8 @@ fn recall(config: &Config, fact: &str) -> Result<Option<Vec<u8>>, Problem> {
 }
 
 /// What is to be done about the group's wrapping key. It is made by the officer only while there is none anywhere.
-fn group_key(config: &Config, name: &str, wanted: bool) -> Result<GroupKey, Problem> {
+fn group_key(config: &Config, token: &hsm::Config, wanted: bool) -> Result<GroupKey, Problem> {
+    let name = token.name.as_str();
     let group =
         config.groups.iter().find(|(_, group)| group.replicas.size() > 1 && group.tokens.iter().any(|one| one == name));
     let Some((group_name, group)) = group else { return Ok(GroupKey::None) };
@@ -192,11 +193,14 @@ fn group_key(config: &Config, name: &str, wanted: bool) -> Result<GroupKey, Prob
     }
     for other in group.tokens.iter().filter(|other| *other != name) {
         let Some(hsm) = config.hsm.get(other) else { continue };
-        let shows = shows_group_key(&tokens::token(other, hsm, &config.log)?);
-        if shows
-            .map_err(|what| Problem::new("PC-HSM-PROVISION", format!("hsm.{other}: {what}"), "it may have the key"))?
-        {
-            return Ok(GroupKey::IfThere);
+        let other = tokens::token(other, hsm, &config.log)?;
+        let trouble = |what| Problem::new("PC-HSM-PROVISION", format!("hsm.{}: {what}", other.name), "it may have the key");
+        match shows_group_key(&other).map_err(trouble)? {
+            Some(true) => return Ok(GroupKey::IfThere),
+            Some(false) => {}
+            // The module that shows this one shows every token that has been initialised.
+            None if (&other.module, &other.reserved) == (&token.module, &token.reserved) => {}
+            None => return Err(trouble("the token is not there".to_owned())),
         }
     }
     Ok(GroupKey::Make)

@@ -134,20 +134,20 @@ pub fn is_usable(config: &Config) -> Result<bool, String> {
     Ok(found(&*reach(config)?, config)?.is_some_and(|info| info.flags & READY == READY))
 }
 
-/// Whether the token shows a group's wrapping key to who has not logged in, as one does that an officer made.
+/// Whether the token shows a group's wrapping key to who has not logged in, as one does that an officer made; `None` when it is
+/// not there. Where the module shows a token that is not initialised, it is that one.
 ///
 /// # Errors
 ///
 /// As [`prepare`].
-pub fn shows_group_key(config: &Config) -> Result<bool, String> {
+pub fn shows_group_key(config: &Config) -> Result<Option<bool>, String> {
     let caller = reach(config)?;
     let Some(info) = found(&caller, config)? else {
-        // One that is not initialised yet has no key; one that is away may have it.
         let is_blank = tokens(&caller)?.iter().any(|info| info.flags & CKF_TOKEN_INITIALIZED == 0);
-        return if is_blank { Ok(false) } else { Err("the token is not there".to_owned()) };
+        return Ok(is_blank.then_some(false));
     };
     let mut session = caller.open(info.slot).map_err(|fault| said(&fault))?;
-    Ok(!wrapping_key(&mut session, &system_name(GROUP_KEY)).map_err(|fault| said(&fault))?.is_empty())
+    Ok(Some(!wrapping_key(&mut session, &system_name(GROUP_KEY)).map_err(|fault| said(&fault))?.is_empty()))
 }
 
 fn reach(config: &Config) -> Result<Arc<Caller>, String> {
