@@ -223,6 +223,7 @@ async fn nobody_sees_how_a_token_fails() {
         ("[\"C_Generate*\", \"C_CreateObject\", \"C_UnwrapKey\"]", "return = \"CKR_HOST_MEMORY\""),
         ("[\"C_WrapKey\", \"C_UnwrapKey\"]", "delay = \"3s\""),
         ("\"C_Sign*\"", "corrupt = \"output-bit\""),
+        ("\"C_Encrypt\"", "corrupt = \"output-bit\""),
     ];
     let folder = tempfile::tempdir().unwrap();
     let world = World::start(folder.path(), "");

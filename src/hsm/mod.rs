@@ -5,6 +5,7 @@
 //! folder: an object is named by its place, a token or a [replicated group](group), and its `CKA_ID`.
 
 pub mod adopt;
+mod canary;
 mod capability;
 mod compose;
 mod copy;

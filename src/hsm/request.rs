@@ -52,6 +52,7 @@ impl<'a> Turn<'a> {
                 Ok(HsmAnswer::Done)
             }
             Work::SystemSecret(purpose, making) => self.system_secret(purpose, *making),
+            Work::Sing(making, thorough) => self.sing(*making, *thorough),
             Work::SystemSigner(purpose, making) => self.system_signer(purpose, *making),
             Work::SystemSign(purpose, data) => self.system_sign(purpose, data),
             Work::Certifier(making) => self.certifier_key(*making),

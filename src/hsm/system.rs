@@ -35,6 +35,8 @@ pub(super) const CERTIFIER: &str = "certificates";
 pub(super) const GROUP_KEY: &str = "group-key";
 /// The purpose of the key whose MAC tells a token that computes wrongly.
 pub(super) const CANARY: &str = "group-canary";
+/// The purpose of the key whose cipher text and wrapped form tell a token that encrypts or wraps wrongly.
+pub(super) const CIPHER_CANARY: &str = "group-canary-cipher";
 /// Longer than every note.
 const NOTE_GUESS: usize = 256;
 /// RSA, because every client can verify it.

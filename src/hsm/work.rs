@@ -9,7 +9,7 @@ use super::{
     copy::{Copied, Print},
     pool::Class,
     probe::Report,
-    system::{CERTIFIER, system_name},
+    system::{CERTIFIER, CIPHER_CANARY, GROUP_KEY, system_name},
     template::class_of,
 };
 use crate::{
@@ -77,6 +77,8 @@ pub(super) enum Work {
     Clear(Vec<(CkaId, Class)>),
     /// HMAC-SHA-256 of the purpose under this gateway's own key for it.
     SystemSecret(&'static str, Making),
+    /// The canary's cipher text and wrapped form; thoroughly, and back again.
+    Sing(Making, bool),
     /// The public half of this gateway's own signing key for a purpose.
     SystemSigner(&'static str, Making),
     /// A signature by it.
@@ -132,6 +134,7 @@ impl Work {
             | Self::GiveBack(..)
             | Self::Note(..) => true,
             Self::SystemSecret(..)
+            | Self::Sing(..)
             | Self::SystemSigner(..)
             | Self::SystemSign(..)
             | Self::Certifier(_)
@@ -200,6 +203,7 @@ impl Work {
             | Self::GiveBack(..)
             | Self::Clear(_)
             | Self::SystemSecret(..)
+            | Self::Sing(..)
             | Self::SystemSign(..)
             | Self::CopyOut(..)
             | Self::CopyIn(..)
@@ -254,6 +258,7 @@ impl Work {
             Self::SystemSecret(purpose, _) | Self::SystemSigner(purpose, _) | Self::SystemSign(purpose, _) => {
                 vec![system_name(purpose).id]
             }
+            Self::Sing(..) => vec![system_name(CIPHER_CANARY).id, system_name(GROUP_KEY).id],
             Self::Certifier(_) => vec![system_name(CERTIFIER).id],
             Self::CopyOut(id, Manner { kek, .. }, _) | Self::CopyIn(id, kek, _) => vec![*id, system_name(kek).id],
             Self::GroupKey(kek, _) | Self::Opens(kek, _) => vec![system_name(kek).id],

@@ -58,6 +58,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     short(fault("slow", USES, "delay = \"3s\"")),
     fault("slow now and then", "\"C_*\"", "delay = { dist = \"lognormal\", p50_ms = 4, p99_ms = 800, max_ms = 5000 }"),
     short(lie("wrong MACs and signatures", "\"C_Sign\"", "corrupt = \"output-bit\"")),
+    short(lie("wrong cipher texts only", "\"C_Encrypt\"", "corrupt = \"output-bit\"")),
     lie("wrong wrapping", "[\"C_WrapKey\", \"C_UnwrapKey\"]", "corrupt = \"output-bit\""),
     lie("wrong everything", USES, "corrupt = \"output-bit\""),
     lie("short answers", "[\"C_Sign\", \"C_WrapKey\"]", "short_write = 1"),

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -26,6 +26,9 @@ use crate::{
     },
 };
 
+/// One canary of so many goes both ways.
+const THOROUGH_EVERY: usize = 8;
+
 /// Whether a token serves its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -45,6 +48,8 @@ pub(super) struct Member {
     ledger: Ledger,
     standing: Mutex<Standing>,
     doubt: AtomicBool,
+    /// How often its canary was asked.
+    songs: AtomicUsize,
     /// Calls that wait for this token should turn elsewhere.
     gave_up: Notify,
     /// Its minder should look now.
@@ -62,6 +67,7 @@ impl Member {
             ledger,
             standing: Mutex::new(Standing::Out("it has not been reached yet".to_owned())),
             doubt: AtomicBool::new(false),
+            songs: AtomicUsize::new(0),
             gave_up: Notify::new(),
             wake: Notify::new(),
             unsettled: Mutex::default(),
@@ -124,6 +130,11 @@ impl Member {
     pub(super) fn give_up(&self) {
         self.doubt.store(true, Ordering::Release);
         self.gave_up.notify_waiters();
+    }
+
+    /// Whether its canary is to be asked for everything: at first, now and then, and whenever the token is in doubt.
+    pub(super) fn is_asked_thoroughly(&self) -> bool {
+        self.songs.fetch_add(1, Ordering::Relaxed).is_multiple_of(THOROUGH_EVERY) || self.is_doubtful()
     }
 
     /// Its canary has sung.

@@ -1,8 +1,9 @@
 //! What goes on behind a replicated group: tokens let in, made equal, and watched by a canary.
 //!
 //! A token that is reached, again or for the first time, serves only when it has the group's key, everything it owed was
-//! repaid, and its canary sings: a MAC whose digest was remembered when the group was founded. A token that joins, or whose
-//! serial has changed, is compared with the others by inventory first. What stands on it beyond that is left alone.
+//! repaid, and its canary sings: a MAC, a cipher text and a wrapped key whose digests were remembered when the group was founded.
+//! A token that joins, or whose serial has changed, is compared with the others by inventory first. What stands on it beyond
+//! that is left alone.
 
 use std::{
     collections::HashSet,
@@ -20,10 +21,11 @@ use crate::{
     domain::reference::CkaId,
     engine::ports::{HsmAnswer, HsmError, HsmErrorKind, Lane},
     hsm::{
+        canary::Song,
         copy::deliver,
         error::refused,
         pool::Errand,
-        system::{CANARY, GROUP_KEY, system_name},
+        system::{CANARY, CIPHER_CANARY, GROUP_KEY, system_name},
         work::{GroupKey, Making, Tray, Work},
     },
 };
@@ -123,6 +125,7 @@ impl Mirror {
         self.join(member, serial).await?;
         self.repay(member).await?;
         self.found_canary(member).await?;
+        self.found_song(member).await?;
         if !self.sings(member, generation).await? {
             return Err(refused(HsmErrorKind::Internal, "canary"));
         }
@@ -306,18 +309,67 @@ impl Mirror {
         self.remember(&fact, digest.to_vec()).await
     }
 
-    /// Whether the canary sings as it did; fences the token if not.
-    async fn sings(&self, member: &Arc<Member>, generation: u64) -> Result<bool, HsmError> {
-        let known = self.recall(&self.canary_fact()).await?;
-        let answer = member.ask(Work::SystemSecret(CANARY, Making::Never), canary(), &[]).await;
-        let why = match answer.and_then(digest) {
-            Ok(sung) if known.as_deref() == Some(sung.as_slice()) => return Ok(true),
-            Ok(_) => "its canary sang a wrong tune: the token computes wrongly, or belongs to another group",
-            Err(error) if error.kind == HsmErrorKind::ObjectMissing && !member.owes(system_name(CANARY).id) => {
-                "its canary is gone: the token has lost objects"
+    /// The fact beside it: the digests of a cipher text and of a wrapped key.
+    fn song_fact(&self) -> String {
+        format!("group/{}/song", self.id.0)
+    }
+
+    /// As [`Self::found_canary`], for what is encrypted and wrapped; for groups that were founded with the MAC alone, too. A
+    /// token that does not make such a key lets the group go on without.
+    async fn found_song(&self, member: &Arc<Member>) -> Result<(), HsmError> {
+        let fact = self.song_fact();
+        if self.recall(&fact).await?.is_some() {
+            return Ok(());
+        }
+        let _alone = self.founding.lock().await;
+        if self.recall(&fact).await?.is_some() {
+            return Ok(());
+        }
+        let song = match member.ask(Work::Sing(Making::ForGroup, true), a_step(), &[]).await {
+            Ok(answer) => song(answer)?,
+            Err(error) if matches!(error.kind, HsmErrorKind::Full | HsmErrorKind::Unsupported | HsmErrorKind::Refused) => {
+                tracing::warn!(token = %member.token.id, %error, "whether it encrypts and wraps rightly is not watched yet");
+                return Ok(());
             }
             Err(error) => return Err(error),
         };
+        if !song.is_sound() {
+            return Err(refused(HsmErrorKind::Internal, "a token that does not open what it has closed"));
+        }
+        for other in self.members.iter().filter(|other| !Arc::ptr_eq(other, member)) {
+            other.owe(vec![system_name(CIPHER_CANARY).id]).await?;
+        }
+        self.remember(&fact, song.to_bytes()).await
+    }
+
+    /// Whether the canary sings as it did; fences the token if not.
+    async fn sings(&self, member: &Arc<Member>, generation: u64) -> Result<bool, HsmError> {
+        let errand = canary();
+        let known = self.recall(&self.canary_fact()).await?;
+        let answer = member.ask(Work::SystemSecret(CANARY, Making::Never), errand, &[]).await;
+        let mut why = match answer.and_then(digest) {
+            Ok(sung) if known.as_deref() == Some(sung.as_slice()) => None,
+            Ok(_) => Some("its canary sang a wrong tune: the token computes wrongly, or belongs to another group"),
+            Err(error) if error.kind == HsmErrorKind::ObjectMissing && !member.owes(system_name(CANARY).id) => {
+                Some("its canary is gone: the token has lost objects")
+            }
+            Err(error) => return Err(error),
+        };
+        let known = self.recall(&self.song_fact()).await?.and_then(|bytes| Song::from_bytes(&bytes));
+        if let (None, Some(known)) = (why, known) {
+            let work = Work::Sing(Making::Never, member.is_asked_thoroughly());
+            why = match member.ask(work, errand, &[]).await.and_then(song) {
+                Ok(sung) if sung.agrees(&known) => None,
+                Ok(_) => Some("it encrypts or wraps wrongly, or has another group's key"),
+                // Its MAC was right, and what it owes comes when another token can give it.
+                Err(error) if error.kind == HsmErrorKind::ObjectMissing => {
+                    let owes = member.owes(system_name(CIPHER_CANARY).id);
+                    (!owes).then_some("a canary or the group's key is gone: the token has lost objects")
+                }
+                Err(error) => return Err(error),
+            };
+        }
+        let Some(why) = why else { return Ok(true) };
         member.stand(Standing::Fenced(why.to_owned(), generation));
         Ok(false)
     }
@@ -337,6 +389,14 @@ impl Mirror {
             }
         }
     }
+}
+
+fn song(answer: HsmAnswer) -> Result<Song, HsmError> {
+    match answer {
+        HsmAnswer::Bytes(bytes) => Song::from_bytes(&bytes),
+        _ => None,
+    }
+    .ok_or_else(|| refused(HsmErrorKind::Internal, "answer"))
 }
 
 fn digest(answer: HsmAnswer) -> Result<[u8; 32], HsmError> {
