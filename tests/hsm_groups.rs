@@ -27,6 +27,11 @@ struct World {
 
 impl World {
     fn start(folder: &Path, group: &str) -> Self {
+        Self::of(folder, &format!("[groups.pair]\ntokens = [\"one\", \"two\"]\nreplicas = 2\n{group}"))
+    }
+
+    /// With these groups.
+    fn of(folder: &Path, groups: &str) -> Self {
         // The first start writes a configuration; what it made besides begins anew with the group.
         let dir = folder.join("gateway");
         let mut gateway = Gateway::start(PROGRAM, &dir);
@@ -47,7 +52,7 @@ impl World {
                 folder.join("pin"),
             );
         }
-        sections += &format!("[groups.pair]\ntokens = [\"one\", \"two\"]\nreplicas = 2\n{group}");
+        sections += groups;
         let config = dir.join("config.toml");
         let text = fs::read_to_string(&config).unwrap().replace("[hsm.main]", "[hsm.zzz]");
         fs::write(&config, format!("{text}\n{sections}")).unwrap();
@@ -299,4 +304,86 @@ async fn both_copies_may_be_demanded() {
     world.both_serve().await;
     world.store(&[3; 32]).await;
     world.equal();
+}
+
+/// The request that finds a token of an unreplicated group full goes on at the other one; a crash on the way leaves nothing.
+#[tokio::test]
+async fn what_a_full_token_does_not_take_goes_to_the_other_one() {
+    if portcullis_testing::is_foreign("faults to order") {
+        return;
+    }
+    const MAKES: &str = "[\"C_Generate*\", \"C_CreateObject\", \"C_UnwrapKey\"]";
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::of(folder.path(), "[groups.both]\ntokens = [\"one\", \"two\"]\n");
+    let held = |world: &World, token: &str| {
+        let mut labels: Vec<String> = world.objects(token).into_keys().collect();
+        labels.retain(|label| label.starts_with("portcullis:"));
+        labels
+    };
+    // The gateway's own keys are there by now, and each way of making something finds the first token full anew.
+    let full = |world: &World| world.fail("one", MAKES, "return = \"CKR_DEVICE_MEMORY\"");
+    full(&world);
+    let id = world.store(&[1; 32]).await;
+    world.reads(&id, &[1; 32]).await;
+    assert_eq!((held(&world, "one"), held(&world, "two").len()), (Vec::new(), 1));
+
+    // After a start nobody knows that it is full.
+    for round in 2..5 {
+        world.mend("one");
+        world.restart();
+        full(&world);
+        match round {
+            2 => {
+                let mut kmip = Kmip::connect(&world.gateway).await.unwrap();
+                let key = kmip.make(create(aes())).await.unwrap();
+                world.reads(&key, &material(kmip.get(&key).await.unwrap())).await;
+            }
+            3 => {
+                let order = json!({"type": "asymmetric", "meta": {"algorithm": "rsa", "bit_length": 2048}});
+                let answer = world.rest.json(Method::POST, "/v1/orders", &order).await.unwrap();
+                assert_eq!(answer.status, 202, "{}", answer.text());
+                let began = Instant::now();
+                while held(&world, "two").len() < 4 {
+                    assert!(began.elapsed() < PATIENCE, "{}", world.gateway.log());
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+            _ => {
+                let opaque = world.rest.store("opaque", &vec![4; 9_000]).await.unwrap();
+                assert_eq!(opaque.status, 201, "{}", opaque.text());
+                world.reads(&opaque.reference("secret_ref"), &vec![4; 9_000]).await;
+            }
+        }
+        assert_eq!(held(&world, "one"), Vec::<String>::new());
+    }
+    let before = held(&world, "two");
+
+    // Both are full: 507, and nothing is left.
+    world.fail("two", MAKES, "return = \"CKR_DEVICE_MEMORY\"");
+    let answer = world.rest.store("symmetric", &[5; 32]).await.unwrap();
+    assert_eq!(answer.status, 507, "{}", answer.text());
+    assert_eq!((held(&world, "one"), held(&world, "two")), (Vec::new(), before.clone()));
+
+    // Killed while it is made at the second place: the next start clears it away.
+    world.mend("one");
+    world.mend("two");
+    world.restart();
+    full(&world);
+    world.fail("two", "\"C_GetAttributeValue\"", "hang = \"60s\"");
+    let cut_off = Rest::new(&world.gateway.rest(), "demo");
+    let request = tokio::spawn(async move { cut_off.store("symmetric", &[6; 32]).await.is_ok() });
+    let began = Instant::now();
+    while held(&world, "two").len() == before.len() {
+        assert!(began.elapsed() < PATIENCE, "{}", world.gateway.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    world.gateway.kill();
+    request.abort();
+    for token in ["one", "two"] {
+        control::release(&world.folder.join(token)).unwrap();
+        world.mend(token);
+    }
+    world.restart();
+    world.reads(&id, &[1; 32]).await;
+    assert_eq!((held(&world, "one"), held(&world, "two")), (Vec::new(), before));
 }

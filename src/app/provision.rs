@@ -194,7 +194,8 @@ fn group_key(config: &Config, token: &hsm::Config, wanted: bool) -> Result<Group
     for other in group.tokens.iter().filter(|other| *other != name) {
         let Some(hsm) = config.hsm.get(other) else { continue };
         let other = tokens::token(other, hsm, &config.log)?;
-        let trouble = |what| Problem::new("PC-HSM-PROVISION", format!("hsm.{}: {what}", other.name), "it may have the key");
+        let trouble =
+            |what| Problem::new("PC-HSM-PROVISION", format!("hsm.{}: {what}", other.name), "it may have the key");
         match shows_group_key(&other).map_err(trouble)? {
             Some(true) => return Ok(GroupKey::IfThere),
             Some(false) => {}

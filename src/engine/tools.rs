@@ -166,6 +166,8 @@ struct Touched {
 #[must_use]
 pub struct Announced {
     intent: Intent,
+    /// Tokens that turned out to be full.
+    full: Vec<TokenId>,
 }
 
 impl Tools {
@@ -267,15 +269,18 @@ impl Tools {
     ///
     /// `Full` or `Unavailable`.
     pub fn place(&self, id: UniqueIdentifier, object_type: ObjectType) -> Result<Placement, Error> {
+        Ok(Placement { token: self.token(object_type)?, cka_id: id.cka_id() })
+    }
+
+    fn token(&self, object_type: ObjectType) -> Result<TokenId, Error> {
         let stores = &self.ports.settings.stores;
         let preferred = self.ports.store.preferred(&self.principal.project);
         let preferred = preferred.filter(|token| stores.iter().any(|store| store.token == *token));
         let default = || stores.iter().find(|store| store.is_default).map(|store| store.token.clone());
-        let token = match preferred.or_else(default) {
+        Ok(match preferred.or_else(default) {
             Some(token) => self.ports.hsm.place_on(&token)?,
             None => self.ports.hsm.place(&self.principal.project, object_type)?,
-        };
-        Ok(Placement { token, cka_id: id.cka_id() })
+        })
     }
 
     /// Refuses when the caller's project has all of a resource that it may have. What is returned goes into the batch that
@@ -366,7 +371,7 @@ impl Tools {
         let intent = Intent { id, kind, places, event: self.expected() };
         writes.push(Write::PutIntent(Box::new(intent.clone())));
         self.ports.store.commit(Batch(writes)).await?;
-        Ok(Announced { intent })
+        Ok(Announced { intent, full: Vec::new() })
     }
 
     /// Writes the result, removes the intent and owes the audit record, in one batch. When the batch is refused what was
@@ -494,6 +499,50 @@ impl Tools {
         if let Err(error) = removed {
             tracing::warn!(%error, "an intent stays until it is reconciled");
         }
+    }
+
+    /// What could not be made at its announced places goes to another token, where the reason is that this one is full and
+    /// there is another that may take it: what stands at the places is destroyed, and the intent names the new ones before
+    /// anything is made there, so that a crash leaves nothing that is not named. Answers that token.
+    ///
+    /// # Errors
+    ///
+    /// The error itself, with the announced creation withdrawn.
+    pub(super) async fn elsewhere(
+        &self,
+        mut announced: Announced,
+        object_type: ObjectType,
+        error: Error,
+    ) -> Result<(Announced, TokenId), Error> {
+        if error.kind == ErrorKind::Full
+            && let Some(token) = self.go_on(&mut announced, object_type).await
+        {
+            tracing::info!(%token, "a token is full; the object goes to another one");
+            return Ok((announced, token));
+        }
+        self.withdraw(announced).await;
+        Err(error)
+    }
+
+    async fn go_on(&self, announced: &mut Announced, object_type: ObjectType) -> Option<TokenId> {
+        announced.full.extend(announced.intent.places.iter().map(|at| at.token.clone()));
+        let token = self.token(object_type).ok().filter(|token| !announced.full.contains(token))?;
+        for at in &announced.intent.places {
+            if let Err(error) = self.hsm(HsmRequest::Destroy { at: at.clone() }).await {
+                tracing::warn!(%error, "what a full token may hold of an object could not be destroyed");
+                return None;
+            }
+        }
+        let places =
+            announced.intent.places.iter().map(|at| Placement { token: token.clone(), ..at.clone() }).collect();
+        let intent = Intent { places, ..announced.intent.clone() };
+        let write = Write::PutIntent(Box::new(intent.clone()));
+        if let Err(error) = self.ports.store.commit(Batch(vec![write])).await {
+            tracing::warn!(%error, "an object cannot be announced for another token");
+            return None;
+        }
+        announced.intent = intent;
+        Some(token)
     }
 
     /// Commits the writes with the owed audit record of this request.

@@ -116,8 +116,8 @@ impl Turn<'_> {
         let Some(cipher) = cipher else { return Ok(hash::sha256(&blob)) };
         let mut common = template::key(Class::Secret, Life::Session, UsageMask::ENCRYPT, true);
         common.push(Attribute::number(CKA_KEY_TYPE, CKK_AES));
-        let copy = self
-            .with_recipes(common, |seat, template| seat.session.unwrap(&mechanism, group_key, &blob, template))?;
+        let copy =
+            self.with_recipes(common, |seat, template| seat.session.unwrap(&mechanism, group_key, &blob, template))?;
         let text = self.seat.session.encrypt(&Mechanism::plain(CKM_AES_ECB), copy, TEXT);
         self.seat.session.destroy(copy)?;
         Ok(if hash::sha256(&text?) == cipher { hash::sha256(&blob) } else { WRONG })

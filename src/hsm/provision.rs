@@ -243,9 +243,11 @@ fn may_try(info: &TokenInfo, officer: &Officer) -> Result<(), String> {
         return Err("one try is left before the SO PIN locks; log in once with the vendor's tools".to_owned());
     }
     if info.flags & CKF_SO_PIN_COUNT_LOW != 0 && !officer.may_retry {
-        return Err("an SO PIN was refused since the officer's last log-in, and none is tried now; check it, then say \
+        return Err(
+            "an SO PIN was refused since the officer's last log-in, and none is tried now; check it, then say \
                     --retry-refused-pin"
-            .to_owned());
+                .to_owned(),
+        );
     }
     Ok(())
 }

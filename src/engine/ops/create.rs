@@ -5,7 +5,8 @@ use crate::{
     authz::Permitted,
     domain::{
         Attribute, AttributeKind, AttributeValue, CryptographicAlgorithm, Lifecycle, ManagedObject, ObjectType,
-        OperationKind, Origin, UniqueIdentifier, UsageMask, algorithm::KeyFormatType, secret::SecretFacet,
+        OperationKind, Origin, TokenReference, UniqueIdentifier, UsageMask, algorithm::KeyFormatType,
+        secret::SecretFacet,
     },
     engine::{
         Announced, Error, ErrorKind, Operation, Target, Targets, Tools,
@@ -108,36 +109,37 @@ pub(super) async fn generate(tools: &Tools, object: &mut ManagedObject, shape: K
     let kind = template::kind_for_use(shape.kind, object);
     let usage = if shape.usable { object.usage() } else { UsageMask::default() };
     let extractable = object.flag(&AttributeKind::Extractable, true);
-    let at = tools.place(object.identifier, object.object_type)?;
-    let intent = tools.announce(IntentKind::Make, vec![at.clone()]).await?;
+    let mut at = tools.place(object.identifier, object.object_type)?;
+    let mut intent = tools.announce(IntentKind::Make, vec![at.clone()]).await?;
     let digest = extractable && object.object_type == ObjectType::SymmetricKey;
-    let request = HsmRequest::GenerateKey { at, kind, bytes: shape.bytes, usage, extractable, digest };
-    let made = async {
-        let (mut reference, digest) = match tools.hsm(request).await? {
-            HsmAnswer::Made { reference, digest } => (reference, digest),
-            other => return Err(crate::engine::unexpected(&other)),
-        };
-        // The twin needs the value; of a key that may not leave there is none.
-        if let Some(usage) = template::twin_usage(kind, usage).filter(|_| extractable) {
-            let twin = HsmRequest::MakeTwin { of: reference.clone(), value: None, usage, extractable };
-            match tools.hsm(twin).await? {
-                HsmAnswer::Made { reference: both, .. } => reference = both,
-                other => return Err(crate::engine::unexpected(&other)),
-            }
+    let (reference, digest) = loop {
+        let request = HsmRequest::GenerateKey { at: at.clone(), kind, bytes: shape.bytes, usage, extractable, digest };
+        match make(tools, request, template::twin_usage(kind, usage).filter(|_| extractable)).await {
+            Ok(made) => break made,
+            Err(error) => (intent, at.token) = tools.elsewhere(intent, object.object_type, error).await?,
         }
-        Ok((reference, digest))
     };
-    match made.await {
-        Ok((reference, digest)) => {
-            object.value = Some(reference);
-            if let Some(digest) = digest {
-                object.attributes.set(AttributeKind::Digest, template::digest(digest, KeyFormatType::RAW.0));
-            }
-            Ok(intent)
-        }
-        Err(error) => {
-            tools.withdraw(intent).await;
-            Err(error)
-        }
+    object.value = Some(reference);
+    if let Some(digest) = digest {
+        object.attributes.set(AttributeKind::Digest, template::digest(digest, KeyFormatType::RAW.0));
+    }
+    Ok(intent)
+}
+
+/// The key, and the twin that makes MACs. It needs the value; of a key that may not leave there is none.
+async fn make(
+    tools: &Tools,
+    request: HsmRequest,
+    twin: Option<UsageMask>,
+) -> Result<(TokenReference, Option<Vec<u8>>), Error> {
+    let (reference, digest) = match tools.hsm(request).await? {
+        HsmAnswer::Made { reference, digest } => (reference, digest),
+        other => return Err(crate::engine::unexpected(&other)),
+    };
+    let Some(usage) = twin else { return Ok((reference, digest)) };
+    let twin = HsmRequest::MakeTwin { of: reference, value: None, usage, extractable: true };
+    match tools.hsm(twin).await? {
+        HsmAnswer::Made { reference: both, .. } => Ok((both, digest)),
+        other => Err(crate::engine::unexpected(&other)),
     }
 }

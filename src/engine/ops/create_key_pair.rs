@@ -160,17 +160,9 @@ pub(super) async fn generate_pair(
     seal: Option<Seal>,
     also: Vec<Write>,
 ) -> Result<KeyPair, Error> {
-    let private_at = tools.place(private.identifier, ObjectType::PrivateKey)?;
-    let public_at = Placement { token: private_at.token.clone(), cka_id: public.identifier.cka_id() };
-    let intent = tools.announce(IntentKind::Make, vec![private_at.clone(), public_at.clone()]).await?;
-    let request = HsmRequest::GenerateKeyPair {
-        private: private_at.clone(),
-        public: public_at,
-        kind,
-        private_usage: private.usage(),
-        public_usage: public.usage(),
-        extractable: private.flag(&AttributeKind::Extractable, true),
-    };
+    let mut private_at = tools.place(private.identifier, ObjectType::PrivateKey)?;
+    let mut public_at = Placement { token: private_at.token.clone(), cka_id: public.identifier.cka_id() };
+    let mut intent = tools.announce(IntentKind::Make, vec![private_at.clone(), public_at.clone()]).await?;
     let settle =
         |object: &mut ManagedObject, reference: TokenReference, digest: Option<Vec<u8>>, format: KeyFormatType| {
             object.value = Some(reference);
@@ -178,18 +170,29 @@ pub(super) async fn generate_pair(
                 object.attributes.set(AttributeKind::Digest, template::digest(digest, format.0));
             }
         };
-    match tools.hsm(request).await {
-        Ok(HsmAnswer::MadePair { private: private_at, public: public_at, private_digest, public_digest }) => {
-            settle(&mut private, private_at, private_digest, KeyFormatType::PKCS_8);
-            settle(&mut public, public_at, Some(public_digest), KeyFormatType::X_509);
-        }
-        Ok(other) => {
-            tools.withdraw(intent).await;
-            return Err(crate::engine::unexpected(&other));
-        }
-        Err(error) => {
-            tools.withdraw(intent).await;
-            return Err(error);
+    loop {
+        let request = HsmRequest::GenerateKeyPair {
+            private: private_at.clone(),
+            public: public_at.clone(),
+            kind,
+            private_usage: private.usage(),
+            public_usage: public.usage(),
+            extractable: private.flag(&AttributeKind::Extractable, true),
+        };
+        match tools.hsm(request).await {
+            Ok(HsmAnswer::MadePair { private: private_at, public: public_at, private_digest, public_digest }) => {
+                settle(&mut private, private_at, private_digest, KeyFormatType::PKCS_8);
+                settle(&mut public, public_at, Some(public_digest), KeyFormatType::X_509);
+                break;
+            }
+            Ok(other) => {
+                tools.withdraw(intent).await;
+                return Err(crate::engine::unexpected(&other));
+            }
+            Err(error) => {
+                (intent, private_at.token) = tools.elsewhere(intent, ObjectType::PrivateKey, error).await?;
+                public_at.token = private_at.token.clone();
+            }
         }
     }
     if let Some(seal) = seal

@@ -4,7 +4,7 @@
 //! `CKA_ID` of its own; the old value is destroyed once the new record stands, so that no moment has neither.
 
 use super::{
-    register::{NewValue, take_in},
+    register::{NewValue, take_in_announced},
     template,
 };
 use crate::{
@@ -69,13 +69,10 @@ impl Operation for Import {
                 let at = Placement { cka_id, ..place };
                 let intent = tools.announce(IntentKind::Make, vec![at.clone()]).await?;
                 let extractable = object.flag(&AttributeKind::Extractable, true);
-                match take_in(tools, at, value, object.usage(), extractable).await {
-                    Ok(reference) => object.value = Some(reference),
-                    Err(error) => {
-                        tools.withdraw(intent).await;
-                        return Err(error);
-                    }
-                }
+                let (of_type, usage) = (object.object_type, object.usage());
+                let (reference, intent) =
+                    take_in_announced(tools, intent, at, of_type, value, usage, extractable).await?;
+                object.value = Some(reference);
                 Some(intent)
             }
         };

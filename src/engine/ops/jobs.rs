@@ -12,7 +12,7 @@ use super::{
     create_key_pair::{CreateKeyPair, Seal},
     groups::new_group,
     list_secrets::{Filter, Listed, Page, STEP},
-    register::{NewValue, take_in},
+    register::{NewValue, take_in_announced},
     retire::retire,
     secret_value::{SECRET_DATA_PASSWORD, algorithm_named, client_attributes, makes_macs, usage_of},
 };
@@ -88,13 +88,9 @@ impl Operation for SubmitJob {
         let at = tools.place(object.identifier, object.object_type)?;
         let announced = tools.announce(IntentKind::Make, vec![at.clone()]).await?;
         let value = NewValue { key: None, bytes: Some(passphrase) };
-        match take_in(tools, at, value, UsageMask::default(), true).await {
-            Ok(reference) => object.value = Some(reference),
-            Err(error) => {
-                tools.withdraw(announced).await;
-                return Err(error);
-            }
-        }
+        let (reference, announced) =
+            take_in_announced(tools, announced, at, object.object_type, value, UsageMask::default(), true).await?;
+        object.value = Some(reference);
         let object = Write::PutObject(Box::new(object), Guard::Absent);
         let writes = [object, Write::PutJob(Box::new(job), Guard::Absent)];
         tools.conclude(announced, quota.into_iter().chain(writes).collect()).await?;

@@ -12,7 +12,7 @@ use crate::{
         reference::KeyKind, secret::SecretFacet,
     },
     engine::{
-        Error, ErrorKind, Operation, Target, Targets, Tools,
+        Announced, Error, ErrorKind, Operation, Target, Targets, Tools,
         ports::{Guard, HsmAnswer, HsmRequest, IntentKind, Placement, Write},
     },
 };
@@ -33,6 +33,14 @@ pub struct NewValue {
     pub key: Option<ImportedKey>,
     /// The bytes that reads give back exactly; `None` where the key's canonical form is what was given.
     pub bytes: Option<SecretValue>,
+}
+
+impl NewValue {
+    /// Once more, for another token.
+    fn duplicate(&self) -> Self {
+        let again = |key: &ImportedKey| ImportedKey { kind: key.kind, value: key.value.duplicate() };
+        Self { key: self.key.as_ref().map(again), bytes: self.bytes.as_ref().map(SecretValue::duplicate) }
+    }
 }
 
 /// Takes a client's value in.
@@ -148,21 +156,40 @@ pub(super) async fn keep(
     let extractable = object.flag(&AttributeKind::Extractable, true);
     let at = tools.place(object.identifier, object.object_type)?;
     let intent = tools.announce(IntentKind::Make, vec![at.clone()]).await?;
+    let of_type = object.object_type;
     let mut usage = object.usage();
     if wrapped {
         // What is held beside the key is the wrapped form: no twin can stand for it.
         usage = UsageMask(usage.0 & !template::TWIN.0);
     }
-    match take_in(tools, at, value, usage, extractable).await {
-        Ok(reference) => object.value = Some(reference),
-        Err(error) => {
-            tools.withdraw(intent).await;
-            return Err(error);
-        }
-    }
+    let (reference, intent) = take_in_announced(tools, intent, at, of_type, value, usage, extractable).await?;
+    object.value = Some(reference);
     writes.push(Write::PutObject(Box::new(object.clone()), Guard::Absent));
     tools.conclude(intent, writes).await?;
     Ok(object)
+}
+
+/// Puts a value on a token under an announced place, or on another one that may take it when that token is full: where it is,
+/// and what is announced then. When it fails, the announced creation is withdrawn.
+///
+/// # Errors
+///
+/// As [`take_in`].
+pub(super) async fn take_in_announced(
+    tools: &Tools,
+    mut announced: Announced,
+    mut at: Placement,
+    object_type: ObjectType,
+    value: NewValue,
+    usage: UsageMask,
+    extractable: bool,
+) -> Result<(TokenReference, Announced), Error> {
+    loop {
+        match take_in(tools, at.clone(), value.duplicate(), usage, extractable).await {
+            Ok(reference) => return Ok((reference, announced)),
+            Err(error) => (announced, at.token) = tools.elsewhere(announced, object_type, error).await?,
+        }
+    }
 }
 
 /// Puts a value on a token under an announced place: the key object where the token takes it, and the bytes.

@@ -6,7 +6,7 @@
 
 use super::{
     change::object_again,
-    register::take_in,
+    register::take_in_announced,
     secret_value::{Recognised, recognise},
 };
 use crate::{
@@ -55,10 +55,9 @@ impl Operation for SetValue {
         let claim = Write::PutObject(Box::new(on.record.clone()), Guard::At(on.revision));
         let announced = tools.announce_with(IntentKind::Make, vec![at.clone()], vec![claim]).await?;
         let value = std::mem::replace(&mut found.value, super::register::NewValue { key: None, bytes: None });
-        let taken = match take_in(tools, at, value, found.usage, true).await {
-            Ok(reference) => object_again(tools, &on.record).await.map(|newest| (reference, newest)),
-            Err(error) => Err(error),
-        };
+        let (reference, announced) =
+            take_in_announced(tools, announced, at, found.object_type, value, found.usage, true).await?;
+        let taken = object_again(tools, &on.record).await.map(|newest| (reference, newest));
         match taken {
             Ok((reference, newest)) => {
                 let object = with_value(newest.record, reference, found, self.content_type, tools);

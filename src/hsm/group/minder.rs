@@ -327,7 +327,9 @@ impl Mirror {
         }
         let song = match member.ask(Work::Sing(Making::ForGroup, true), a_step(), &[]).await {
             Ok(answer) => song(answer)?,
-            Err(error) if matches!(error.kind, HsmErrorKind::Full | HsmErrorKind::Unsupported | HsmErrorKind::Refused) => {
+            Err(error)
+                if matches!(error.kind, HsmErrorKind::Full | HsmErrorKind::Unsupported | HsmErrorKind::Refused) =>
+            {
                 tracing::warn!(token = %member.token.id, %error, "whether it encrypts and wraps rightly is not watched yet");
                 return Ok(());
             }
