@@ -488,7 +488,7 @@ impl Mirror {
             return Err(error);
         }
         for member in missed {
-            member.owe(vec![id]).await?;
+            member.owe_destruction(id).await?;
         }
         Ok(HsmAnswer::Done)
     }
