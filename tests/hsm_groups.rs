@@ -369,7 +369,10 @@ async fn what_a_full_token_does_not_take_goes_to_the_other_one() {
     world.mend("two");
     world.restart();
     full(&world);
-    world.fail("two", "\"C_GetAttributeValue\"", "hang = \"60s\"");
+    // The second of the two objects that hold it.
+    let rule =
+        "[faults]\n[[faults.rule]]\nmatch = { function = \"C_CreateObject\" }\nat = [2]\naction = { hang = \"60s\" }\n";
+    world.plan("two", rule);
     let cut_off = Rest::new(&world.gateway.rest(), "demo");
     let request = tokio::spawn(async move { cut_off.store("symmetric", &[6; 32]).await.is_ok() });
     let began = Instant::now();
