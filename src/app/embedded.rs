@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
     path::PathBuf,
     sync::OnceLock,
@@ -15,6 +15,7 @@ use std::{
 use rustix::{fs::MemfdFlags, io::Errno};
 
 use super::problem::{Explain, Problem};
+use crate::mem;
 
 const MODULE: &[u8] = include_bytes!(env!("HSM_SIM_SO"));
 const ELF: &[u8] = b"\x7FELF";
@@ -47,7 +48,7 @@ fn in_memory() -> io::Result<(Option<File>, PathBuf)> {
         made => made,
     }?;
     let mut file = File::from(memory);
-    file.write_all(MODULE)?;
+    unpack(&mut file)?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     Ok((Some(file), path))
 }
@@ -58,8 +59,30 @@ fn in_a_file() -> io::Result<(Option<File>, PathBuf)> {
     rustix::fs::mkdir(&folder, rustix::fs::Mode::RWXU)?;
     let path = folder.join("libhsm_sim.so");
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o700).open(&path)?;
-    file.write_all(MODULE)?;
+    unpack(&mut file)?;
     Ok((None, path))
+}
+
+/// Copies the module out of this program's file. Out of its memory would do, but then all of it stays resident.
+fn unpack(to: &mut File) -> io::Result<()> {
+    let copied = from_our_file().and_then(|mut from| io::copy(&mut from, to));
+    if copied.is_ok_and(|count| count == MODULE.len() as u64) {
+        return Ok(());
+    }
+    to.set_len(0)?;
+    to.seek(SeekFrom::Start(0))?;
+    to.write_all(MODULE)
+}
+
+/// The place of the module in the file that the kernel has mapped, at the address where its bytes stand.
+fn from_our_file() -> io::Result<io::Take<File>> {
+    let start = MODULE.as_ptr().addr();
+    let end = start.saturating_add(MODULE.len());
+    let place = mem::mappings()?.into_iter().find(|it| it.start <= start && end <= it.end);
+    let place = place.ok_or(io::ErrorKind::NotFound)?;
+    let mut file = File::open("/proc/self/exe")?;
+    file.seek(SeekFrom::Start(place.offset + (start - place.start) as u64))?;
+    Ok(file.take(MODULE.len() as u64))
 }
 
 #[cfg(test)]
@@ -71,6 +94,13 @@ mod tests {
         let first = module().unwrap();
         assert_eq!(first, module().unwrap());
         assert_eq!(fs::read(first).unwrap(), MODULE);
+    }
+
+    #[test]
+    fn the_module_stands_in_our_own_file() {
+        let mut bytes = Vec::new();
+        from_our_file().unwrap().read_to_end(&mut bytes).unwrap();
+        assert!(bytes == MODULE);
     }
 
     #[test]

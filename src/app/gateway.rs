@@ -151,6 +151,9 @@ async fn live(
     if let Some(bus) = bus {
         upkeep.spawn(notices::listen(bus, Arc::clone(&started.engine), Arc::clone(&metrics)));
     }
+    if let Err(error) = mem::let_go_of_code() {
+        tracing::debug!(%error, "code that only the start needed stays in memory");
+    }
     announce(&addresses)?;
 
     let ended = loop {
