@@ -153,6 +153,20 @@ pub trait Backend: Send + Sync {
     /// `Unavailable` and `Corrupt`.
     fn scan(&self, range: &KeyRange, direction: Direction, limit: usize) -> Result<Vec<Pair>, StoreError>;
 
+    /// The same where it needs no disk for sure; `None` where it may.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` and `Corrupt`.
+    fn scan_in_memory(
+        &self,
+        _range: &KeyRange,
+        _direction: Direction,
+        _limit: usize,
+    ) -> Result<Option<Vec<Pair>>, StoreError> {
+        Ok(None)
+    }
+
     /// Applies a batch and calls `done` when it is durable. Batches of one caller are applied in the order of the calls.
     fn commit(&self, batch: RawBatch, done: Done);
 

@@ -268,8 +268,12 @@ impl Plan {
         for (name, id) in std::mem::take(&mut self.claimed) {
             let expected = self.released.remove(&name).map(Vec::from);
             self.raw.conditions.push(Condition { key: name.clone(), expected, otherwise: StoreError::NameTaken });
-            self.raw.writes.insert(name, Some(id.to_vec()));
+            self.raw.writes.insert(name.clone(), Some(id.to_vec()));
+            self.effects.push(Box::new(move |known| known.names.follow(name, Some(id))));
         }
-        self.raw.writes.extend(std::mem::take(&mut self.released).into_keys().map(|name| (name, None)));
+        for name in std::mem::take(&mut self.released).into_keys() {
+            self.raw.writes.insert(name.clone(), None);
+            self.effects.push(Box::new(move |known| known.names.follow(name, None)));
+        }
     }
 }

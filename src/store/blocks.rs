@@ -114,6 +114,17 @@ pub(super) enum Below<'a> {
     Last,
 }
 
+impl Below<'_> {
+    /// Whether a block that begins below is the one.
+    pub(super) fn is_reached_by(self, block: &Block) -> bool {
+        match self {
+            Self::Covering(key) => block.covers(key),
+            Self::Before(key) => block.end.is_empty() || block.end.as_slice() >= key,
+            Self::Last => block.end.is_empty(),
+        }
+    }
+}
+
 /// How often a block that others divide or join meanwhile is looked for.
 const ATTEMPTS: usize = 100;
 
@@ -131,12 +142,7 @@ pub(super) fn find(inner: &dyn Backend, below: Below<'_>) -> Result<Block, Store
             Some((key, value)) => Block::parse(key.get(1..).unwrap_or_default(), value)?,
             None => Block { low: Key::new(), end: Key::new(), entries: Vec::new() },
         };
-        let reaches = match below {
-            Below::Covering(key) => block.covers(key),
-            Below::Before(key) => block.end.is_empty() || block.end.as_slice() >= key,
-            Below::Last => block.end.is_empty(),
-        };
-        if reaches {
+        if below.is_reached_by(&block) {
             return Ok(block);
         }
     }

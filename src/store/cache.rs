@@ -9,7 +9,10 @@ use std::{hash::BuildHasher, sync::Arc};
 use moka::sync::Cache as Map;
 use parking_lot::Mutex;
 
-use super::record::{Head, Record};
+use super::{
+    backend::Key,
+    record::{Head, Record},
+};
 use crate::engine::ports::Versioned;
 
 /// A decoded record with the head it was stored under.
@@ -29,6 +32,17 @@ impl<R> Stored<R> {
 /// The cache of one kind of record.
 pub(super) struct Cache<R> {
     map: Map<[u8; 16], Arc<Stored<R>>>,
+    slots: Slots,
+}
+
+/// Which objects hold names, by the keys of the names.
+pub(super) struct Names {
+    map: Map<Key, [u8; 16]>,
+    slots: Slots,
+}
+
+/// Generations of keys.
+struct Slots {
     slots: Vec<Mutex<u64>>,
     hasher: std::hash::RandomState,
 }
@@ -41,8 +55,7 @@ const SLOTS: usize = 64;
 
 impl<R: Record> Cache<R> {
     pub(super) fn new(records: u64) -> Self {
-        let slots = (0..SLOTS).map(|_| Mutex::new(0)).collect();
-        Self { map: Map::new(records), slots, hasher: std::hash::RandomState::new() }
+        Self { map: Map::new(records), slots: Slots::new() }
     }
 
     pub(super) fn get(&self, id: &[u8; 16]) -> Option<Arc<Stored<R>>> {
@@ -51,13 +64,13 @@ impl<R: Record> Cache<R> {
 
     /// To be called before reading from the store.
     pub(super) fn generation(&self, id: &[u8; 16]) -> Generation {
-        Generation(*self.slot(id).lock())
+        Generation(*self.slots.of(id).lock())
     }
 
     /// Keeps what a reader found, unless a writer came in between.
     pub(super) fn keep(&self, noted: Generation, stored: &Arc<Stored<R>>) {
         let id = stored.versioned.record.id();
-        let slot = self.slot(&id).lock();
+        let slot = self.slots.of(&id).lock();
         if *slot == noted.0 {
             self.map.insert(id, Arc::clone(stored));
         }
@@ -65,16 +78,55 @@ impl<R: Record> Cache<R> {
 
     /// Follows a durable write.
     pub(super) fn follow(&self, id: [u8; 16], stored: Option<Arc<Stored<R>>>) {
-        let mut slot = self.slot(&id).lock();
+        let mut slot = self.slots.of(&id).lock();
         *slot = slot.wrapping_add(1);
         match stored {
             Some(stored) => self.map.insert(id, stored),
             None => self.map.invalidate(&id),
         }
     }
+}
 
-    fn slot(&self, id: &[u8; 16]) -> &Mutex<u64> {
-        let at = self.hasher.hash_one(id) % SLOTS as u64;
+impl Names {
+    pub(super) fn new(names: u64) -> Self {
+        Self { map: Map::new(names), slots: Slots::new() }
+    }
+
+    pub(super) fn get(&self, name: &Key) -> Option<[u8; 16]> {
+        self.map.get(name)
+    }
+
+    /// To be called before reading from the store.
+    pub(super) fn generation(&self, name: &Key) -> Generation {
+        Generation(*self.slots.of(name).lock())
+    }
+
+    /// Keeps what a reader found, unless a writer came in between.
+    pub(super) fn keep(&self, noted: Generation, name: Key, id: [u8; 16]) {
+        let slot = self.slots.of(&name).lock();
+        if *slot == noted.0 {
+            self.map.insert(name, id);
+        }
+    }
+
+    /// Follows a durable write.
+    pub(super) fn follow(&self, name: Key, id: Option<[u8; 16]>) {
+        let mut slot = self.slots.of(&name).lock();
+        *slot = slot.wrapping_add(1);
+        match id {
+            Some(id) => self.map.insert(name, id),
+            None => self.map.invalidate(&name),
+        }
+    }
+}
+
+impl Slots {
+    fn new() -> Self {
+        Self { slots: (0..SLOTS).map(|_| Mutex::new(0)).collect(), hasher: std::hash::RandomState::new() }
+    }
+
+    fn of(&self, key: &[u8]) -> &Mutex<u64> {
+        let at = self.hasher.hash_one(key) % SLOTS as u64;
         usize::try_from(at).ok().and_then(|at| self.slots.get(at)).expect("the remainder is below the number of slots")
     }
 }
@@ -101,6 +153,18 @@ mod tests {
             http: None,
         };
         Arc::new(Stored { versioned: Versioned { record, revision: Revision(revision) }, head: vec![], pieces: 0 })
+    }
+
+    #[test]
+    fn a_name_that_was_given_up_meanwhile_is_not_kept() {
+        let (names, name) = (Names::new(10), vec![1]);
+        let before = names.generation(&name);
+        names.follow(name.clone(), Some([1; 16]));
+        names.follow(name.clone(), None);
+        names.keep(before, name.clone(), [1; 16]);
+        assert_eq!(names.get(&name), None);
+        names.keep(names.generation(&name), name.clone(), [2; 16]);
+        assert_eq!(names.get(&name), Some([2; 16]));
     }
 
     #[test]

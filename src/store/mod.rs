@@ -9,6 +9,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+mod at_hand;
 pub mod backend;
 pub mod backup;
 mod batch;

@@ -33,6 +33,8 @@ use crate::engine::ports::StoreError;
 
 /// So many entries in memory are taken into the blocks.
 const FRESH_MAX: usize = 65_536;
+/// Blocks that are kept as they were read, some four kilobytes each.
+const KEPT_MAX: usize = 512;
 /// Longest row of the journal.
 const ROW_BYTES: usize = 3 * 1024;
 /// Rows read or removed at a time.
@@ -67,6 +69,9 @@ pub struct Packed {
 #[derive(Default)]
 struct State {
     fresh: RwLock<Fresh>,
+    /// Blocks that were read since what was fresh was taken in last, by their lowest key. A block that was changed since then
+    /// does as well: what changed it is still laid over it. Locked after `fresh`.
+    kept: RwLock<BTreeMap<Key, Arc<Block>>>,
     bell: Mutex<Bell>,
     rung: Condvar,
     /// Only one thread at a time changes blocks.
@@ -198,18 +203,76 @@ impl Packed {
         Table::Journal.key(&[&number.to_be_bytes(), &self.salt])
     }
 
-    /// The entries of one block that lie in a range, with what is fresh laid over them.
-    fn overlaid(&self, below: Below<'_>, range: &KeyRange, want: &mut Want) -> Result<Block, StoreError> {
+    /// The entries of one block that lie in a range, with what is fresh laid over them; `None` when the block is not kept and
+    /// must not be read.
+    fn overlaid(
+        &self,
+        below: Below<'_>,
+        range: &KeyRange,
+        want: &mut Want,
+        may_read: bool,
+    ) -> Result<Option<Arc<Block>>, StoreError> {
         loop {
             let taken_in = self.state.fresh.read().taken_in;
-            let block = blocks::find(&*self.inner, below)?;
+            let (block, is_kept) = match self.state.kept(below) {
+                Some(block) => (block, true),
+                None if !may_read => return Ok(None),
+                None => (Arc::new(blocks::find(&*self.inner, below)?), false),
+            };
             let fresh = self.state.fresh.read();
             // What was fresh when the block was read may have gone into it since.
             if fresh.taken_in == taken_in {
                 want.take(&block, range, &fresh);
-                return Ok(block);
+                if !is_kept {
+                    self.state.keep(&block);
+                }
+                return Ok(Some(block));
             }
         }
+    }
+
+    /// A part of a range that begins among entries in blocks; `None` when a block is not kept and must not be read.
+    fn walk(
+        &self,
+        range: &KeyRange,
+        start: &Key,
+        direction: Direction,
+        limit: usize,
+        may_read: bool,
+    ) -> Result<Option<Vec<Pair>>, StoreError> {
+        let mut want = Want { direction, limit, found: Vec::new() };
+        let mut at = match direction {
+            Direction::Up => Some(start.clone()),
+            Direction::Down => part_end(range).cloned(),
+        };
+        if is_empty(range) {
+            return Ok(Some(Vec::new()));
+        }
+        let mut first = true;
+        while want.found.len() < limit {
+            let below = match (direction, &at, &range.end) {
+                (Direction::Up, at, _) => Below::Covering(at.as_deref().unwrap_or_default()),
+                (Direction::Down, None, _) => Below::Last,
+                (Direction::Down, Some(at), Bound::Included(_)) if first => Below::Covering(at),
+                (Direction::Down, Some(at), _) => Below::Before(at),
+            };
+            first = false;
+            let rest = beyond(range, direction, at.as_ref());
+            let Some(block) = self.overlaid(below, &rest, &mut want, may_read)? else { return Ok(None) };
+            let beside = match direction {
+                Direction::Up => &block.end,
+                Direction::Down => &block.low,
+            };
+            let is_last = match direction {
+                Direction::Up => beside.is_empty() || part_end(range).is_some_and(|end| end < beside),
+                Direction::Down => beside.is_empty() || beside <= start,
+            };
+            if is_last {
+                break;
+            }
+            at = Some(beside.clone());
+        }
+        Ok(Some(want.found))
     }
 }
 
@@ -310,7 +373,7 @@ impl Backend for Packed {
             return self.inner.get(key);
         }
         let mut want = Want { direction: Direction::Up, limit: 1, found: Vec::new() };
-        self.overlaid(Below::Covering(key), &KeyRange::between(key.to_vec(), key.to_vec()), &mut want)?;
+        self.overlaid(Below::Covering(key), &KeyRange::between(key.to_vec(), key.to_vec()), &mut want, true)?;
         Ok(want.found.pop().map(|(_, value)| value))
     }
 
@@ -322,38 +385,21 @@ impl Backend for Packed {
         if !is_packed(start) {
             return self.inner.scan(range, direction, limit);
         }
-        let mut want = Want { direction, limit, found: Vec::new() };
-        let mut at = match direction {
-            Direction::Up => Some(start.clone()),
-            Direction::Down => part_end(range).cloned(),
-        };
-        if is_empty(range) {
-            return Ok(Vec::new());
-        }
-        let mut first = true;
-        while want.found.len() < limit {
-            let below = match (direction, &at, &range.end) {
-                (Direction::Up, at, _) => Below::Covering(at.as_deref().unwrap_or_default()),
-                (Direction::Down, None, _) => Below::Last,
-                (Direction::Down, Some(at), Bound::Included(_)) if first => Below::Covering(at),
-                (Direction::Down, Some(at), _) => Below::Before(at),
-            };
-            first = false;
-            let block = self.overlaid(below, &beyond(range, direction, at.as_ref()), &mut want)?;
-            let beside = match direction {
-                Direction::Up => block.end,
-                Direction::Down => block.low,
-            };
-            let is_last = match direction {
-                Direction::Up => beside.is_empty() || part_end(range).is_some_and(|end| *end < beside),
-                Direction::Down => beside.is_empty() || beside <= *start,
-            };
-            if is_last {
-                break;
+        Ok(self.walk(range, start, direction, limit, true)?.unwrap_or_default())
+    }
+
+    fn scan_in_memory(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Option<Vec<Pair>>, StoreError> {
+        match &range.start {
+            Bound::Included(start) | Bound::Excluded(start) if is_packed(start) => {
+                self.walk(range, start, direction, limit, false)
             }
-            at = Some(beside);
+            _ => self.inner.scan_in_memory(range, direction, limit),
         }
-        Ok(want.found)
     }
 
     fn commit(&self, mut batch: RawBatch, done: Done) {
@@ -426,6 +472,24 @@ impl Drop for Packed {
 }
 
 impl State {
+    fn kept(&self, below: Below<'_>) -> Option<Arc<Block>> {
+        let kept = self.kept.read();
+        let (_, block) = match below {
+            Below::Covering(key) => kept.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back(),
+            Below::Before(key) => kept.range::<[u8], _>((Bound::Unbounded, Bound::Excluded(key))).next_back(),
+            Below::Last => kept.last_key_value(),
+        }?;
+        below.is_reached_by(block).then(|| Arc::clone(block))
+    }
+
+    fn keep(&self, block: &Arc<Block>) {
+        let mut kept = self.kept.write();
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(block.low.clone(), Arc::clone(block));
+    }
+
     /// Notes durable changes.
     fn note(&self, changes: BTreeMap<Key, Option<Vec<u8>>>, rows: Vec<Key>) {
         let mut fresh = self.fresh.write();
@@ -484,6 +548,7 @@ impl State {
         let mut fresh = self.fresh.write();
         fresh.leaving = None;
         fresh.taken_in += 1;
+        self.kept.write().clear();
         Ok(())
     }
 }
@@ -587,8 +652,15 @@ mod tests {
             assert_eq!(packed.scan(&range, Direction::Up, limit).unwrap(), expected, "{range:?}");
             let expected: Vec<Pair> = all.iter().rev().take(limit).cloned().collect();
             assert_eq!(packed.scan(&range, Direction::Down, limit).unwrap(), expected, "{range:?}");
+            if let Some(found) = packed.scan_in_memory(&range, Direction::Down, limit).unwrap() {
+                assert_eq!(found, expected, "{range:?}");
+            }
             let key = random_key(dice);
             assert_eq!(packed.get(&key).unwrap(), model.get(&key).cloned());
+            // What was read just now is in memory.
+            let alone = KeyRange::between(key.clone(), key.clone());
+            let expected: Vec<Pair> = model.get(&key).map(|value| (key, value.clone())).into_iter().collect();
+            assert_eq!(packed.scan_in_memory(&alone, Direction::Up, 1).unwrap(), Some(expected));
         }
     }
 
@@ -664,6 +736,10 @@ mod tests {
                         };
                         assert_eq!(found.iter().filter(stays).count(), 400);
                         assert!(found.is_sorted() || way == Direction::Down);
+                        let range = KeyRange::prefix(&[0x3E, 1]);
+                        if let Some(found) = packed.scan_in_memory(&range, way, usize::MAX).unwrap() {
+                            assert_eq!(found.iter().filter(stays).count(), 400);
+                        }
                         scans += 1;
                     }
                 });

@@ -15,9 +15,10 @@ use tokio::{sync::oneshot, time::sleep};
 
 use super::{
     CONVERTING, Stats, Writes,
+    at_hand::{AtHand, LOOKED_AT_MAX},
     backend::{Backend, Direction, Key, KeyRange, Pair},
     batch,
-    cache::{Cache, Stored},
+    cache::{Cache, Names, Stored},
     check::{self, IndexCheck},
     index::{self, Counted},
     journal::Position,
@@ -41,6 +42,8 @@ use crate::{
 /// The metadata store.
 pub struct Repository {
     pub(super) shared: Arc<Shared>,
+    /// The same as far as memory has it, for short reads in place.
+    at_hand: Shared,
     pool: Pool,
 }
 
@@ -57,7 +60,7 @@ type WriteEntries<'a> = dyn Fn(Writes, &[u8]) -> Result<(), StoreError> + 'a;
 /// What the reading threads need.
 pub(super) struct Shared {
     backend: Arc<dyn Backend>,
-    pub(super) mac: MacKey,
+    pub(super) mac: Arc<MacKey>,
     pub(super) known: Arc<Known>,
 }
 
@@ -65,6 +68,7 @@ pub(super) struct Shared {
 /// let go of the engine waits for that thread.
 pub(super) struct Known {
     pub(super) objects: Cache<ManagedObject>,
+    pub(super) names: Names,
     pub(super) groups: Cache<Group>,
     pub(super) jobs: Cache<Job>,
     pub(super) projects: Cache<Project>,
@@ -152,12 +156,17 @@ const READ_ATTEMPTS: usize = 100;
 impl Repository {
     /// Opens the records.
     pub(super) fn new(backend: Arc<dyn Backend>, mac: MacKey) -> Result<Self, StoreError> {
-        let shared = Shared::new(backend, mac);
+        let shared = Shared::new(Arc::clone(&backend), mac);
+        let at_hand = Shared {
+            backend: Arc::new(AtHand(backend)),
+            mac: Arc::clone(&shared.mac),
+            known: Arc::clone(&shared.known),
+        };
         shared.recall_counts()?;
         for project in shared.table::<Project>()? {
             Project::note(&shared.known, project.id(), Some(&project));
         }
-        Ok(Self { shared: Arc::new(shared), pool: Pool::start()? })
+        Ok(Self { shared: Arc::new(shared), at_hand, pool: Pool::start()? })
     }
 
     /// Reads every record, and compares records with index entries both ways.
@@ -241,6 +250,7 @@ impl Shared {
     pub(super) fn new(backend: Arc<dyn Backend>, mac: MacKey) -> Self {
         let known = Known {
             objects: Cache::new(OBJECTS_CACHED),
+            names: Names::new(OBJECTS_CACHED),
             groups: Cache::new(GROUPS_CACHED),
             jobs: Cache::new(JOBS_CACHED),
             projects: Cache::new(PROJECTS_CACHED),
@@ -250,7 +260,7 @@ impl Shared {
             volatile: Mutex::default(),
             counts: Mutex::default(),
         };
-        Self { backend, mac, known: Arc::new(known) }
+        Self { backend, mac: Arc::new(mac), known: Arc::new(known) }
     }
 
     /// A record, from the cache or the engine.
@@ -440,10 +450,12 @@ impl Shared {
         let mut found = None;
         // A record that has just given a name up, or taken it, is looked at again.
         let is_settled = check::settled(|| {
+            let noted = self.known.names.generation(&entry);
             let Some(id) = self.backend.get(&entry)?.and_then(|id| <[u8; 16]>::try_from(id).ok()) else {
                 found = None;
                 return Ok(true);
             };
+            self.known.names.keep(noted, entry.clone(), id);
             found = self.load::<ManagedObject>(id)?.filter(|stored| scope.holds(&stored.versioned.record));
             Ok(found.is_some())
         })?;
@@ -451,6 +463,43 @@ impl Shared {
             true => Ok(Page { records: found.iter().map(|stored| stored.versioned.clone()).collect(), next: None }),
             false => Err(StoreError::Corrupt("a name leads to an object that does not carry it".to_owned())),
         }
+    }
+
+    /// The same where both name and object are cached.
+    fn named_at_hand(&self, scope: &Scope) -> Option<Page<ManagedObject>> {
+        let id = self.known.names.get(&index::listing(scope))?;
+        let stored = self.known.objects.get(&id).filter(|stored| scope.holds(&stored.versioned.record))?;
+        Some(Page { records: vec![stored.versioned.clone()], next: None })
+    }
+
+    /// The objects of a scope that have not expired, by position.
+    fn live(&self, scope: &Scope, window: Window, now: Timestamp) -> Result<Slice<ManagedObject>, StoreError> {
+        let (gone, total) = match scope {
+            Scope::Live(project) => {
+                let gone = self.expired(project, now)?;
+                let there = self.known.tallies.of((Counted::Resource(Resource::Secrets), index::project(project)));
+                let total = usize::try_from(there).unwrap_or(usize::MAX).saturating_sub(gone.len());
+                (gone, Some(total))
+            }
+            Scope::Called(project, _) | Scope::Project(project) | Scope::Name(project, _) => {
+                (self.expired(project, now)?, None)
+            }
+            Scope::Having(search) => {
+                let there = usize::try_from(self.of_statuses(search)).unwrap_or(usize::MAX);
+                let mut gone = self.expired(&search.project, now)?;
+                for id in gone.clone() {
+                    let stored = self.load::<ManagedObject>(id)?;
+                    if !stored.is_some_and(|stored| search.admits(&stored.versioned.record)) {
+                        gone.remove(&id);
+                    }
+                }
+                let total = there.saturating_sub(gone.len());
+                (gone, Some(total))
+            }
+            Scope::GrantedTo(_) | Scope::Everything => (BTreeSet::new(), None),
+        };
+        let belongs = |object: &ManagedObject| scope.holds(object) && !object.is_expired(now);
+        self.slice(&index::listing(scope), window, &gone, total, belongs)
     }
 
     fn all<R: Cached>(&self, prefix: &[u8], belongs: impl Fn(&R) -> bool) -> Result<Vec<Versioned<R>>, StoreError> {
@@ -551,7 +600,10 @@ impl MetadataStore for Repository {
         Box::pin(async move {
             match &scope {
                 Scope::Name(..) if after.is_some() => Ok(Page { records: Vec::new(), next: None }),
-                Scope::Name(..) => self.read(move |shared| shared.named(&scope)).await,
+                Scope::Name(..) => match self.shared.named_at_hand(&scope) {
+                    Some(page) => Ok(page),
+                    None => self.read(move |shared| shared.named(&scope)).await,
+                },
                 Scope::Having(search) => {
                     let search = search.clone();
                     self.read(move |shared| shared.found(&search, order, after, limit.max(1))).await
@@ -604,35 +656,17 @@ impl MetadataStore for Repository {
         window: Window,
         now: Timestamp,
     ) -> Answer<'_, Result<Slice<ManagedObject>, StoreError>> {
-        Box::pin(self.read(move |shared| {
-            let (gone, total) = match &scope {
-                Scope::Live(project) => {
-                    let gone = shared.expired(project, now)?;
-                    let there =
-                        shared.known.tallies.of((Counted::Resource(Resource::Secrets), index::project(project)));
-                    let total = usize::try_from(there).unwrap_or(usize::MAX).saturating_sub(gone.len());
-                    (gone, Some(total))
-                }
-                Scope::Called(project, _) | Scope::Project(project) | Scope::Name(project, _) => {
-                    (shared.expired(project, now)?, None)
-                }
-                Scope::Having(search) => {
-                    let there = usize::try_from(shared.of_statuses(search)).unwrap_or(usize::MAX);
-                    let mut gone = shared.expired(&search.project, now)?;
-                    for id in gone.clone() {
-                        let stored = shared.load::<ManagedObject>(id)?;
-                        if !stored.is_some_and(|stored| search.admits(&stored.versioned.record)) {
-                            gone.remove(&id);
-                        }
-                    }
-                    let total = there.saturating_sub(gone.len());
-                    (gone, Some(total))
-                }
-                Scope::GrantedTo(_) | Scope::Everything => (BTreeSet::new(), None),
-            };
-            let belongs = |object: &ManagedObject| scope.holds(object) && !object.is_expired(now);
-            shared.slice(&index::listing(&scope), window, &gone, total, belongs)
-        }))
+        Box::pin(async move {
+            // Where the total is known, the part that is wanted is all that is looked at.
+            let is_short = window.offset.saturating_add(window.limit) < LOOKED_AT_MAX;
+            if is_short
+                && matches!(scope, Scope::Live(_) | Scope::Having(_))
+                && let Ok(slice) = self.at_hand.live(&scope, window, now)
+            {
+                return Ok(slice);
+            }
+            self.read(move |shared| shared.live(&scope, window, now)).await
+        })
     }
 
     fn group_slice(&self, project: ProjectId, window: Window) -> Answer<'_, Result<Slice<Group>, StoreError>> {
