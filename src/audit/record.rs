@@ -172,12 +172,14 @@ fn of_event<'a>(event: &'a AuditEvent, seq: u64, prev: &LineHash, observer: Obse
         None => failure.map(|kind| Reason { reason_type: None, reason_code: kind.into(), failure: None }),
     };
     let targets: Vec<String> = event.targets.iter().map(ToString::to_string).collect();
+    let event_time = moment(event.time);
+    let reporter_chain = http.map(|_| Reporter::of(event_time.clone())).into_iter().collect();
     Written {
         type_uri: EVENT_TYPE,
         seq,
         id: Some(Uuid::from_bytes(event.id).to_string()),
         event_type: "activity",
-        event_time: moment(event.time),
+        event_time,
         action: http.map_or_else(|| event.operation.name(), |http| action(&http.method, &http.path)),
         outcome: if failure.is_some() { "failure" } else { "success" },
         reason,
@@ -196,7 +198,7 @@ fn of_event<'a>(event: &'a AuditEvent, seq: u64, prev: &LineHash, observer: Obse
         targets: if targets.len() > 1 { targets } else { Vec::new() },
         observer,
         request_path: http.map(|http| http.path.as_str()),
-        reporter_chain: http.map(|_| Reporter::of(event.time)).into_iter().collect(),
+        reporter_chain,
         tags: http.map(|_| format!("correlation_id?value={}", event.request)).into_iter().collect(),
         operation: Some(event.operation.name()),
         protocol: Some(event.protocol.name()),
@@ -392,8 +394,8 @@ struct ReporterName {
 }
 
 impl Reporter {
-    fn of(time: Timestamp) -> Self {
-        Self { role: "modifier", reporter: ReporterName { id: "target" }, reporter_time: moment(time) }
+    const fn of(reporter_time: String) -> Self {
+        Self { role: "modifier", reporter: ReporterName { id: "target" }, reporter_time }
     }
 }
 

@@ -108,7 +108,8 @@ async fn change(request: &mut Request, change: ConsumerChange) -> Result<serde_j
         let late = consumer.map(|consumer| ChangeConsumers { secret: id, consumer, change });
         let object: ManagedObject = request.execute_late(late).await?;
         // The consumers are part of this answer at every microversion.
-        Ok(model::Secret(&object).show(&request.base, now, request.version.max(Microversion::V1_1)))
+        let shown = model::Secret(&object).show(&request.base, now, request.version.max(Microversion::V1_1));
+        Ok(serde_json::json!(shown))
     }
 }
 

@@ -113,9 +113,15 @@ impl Cursor<'_> {
 
 /// `YYYY-MM-DDTHH:MM:SS`, with microseconds where there are any; no zone, because the clients parse exactly this.
 pub(super) fn show(at: Timestamp) -> String {
-    let micros = at.micros().rem_euclid(1_000_000);
-    let text = show_seconds(at);
-    if micros == 0 { text } else { format!("{text}.{micros:06}") }
+    let mut text = show_seconds(at);
+    match u32::try_from(at.micros().rem_euclid(1_000_000)) {
+        Ok(micros) if micros > 0 => {
+            text.push('.');
+            push_digits(&mut text, micros, 6);
+        }
+        _ => {}
+    }
+    text
 }
 
 /// As [`show`], always with six digits of fraction: how the expiration stands in an order's `meta`.
@@ -126,8 +132,32 @@ pub(super) fn show_micros(at: Timestamp) -> String {
 fn show_seconds(at: Timestamp) -> String {
     let moment = OffsetDateTime::from_unix_timestamp(at.seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (date, time) = (moment.date(), moment.time());
-    let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())
+    // Digit by digit, because a list has hundreds of them; no Timestamp is outside of the years that have four or more.
+    let mut text = String::with_capacity(26);
+    if date.year() < 0 {
+        text.push('-');
+    }
+    push_digits(&mut text, date.year().unsigned_abs(), 4);
+    let parts = [
+        ('-', u8::from(date.month())),
+        ('-', date.day()),
+        ('T', time.hour()),
+        (':', time.minute()),
+        (':', time.second()),
+    ];
+    for (before, number) in parts {
+        text.push(before);
+        push_digits(&mut text, u32::from(number), 2);
+    }
+    text
+}
+
+/// A number with so many digits.
+fn push_digits(text: &mut String, number: u32, digits: u32) {
+    for at in (0..digits).rev() {
+        let digit = number / 10_u32.pow(at) % 10;
+        text.push(char::from_digit(digit, 10).unwrap_or('0'));
+    }
 }
 
 #[cfg(test)]

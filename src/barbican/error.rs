@@ -9,6 +9,7 @@ use axum::{
     body::Body,
     http::{HeaderValue, Response, StatusCode, header},
 };
+use serde::Serialize;
 use serde_json::json;
 
 use crate::engine::{Error, ErrorKind};
@@ -101,10 +102,19 @@ impl From<Refusal> for Error {
     }
 }
 
+/// What most answers have room in.
+const JSON_BYTES: usize = 512;
+
 /// A JSON answer.
-pub(super) fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
+pub(super) fn json_response(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    let mut text = Vec::with_capacity(JSON_BYTES);
+    let written = serde_json::to_writer(&mut text, body);
+    if let Err(error) = &written {
+        tracing::error!(%error, "an answer cannot be written as JSON");
+        text.clear();
+    }
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = if written.is_ok() { status } else { StatusCode::INTERNAL_SERVER_ERROR };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

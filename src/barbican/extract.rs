@@ -135,10 +135,13 @@ pub(super) fn accepts_json(accept: Option<&str>) -> bool {
 
 /// The root of the links of an answer, without a trailing slash (contract §1.10).
 pub(super) fn base(settings: &Settings, headers: &HeaderMap, uri: &Uri) -> String {
-    if let Some(href) = settings.host_href.as_deref().map(str::trim).filter(|href| !href.is_empty()) {
-        return href.trim_end_matches('/').to_owned();
-    }
-    asked(settings, headers, uri)
+    configured(settings).map_or_else(|| asked(settings, headers, uri), str::to_owned)
+}
+
+/// The root that the operator has named.
+pub(super) fn configured(settings: &Settings) -> Option<&str> {
+    let href = settings.host_href.as_deref().map(str::trim).filter(|href| !href.is_empty())?;
+    Some(href.trim_end_matches('/'))
 }
 
 /// The root that the client used, as far as the request tells.
@@ -224,7 +227,9 @@ const AUDITED_AGENT_MAX: usize = 256;
 
 /// What the audit trail says of a request before its outcome is known. A session key in the query is masked, wrapped or not.
 pub(super) fn facts(method: &Method, uri: &Uri, headers: &HeaderMap, base: &str) -> HttpFacts {
-    let cut = |text: &str, most: usize| text.chars().take(most).collect::<String>();
+    let cut = |text: &str, most: usize| {
+        if text.len() <= most { text.to_owned() } else { text.chars().take(most).collect() }
+    };
     let mut path = uri.path().to_owned();
     for (at, element) in uri.query().into_iter().flat_map(|query| query.split('&')).enumerate() {
         path.push(if at == 0 { '?' } else { '&' });

@@ -40,6 +40,7 @@ use axum::{
     extract::{ConnectInfo, State},
     http::{HeaderMap, HeaderValue, Method, Request as HttpRequest, Response, StatusCode, header},
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -134,15 +135,18 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
 
 async fn serve(State(gateway): State<Arc<Gateway>>, request: HttpRequest<Body>) -> Response<Body> {
     let id = format!("req-{}", uuid::Uuid::new_v4());
-    let (asked, request_method) = (request.headers().clone(), request.method().clone());
     let (parts, body) = request.into_parts();
     let (request, body) = (HttpRequest::from_parts(parts, ()), Arc::new(Mutex::new(body)));
-    let mut response = match cors::preflight(&gateway.settings, request.method(), &asked) {
+    // What browsers ask is looked at only where some may ask.
+    let browser = (!gateway.settings.cors_origins.is_empty())
+        .then(|| (request.headers().clone(), request.method() != Method::OPTIONS));
+    let preflight = browser.as_ref().and_then(|(asked, _)| cors::preflight(&gateway.settings, request.method(), asked));
+    let mut response = match preflight {
         Some(answer) => answer,
         None => route(Arc::clone(&gateway), &id, request, Arc::clone(&body)).await,
     };
-    if request_method != Method::OPTIONS {
-        cors::announce(&gateway.settings, &asked, &mut response);
+    if let Some((asked, true)) = &browser {
+        cors::announce(&gateway.settings, asked, &mut response);
     }
     // An answer may come before the body was looked at. What is left of it is read, so that the connection can go on.
     if !extract::drain(&mut *body.lock().await).await {
@@ -176,8 +180,8 @@ async fn route(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, body: 
 /// Everything below `/v1`, in the order of contract §1.1.
 async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, rest: &str, body: SharedBody) -> Response<Body> {
     let (parts, ()) = request.into_parts();
-    let base = extract::base(&gateway.settings, &parts.headers, &parts.uri);
     let asked = extract::asked(&gateway.settings, &parts.headers, &parts.uri);
+    let base = extract::configured(&gateway.settings).map_or_else(|| asked.clone(), str::to_owned);
     let facts = extract::facts(&parts.method, &parts.uri, &parts.headers, &base);
     let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
     let principal = match gateway.authenticator.authenticate(&parts.method, parts.uri.path(), &parts.headers).await {
@@ -374,7 +378,7 @@ impl Request {
 }
 
 /// A JSON answer with status 200.
-fn ok(body: &Value) -> Response<Body> {
+fn ok(body: &impl Serialize) -> Response<Body> {
     json_response(StatusCode::OK, body)
 }
 

@@ -1,6 +1,7 @@
 //! Records as the API shows them, whichever protocol made them (contract §2; design decision "mapping").
 
-use serde_json::{Map, Value, json};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Value, json};
 
 use super::{content, dates, extract::Microversion};
 use crate::domain::{
@@ -58,28 +59,48 @@ impl<'a> Secret<'a> {
     }
 
     /// The JSON of the secret. `consumers` are members from microversion 1.1 on.
-    pub(super) fn show(self, base: &str, now: Timestamp, version: Microversion) -> Value {
-        let mut shown = Map::new();
-        let mut put = |name: &str, value: Value| drop(shown.insert(name.to_owned(), value));
-        put("created", Value::String(dates::show(self.created())));
-        put("updated", Value::String(dates::show(self.updated())));
-        put("status", Value::from(self.status(now)));
-        put("name", Value::from(self.name()));
-        put("secret_type", Value::from(self.secret_type().name()));
-        put("expiration", Value::from(self.0.secret.expiration.map(dates::show)));
-        put("algorithm", Value::from(self.algorithm()));
-        put("bit_length", Value::from(self.bit_length()));
-        put("mode", Value::from(self.mode()));
-        put("creator_id", Value::from(self.0.creator.as_deref()));
-        put("secret_ref", Value::String(secret_ref(base, self.0.identifier)));
-        if version >= Microversion::V1_1 {
-            put("consumers", self.0.secret.consumers.iter().map(secret_consumer).collect());
-        }
-        if let Some(content_type) = self.content_type() {
-            put("content_types", json!({"default": content_type}));
-        }
-        Value::Object(shown)
+    pub(super) const fn show(self, base: &'a str, now: Timestamp, version: Microversion) -> Shown<'a> {
+        Shown { secret: self, base, now, version }
     }
+}
+
+/// A secret that is written as JSON: at once, because lists have a hundred of them.
+pub(super) struct Shown<'a> {
+    secret: Secret<'a>,
+    base: &'a str,
+    now: Timestamp,
+    version: Microversion,
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { secret, base, now, version } = *self;
+        let mut shown = serializer.serialize_map(None)?;
+        shown.serialize_entry("algorithm", &secret.algorithm())?;
+        shown.serialize_entry("bit_length", &secret.bit_length())?;
+        if version >= Microversion::V1_1 {
+            let consumers: Value = secret.0.secret.consumers.iter().map(secret_consumer).collect();
+            shown.serialize_entry("consumers", &consumers)?;
+        }
+        if let Some(content_type) = secret.content_type() {
+            shown.serialize_entry("content_types", &ContentTypes { default: content_type })?;
+        }
+        shown.serialize_entry("created", &dates::show(secret.created()))?;
+        shown.serialize_entry("creator_id", &secret.0.creator)?;
+        shown.serialize_entry("expiration", &secret.0.secret.expiration.map(dates::show))?;
+        shown.serialize_entry("mode", &secret.mode())?;
+        shown.serialize_entry("name", &secret.name())?;
+        shown.serialize_entry("secret_ref", &secret_ref(base, secret.0.identifier))?;
+        shown.serialize_entry("secret_type", secret.secret_type().name())?;
+        shown.serialize_entry("status", secret.status(now))?;
+        shown.serialize_entry("updated", &dates::show(secret.updated()))?;
+        shown.end()
+    }
+}
+
+#[derive(serde::Serialize)]
+struct ContentTypes<'a> {
+    default: &'a str,
 }
 
 pub(super) fn secret_ref(base: &str, id: UniqueIdentifier) -> String {

@@ -1,6 +1,6 @@
 //! Pages of a list and the links between them (contract §1.11).
 
-use serde_json::{Map, Value, json};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::query::Query;
 use crate::engine::ops::list_secrets::Listed;
@@ -25,28 +25,45 @@ impl Window {
     }
 
     /// The answer: the page under `name`, the total, and the links that apply. `url` is that of the collection.
-    pub(super) fn answer<T>(
+    pub(super) fn answer<'a, T, J: Serialize>(
         self,
-        name: &str,
-        listed: &Listed<T>,
-        show: impl Fn(&T) -> Value,
+        name: &'static str,
+        listed: &'a Listed<T>,
+        show: impl Fn(&'a T) -> J,
         url: &str,
         query: &Query,
-    ) -> Value {
-        let mut answer = Map::new();
-        answer.insert(name.to_owned(), Value::Array(listed.records.iter().map(show).collect()));
-        answer.insert("total".to_owned(), json!(listed.total));
+    ) -> Answer<J> {
+        let (mut next, mut previous) = (None, None);
         if !listed.records.is_empty() {
             let link = |offset: usize| format!("{url}?limit={}&offset={offset}{}", self.limit, query.others());
             let end = self.offset.saturating_add(self.limit);
-            if listed.total > end {
-                answer.insert("next".to_owned(), Value::String(link(end)));
-            }
-            if self.offset > 0 {
-                answer.insert("previous".to_owned(), Value::String(link(self.offset.saturating_sub(self.limit))));
+            next = (listed.total > end).then(|| link(end));
+            previous = (self.offset > 0).then(|| link(self.offset.saturating_sub(self.limit)));
+        }
+        Answer { name, records: listed.records.iter().map(show).collect(), next, previous, total: listed.total }
+    }
+}
+
+/// A page as it is answered.
+pub(super) struct Answer<J> {
+    name: &'static str,
+    records: Vec<J>,
+    next: Option<String>,
+    previous: Option<String>,
+    total: usize,
+}
+
+impl<J: Serialize> Serialize for Answer<J> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut answer = serializer.serialize_map(None)?;
+        for (name, link) in [("next", &self.next), ("previous", &self.previous)] {
+            if let Some(link) = link {
+                answer.serialize_entry(name, link)?;
             }
         }
-        Value::Object(answer)
+        answer.serialize_entry(self.name, &self.records)?;
+        answer.serialize_entry("total", &self.total)?;
+        answer.end()
     }
 }
 
@@ -72,6 +89,8 @@ pub(super) fn integer(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn window(query: &str) -> (usize, usize) {
@@ -107,12 +126,12 @@ mod tests {
         let listed = Listed { records: vec![3, 4], total: 5 };
         let answer = Window { limit: 2, offset: 2 }.answer("xs", &listed, |x| json!(x), "http://h/v1/xs", &query);
         assert_eq!(
-            answer,
+            serde_json::to_value(&answer).unwrap(),
             json!({"xs": [3, 4], "total": 5, "next": "http://h/v1/xs?limit=2&offset=4&name=a",
                    "previous": "http://h/v1/xs?limit=2&offset=0&name=a"})
         );
         let empty = Listed { records: Vec::<i32>::new(), total: 5 };
         let answer = Window { limit: 2, offset: 9 }.answer("xs", &empty, |x| json!(x), "http://h/v1/xs", &query);
-        assert_eq!(answer, json!({"xs": [], "total": 5}));
+        assert_eq!(serde_json::to_value(&answer).unwrap(), json!({"xs": [], "total": 5}));
     }
 }

@@ -221,9 +221,15 @@ pub(super) async fn list(request: Request) -> Result<Response<Body>, Error> {
         })
     };
     let listed = request.execute_late(wanted()).await?;
-    let show = |object: &_| model::Secret(object).show(&request.base, now, request.version);
     let url = format!("{}/v1/secrets", request.base);
-    Ok(ok(&window.answer("secrets", &listed, show, &url, &request.query)))
+    let shown = window.answer(
+        "secrets",
+        &listed,
+        |object| model::Secret(object).show(&request.base, now, request.version),
+        &url,
+        &request.query,
+    );
+    Ok(ok(&shown))
 }
 
 /// `GET /v1/secrets/ID`: the metadata, or, for old clients, the payload (contract §2.1.4).

@@ -70,8 +70,11 @@ impl std::fmt::Debug for Http {
 }
 
 impl Http {
-    fn facts(&self, error: Option<&Error>) -> HttpFacts {
-        HttpFacts { status: Some((self.status)(error)), ..self.facts.clone() }
+    /// Notes the status of the answer to a failure, or to a success.
+    fn conclude(caller: &Caller, event: &mut AuditEvent, error: Option<&Error>) {
+        if let (Some(http), Some(facts)) = (&caller.http, &mut event.http) {
+            facts.status = Some((http.status)(error));
+        }
     }
 }
 
@@ -259,7 +262,7 @@ impl Engine {
     pub async fn refused(&self, caller: &Caller, refusal: &Error) -> Result<(), Error> {
         let mut event = self.event(caller, OperationKind::Refuse);
         event.outcome = Outcome::Failure(refusal.kind.name().to_owned());
-        event.http = caller.http.as_ref().map(|http| http.facts(Some(refusal)));
+        Http::conclude(caller, &mut event, Some(refusal));
         self.audit.record(event, Durability::Handed).await?;
         self.observer.finished(caller.protocol, OperationKind::Refuse, refusal.kind.name(), 0.0);
         Ok(())
@@ -272,7 +275,7 @@ impl Engine {
     /// `Unavailable` when the audit record is refused.
     pub async fn queried(&self, caller: &Caller) -> Result<(), Error> {
         let mut event = self.event(caller, OperationKind::Query);
-        event.http = caller.http.as_ref().map(|http| http.facts(None));
+        Http::conclude(caller, &mut event, None);
         self.audit.record(event, Durability::Handed).await?;
         self.observer.finished(caller.protocol, OperationKind::Query, "success", 0.0);
         Ok(())
@@ -362,7 +365,7 @@ impl Engine {
         result: Result<T, Error>,
         (mut event, committed): (AuditEvent, bool),
     ) -> Result<T, Error> {
-        event.http = caller.http.as_ref().map(|http| http.facts(result.as_ref().err()));
+        Http::conclude(caller, &mut event, result.as_ref().err());
         let durability = if committed || (self.strict_audit && kind.effect() != Effect::Read) {
             Durability::Synced
         } else {
