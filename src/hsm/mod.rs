@@ -9,6 +9,7 @@ mod canary;
 mod capability;
 mod compose;
 mod copy;
+mod crew;
 mod derive;
 mod error;
 pub mod group;

@@ -247,7 +247,7 @@ impl Shared {
         let sessions = sessions
             .or_else(|| self.returns_soon().then_some(1))
             .ok_or_else(|| refused(HsmErrorKind::Unavailable, "link"))?;
-        let ticket = Ticket { tenant: errand.tenant, lane: errand.lane, cost: work.cost() };
+        let ticket = Ticket { tenant: errand.tenant, lane: errand.lane, cost: work.cost(), kind: work.kind() };
         let wait = self.queue.expected(ticket, sessions);
         if wait > errand.rest() {
             return Err(busy("expected wait", wait));

@@ -7,22 +7,25 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::atomic::{AtomicU64, Ordering},
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Mutex, MutexGuard};
 
+use super::crew::{Crew, Kind, Seen, Shift, Up, Usual, WATCH};
 use crate::engine::ports::{Lane, Tenant};
 
 /// Turns of each lane in a round, while all have entries.
 const WEIGHTS: [u32; 3] = [8, 3, 1];
 
-/// Who waits, where, and how much of a session's time it takes: 1 for the use of a key.
+/// Who waits, where, for what, and how much of a session's time that takes: 1 for the use of a key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
     pub(super) tenant: Tenant,
     pub(super) lane: Lane,
     pub(super) cost: u32,
+    pub(super) kind: Kind,
 }
 
 /// What became of an entry.
@@ -51,7 +54,7 @@ pub(super) enum Taken<T> {
 
 /// One tenant's entries in a lane.
 struct Line<T> {
-    entries: VecDeque<(u32, T)>,
+    entries: VecDeque<(u32, Kind, T)>,
     /// What it has saved for something that costs more than one.
     deficit: u32,
 }
@@ -72,12 +75,12 @@ impl<T> Lines<T> {
         self.lines.get(&tenant).map_or(0, |line| line.entries.len())
     }
 
-    fn push(&mut self, tenant: Tenant, cost: u32, entry: T) {
+    fn push(&mut self, Ticket { tenant, cost, kind, .. }: Ticket, entry: T) {
         let line = self.lines.entry(tenant).or_insert_with(|| {
             self.turn.push_back(tenant);
             Line { entries: VecDeque::new(), deficit: 0 }
         });
-        line.entries.push_back((cost.max(1), entry));
+        line.entries.push_back((cost.max(1), kind, entry));
         self.waiting += 1;
         if self.turn.len() == 1 && line.entries.len() == 1 {
             line.deficit = 1;
@@ -85,7 +88,7 @@ impl<T> Lines<T> {
     }
 
     /// The next one by deficit round robin: each turn is worth one.
-    fn pop(&mut self) -> Option<T> {
+    fn pop(&mut self) -> Option<(Kind, T)> {
         loop {
             let tenant = *self.turn.front()?;
             let line = self.lines.get_mut(&tenant)?;
@@ -96,19 +99,19 @@ impl<T> Lines<T> {
                 continue;
             }
             line.deficit -= cost;
-            let (_, entry) = line.entries.pop_front()?;
+            let (_, kind, entry) = line.entries.pop_front()?;
             self.waiting -= 1;
             if line.entries.is_empty() {
                 self.leave(tenant);
             }
-            return Some(entry);
+            return Some((kind, entry));
         }
     }
 
     /// Takes the newest entry of a line away.
     fn drop_newest(&mut self, tenant: Tenant) -> Option<T> {
         let line = self.lines.get_mut(&tenant)?;
-        let (_, entry) = line.entries.pop_back()?;
+        let (_, _, entry) = line.entries.pop_back()?;
         self.waiting -= 1;
         if line.entries.is_empty() {
             self.leave(tenant);
@@ -122,7 +125,7 @@ impl<T> Lines<T> {
         for tenant in tenants {
             let Some(line) = self.lines.get_mut(&tenant) else { continue };
             let before = line.entries.len();
-            line.entries.retain(|(_, entry)| !is_dead(entry));
+            line.entries.retain(|(_, _, entry)| !is_dead(entry));
             self.waiting -= before - line.entries.len();
             if line.entries.is_empty() {
                 self.leave(tenant);
@@ -158,6 +161,7 @@ struct Inner<T> {
     /// Turns that the lanes have left in this round.
     left: [u32; 3],
     open: bool,
+    crew: Crew,
 }
 
 impl<T> Inner<T> {
@@ -174,7 +178,7 @@ impl<T> Inner<T> {
         }
     }
 
-    fn pop(&mut self) -> Option<T> {
+    fn pop(&mut self) -> Option<(Kind, T)> {
         if self.waiting() == 0 {
             return None;
         }
@@ -205,17 +209,20 @@ impl<T> Inner<T> {
 /// The queue of one token.
 pub(super) struct Queue<T> {
     inner: Mutex<Inner<T>>,
-    arrived: Condvar,
     capacity: usize,
     /// What a call has taken lately, in nanoseconds.
     usual: AtomicU64,
+    /// The same by kind.
+    usual_of: Usual,
 }
 
 impl<T> Queue<T> {
     /// With room for that many.
     pub(super) fn new(capacity: usize) -> Self {
-        let inner = Inner { lanes: [Lines::new(), Lines::new(), Lines::new()], left: WEIGHTS, open: true };
-        Self { inner: Mutex::new(inner), arrived: Condvar::new(), capacity: capacity.max(1), usual: AtomicU64::new(0) }
+        let lanes = [Lines::new(), Lines::new(), Lines::new()];
+        let inner = Inner { lanes, left: WEIGHTS, open: true, crew: Crew::default() };
+        let (capacity, usual) = (capacity.max(1), AtomicU64::new(0));
+        Self { inner: Mutex::new(inner), capacity, usual, usual_of: Usual::default() }
     }
 
     /// Lets an entry in, if there is room, or entries that are dead, or somebody else has more than his share.
@@ -238,27 +245,73 @@ impl<T> Queue<T> {
                 return Entered::Full(entry);
             }
         }
-        inner.lane(ticket.lane).push(ticket.tenant, ticket.cost, entry);
+        inner.lane(ticket.lane).push(ticket, entry);
+        let waiting = inner.waiting();
+        let called = inner.crew.call_for(ticket.kind, waiting, &self.usual_of);
         drop(inner);
-        self.arrived.notify_one();
+        if let Some(thread) = called {
+            thread.unpark();
+        }
         instead.map_or(Entered::Waits, Entered::Instead)
     }
 
     /// The next entry, as soon as there is one.
-    pub(super) fn take(&self, patience: Duration) -> Taken<T> {
-        let until = Instant::now() + patience;
+    pub(super) fn take(&self, shift: &mut Shift, patience: Duration) -> Taken<T> {
+        let mut until = None;
         let mut inner = self.inner.lock();
+        inner.crew.looks(shift);
         loop {
-            if let Some(entry) = inner.pop() {
+            if let Some((kind, entry)) = inner.pop() {
+                inner.crew.takes(shift, kind, &self.usual_of);
                 return Taken::Entry(entry);
             }
             if !inner.open {
+                inner.crew.ends(shift);
                 return Taken::Closed;
             }
-            if self.arrived.wait_until(&mut inner, until).timed_out() {
-                return inner.pop().map_or(Taken::Nothing, Taken::Entry);
+            // Most of the time there is something at once, and the clock is not asked.
+            let until = *until.get_or_insert_with(|| Instant::now() + patience);
+            if !self.rest(&mut inner, shift, until) {
+                return Taken::Nothing;
             }
         }
+    }
+
+    /// Waits to be called, or for what the one that watches finds. `false` when nothing came in time.
+    fn rest(&self, inner: &mut MutexGuard<'_, Inner<T>>, shift: &mut Shift, until: Instant) -> bool {
+        let own = thread::current().id();
+        let mut watch = inner.crew.rests(shift);
+        loop {
+            let rest = until.saturating_duration_since(Instant::now());
+            let pause = if watch.is_some() { rest.min(WATCH) } else { rest };
+            MutexGuard::unlocked(inner, || thread::park_timeout(pause));
+            if inner.crew.is_up(own, shift) == Up::Called {
+                return true;
+            }
+            let waiting = inner.waiting();
+            match watch.as_mut().map(|watch| inner.crew.watches(watch, waiting)) {
+                None | Some(Seen::Fine) => {}
+                Some(Seen::Quiet) => watch = None,
+                Some(Seen::Stalled) => {
+                    let others = inner.crew.steps_in(own, shift, waiting, &self.usual_of);
+                    others.iter().for_each(Thread::unpark);
+                    return true;
+                }
+            }
+            if Instant::now() >= until {
+                inner.crew.gets_up(own, shift);
+                if waiting > 0 {
+                    return true;
+                }
+                inner.crew.ends(shift);
+                return false;
+            }
+        }
+    }
+
+    /// A worker does something else for a while, or goes.
+    pub(super) fn leave(&self, shift: &mut Shift) {
+        self.inner.lock().crew.ends(shift);
     }
 
     /// How many wait.
@@ -270,14 +323,16 @@ impl<T> Queue<T> {
     pub(super) fn close(&self) -> Vec<T> {
         let mut inner = self.inner.lock();
         inner.open = false;
-        let left = std::iter::from_fn(|| inner.pop()).collect();
+        let left = std::iter::from_fn(|| inner.pop()).map(|(_, entry)| entry).collect();
+        let resting = inner.crew.everybody();
         drop(inner);
-        self.arrived.notify_all();
+        resting.iter().for_each(Thread::unpark);
         left
     }
 
     /// A call has taken that long: a moving average over about sixteen calls.
-    pub(super) fn took(&self, took: Duration) {
+    pub(super) fn took(&self, kind: Kind, took: Duration) {
+        self.usual_of.took(kind, took);
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let usual = self.usual.load(Ordering::Relaxed);
         let next = if usual == 0 { took } else { usual - usual / 16 + took / 16 };
@@ -311,7 +366,7 @@ mod tests {
     use super::*;
 
     const fn ticket(tenant: u64, lane: Lane) -> Ticket {
-        Ticket { tenant: Tenant(tenant), lane, cost: 1 }
+        Ticket { tenant: Tenant(tenant), lane, cost: 1, kind: Kind::Other }
     }
 
     const fn alive<T>(_: &T) -> bool {
@@ -319,7 +374,8 @@ mod tests {
     }
 
     fn drain(queue: &Queue<(u64, u32)>) -> Vec<(u64, u32)> {
-        std::iter::from_fn(|| match queue.take(Duration::ZERO) {
+        let mut shift = Shift::default();
+        std::iter::from_fn(move || match queue.take(&mut shift, Duration::ZERO) {
             Taken::Entry(entry) => Some(entry),
             Taken::Nothing | Taken::Closed => None,
         })
@@ -376,7 +432,7 @@ mod tests {
     fn what_costs_more_comes_as_much_more_rarely() {
         let queue = Queue::new(1_000);
         for nth in 0..40 {
-            let dear = Ticket { tenant: Tenant(1), lane: Lane::Interactive, cost: 8 };
+            let dear = Ticket { cost: 8, ..ticket(1, Lane::Interactive) };
             queue.enter(dear, (1, nth), alive);
             queue.enter(ticket(2, Lane::Interactive), (2, nth), alive);
         }
@@ -421,7 +477,7 @@ mod tests {
         let queue = Queue::new(1_000);
         let light = ticket(2, Lane::Interactive);
         assert_eq!(queue.expected(light, 1), Duration::ZERO);
-        queue.took(Duration::from_millis(16));
+        queue.took(Kind::Other, Duration::from_millis(16));
         for nth in 0..100 {
             queue.enter(ticket(1, Lane::Interactive), (1, nth), alive);
         }
@@ -434,12 +490,53 @@ mod tests {
     #[test]
     fn a_closed_queue_gives_back_what_waits_and_lets_the_workers_go() {
         let queue = std::sync::Arc::new(Queue::new(4));
-        let worker = std::thread::spawn({
+        let worker = thread::spawn({
             let queue = std::sync::Arc::clone(&queue);
-            move || queue.take(Duration::from_secs(600))
+            move || queue.take(&mut Shift::default(), Duration::from_secs(600))
         });
         assert_eq!(queue.close(), Vec::<u32>::new());
         assert_eq!(worker.join().unwrap(), Taken::Closed);
         assert_eq!(queue.enter(ticket(1, Lane::Bulk), 7, alive), Entered::Closed(7));
+    }
+
+    /// A worker that was counted on does not come back: whoever watches takes what waits, and wakes others for the rest.
+    #[test]
+    fn what_waits_behind_a_long_call_is_taken_by_others() {
+        let queue = std::sync::Arc::new(Queue::new(200));
+        let brisk = Ticket { kind: Kind::Cipher, ..ticket(1, Lane::Interactive) };
+        let (taken, takes) = std::sync::mpsc::channel();
+        let gate = std::sync::Arc::new(Mutex::new(()));
+        let shut = gate.lock();
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let (queue, taken) = (std::sync::Arc::clone(&queue), taken.clone());
+                let gate = std::sync::Arc::clone(&gate);
+                thread::spawn(move || {
+                    let mut shift = Shift::default();
+                    loop {
+                        let nth = match queue.take(&mut shift, Duration::from_secs(1)) {
+                            Taken::Entry(nth) => nth,
+                            Taken::Nothing => continue,
+                            Taken::Closed => break,
+                        };
+                        queue.took(Kind::Cipher, Duration::from_micros(3));
+                        taken.send((nth, thread::current().id())).unwrap();
+                        if nth == 50 {
+                            // Longer than anybody expects.
+                            drop(gate.lock());
+                        }
+                    }
+                })
+            })
+            .collect();
+        for nth in 0..=100 {
+            assert_eq!(queue.enter(brisk, nth, alive), Entered::Waits, "{nth}");
+        }
+        let order: Vec<_> = (0..=100).map(|_| takes.recv_timeout(Duration::from_secs(60)).unwrap()).collect();
+        let (_, held) = order.iter().find(|(nth, _)| *nth == 50).unwrap();
+        assert_eq!(order.iter().filter(|(nth, of)| *nth > 50 && of == held).count(), 0);
+        drop(shut);
+        queue.close();
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
     }
 }

@@ -7,13 +7,17 @@ use parking_lot::Mutex;
 use super::{
     adopt::{By, Foreign, KeyClass},
     copy::{Copied, Print},
+    crew::Kind,
     pool::Class,
     probe::Report,
     system::{CERTIFIER, CIPHER_CANARY, GROUP_KEY, system_name},
     template::class_of,
 };
 use crate::{
-    domain::reference::CkaId,
+    domain::{
+        TokenReference,
+        reference::{CkaId, KeyKind},
+    },
     engine::ports::{HsmRequest, PairKind},
 };
 
@@ -183,6 +187,27 @@ impl Work {
             | Self::Note(..) => 2,
             Self::Inventory(_) | Self::Probe(_) => 64,
             _ => 1,
+        }
+    }
+
+    /// What is asked of the session, as far as it says how long that takes.
+    pub(super) fn kind(&self) -> Kind {
+        let with = |key: &TokenReference| match key.key {
+            Some(kind) if kind.is_public() => Kind::Public,
+            Some(KeyKind::RsaPrivate) => Kind::Rsa,
+            Some(KeyKind::EcPrivate(_) | KeyKind::Ed25519Private) => Kind::Curve,
+            Some(_) => Kind::Cipher,
+            None => Kind::Other,
+        };
+        let Self::Engine(request) = self else { return Kind::Other };
+        match &**request {
+            HsmRequest::Encrypt { key, .. }
+            | HsmRequest::Decrypt { key, .. }
+            | HsmRequest::Sign { key, .. }
+            | HsmRequest::Verify { key, .. }
+            | HsmRequest::Mac { key, .. } => with(key),
+            HsmRequest::RevealKey { .. } | HsmRequest::RevealBytes { .. } => Kind::Reveal,
+            _ => Kind::Other,
         }
     }
 

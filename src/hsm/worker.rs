@@ -17,6 +17,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
+    crew::Shift,
     error::{After, Retry, classify, refused},
     pool::{Job, Link, RESTART, Seat, Shared},
     queue::Taken,
@@ -72,23 +73,27 @@ impl Place {
 /// The worker's life.
 pub(super) fn run(shared: &Arc<Shared>, station: &Arc<Station>) {
     let mut worker = Worker { shared, station, place: None };
+    let mut shift = Shift::default();
     while !shared.is_stopping() && !station.stuck.load(Ordering::Acquire) {
         if station.index >= shared.ceiling.load(Ordering::Relaxed) {
+            shared.queue.leave(&mut shift);
             worker.leave(true);
             thread::sleep(Duration::from_millis(200));
             continue;
         }
         if let Err(error) = worker.take_place() {
             tracing::debug!(token = %shared.id, %error, "a worker has no session");
+            shared.queue.leave(&mut shift);
             thread::sleep(Duration::from_millis(100));
             continue;
         }
-        match shared.queue.take(IDLE) {
+        match shared.queue.take(&mut shift, IDLE) {
             Taken::Entry(job) => worker.serve(job),
             Taken::Nothing => {}
             Taken::Closed => break,
         }
     }
+    shared.queue.leave(&mut shift);
     worker.leave(true);
 }
 
@@ -159,7 +164,7 @@ impl Worker<'_> {
         let limit = job.work.call_limit(self.shared.config.call_limit);
         *self.station.due.lock() = Some(now + limit);
         let answer = self.answer(&job.work, job.deadline);
-        self.shared.queue.took(now.elapsed() / job.work.cost());
+        self.shared.queue.took(job.work.kind(), now.elapsed() / job.work.cost());
         *self.station.due.lock() = None;
         if self.station.stuck.load(Ordering::Acquire) {
             tracing::warn!(token = %self.shared.id, "a call that was given up has returned; its answer is discarded");
