@@ -5,6 +5,7 @@
 //! stays open and unused as long as the link lives.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -122,11 +123,42 @@ pub(super) enum Class {
 pub(super) struct Seat {
     pub(super) session: Session,
     pub(super) transport: Option<Transport>,
+    pub(super) used: Used,
 }
 
 impl Seat {
-    pub(super) const fn new(session: Session) -> Self {
-        Self { session, transport: None }
+    pub(super) fn new(session: Session) -> Self {
+        Self { session, transport: None, used: Used::default() }
+    }
+}
+
+/// Handles that a session has used lately, before those that all share are asked, which costs more.
+#[derive(Default)]
+pub(super) struct Used {
+    /// How often handles were forgotten when these were taken in.
+    as_of: u64,
+    handles: HashMap<(CkaId, Class), Handle>,
+}
+
+/// Handles that a session keeps for itself.
+const USED_MAX: usize = 64;
+
+impl Used {
+    /// The handle, unless any was forgotten since.
+    pub(super) fn get(&mut self, forgotten: u64, id: CkaId, class: Class) -> Option<Handle> {
+        if self.as_of != forgotten {
+            self.handles.clear();
+            self.as_of = forgotten;
+        }
+        self.handles.get(&(id, class)).copied()
+    }
+
+    /// Keeps a handle that was looked up after [`Self::get`] did not have it.
+    pub(super) fn keep(&mut self, id: CkaId, class: Class, handle: Handle) {
+        if self.handles.len() >= USED_MAX {
+            self.handles.clear();
+        }
+        self.handles.insert((id, class), handle);
     }
 }
 
@@ -174,6 +206,8 @@ pub(super) struct Shared {
     pub(super) link: ArcSwapOption<Link>,
     pub(super) generation: AtomicU64,
     pub(super) handles: Cache<(CkaId, Class), (u64, Handle)>,
+    /// How often handles were forgotten.
+    pub(super) forgotten: AtomicU64,
     /// What verifies the signatures of a private key; `None` where the token does not tell.
     pub(super) public_halves: Cache<CkaId, Option<Arc<PublicKey>>>,
     pub(super) health: Mutex<Health>,
@@ -222,6 +256,7 @@ impl Shared {
             link: ArcSwapOption::empty(),
             generation: AtomicU64::new(0),
             handles: Cache::new(HANDLES_MAX),
+            forgotten: AtomicU64::new(0),
             public_halves: Cache::new(HANDLES_MAX),
             health: Mutex::new(Health { state: "starting", reason: None }),
             sessions: AtomicUsize::new(0),

@@ -2,6 +2,8 @@
 //!
 //! Handles never leave this folder. A creation that fails half-way destroys what it made before it answers.
 
+use std::sync::atomic::Ordering;
+
 use cryptoki_sys::*;
 
 use super::{
@@ -147,6 +149,8 @@ impl<'a> Turn<'a> {
             shared.handles.invalidate(&(id, class));
         }
         shared.public_halves.invalidate(&id);
+        // Also by the sessions that have used them.
+        shared.forgotten.fetch_add(1, Ordering::Release);
     }
 
     /// The handle of a key and what kind it is.
@@ -167,12 +171,21 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) fn lookup(&mut self, name: &Name, class: Class) -> Result<Handle, HsmError> {
-        match self.shared.handles.get(&(name.id, class)) {
-            Some((generation, handle)) if generation == self.link.generation => return Ok(handle),
-            Some(_) | None => {}
+        // Read before anything is looked up: what is forgotten meanwhile is not kept.
+        let forgotten = self.shared.forgotten.load(Ordering::Acquire);
+        if let Some(handle) = self.seat.used.get(forgotten, name.id, class) {
+            return Ok(handle);
         }
-        let handle = self.search(name, class)?.ok_or_else(|| refused(HsmErrorKind::ObjectMissing, "C_FindObjects"))?;
-        self.remember(name.id, class, handle);
+        let handle = match self.shared.handles.get(&(name.id, class)) {
+            Some((generation, handle)) if generation == self.link.generation => handle,
+            Some(_) | None => {
+                let found = self.search(name, class)?;
+                let handle = found.ok_or_else(|| refused(HsmErrorKind::ObjectMissing, "C_FindObjects"))?;
+                self.remember(name.id, class, handle);
+                handle
+            }
+        };
+        self.seat.used.keep(name.id, class, handle);
         Ok(handle)
     }
 

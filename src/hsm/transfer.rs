@@ -254,7 +254,7 @@ pub(super) fn transport(seat: &mut Seat) -> Result<(&mut Session, &Transport), H
         }
         seat.transport = Some(establish(seat)?);
     }
-    let Seat { session, transport } = seat;
+    let Seat { session, transport, .. } = seat;
     Ok((session, transport.as_ref().ok_or_else(|| refused(HsmErrorKind::Internal, "transport"))?))
 }
 
