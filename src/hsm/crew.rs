@@ -198,7 +198,7 @@ impl Crew {
         } else {
             self.resting.push(resting);
         }
-        watches.then(|| Watch { taken: self.taken, quiet: 0 })
+        watches.then_some(Watch { taken: self.taken, quiet: 0 })
     }
 
     /// A worker is up again; unless it was called, it rests on.
