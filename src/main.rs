@@ -10,7 +10,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(problem) => {
             eprintln!("{problem}");
-            ExitCode::FAILURE
+            problem.exit_code()
         }
     }
 }

@@ -25,7 +25,7 @@ use super::{
     gateway::{Core, STORE_KEY},
     inspect::print,
     marks,
-    problem::{Explain as _, Problem},
+    problem::{Explain as _, Problem, ends_when_it_fails},
     system::SystemClock,
     tokens,
 };
@@ -406,7 +406,7 @@ async fn restore_from(
     let source = open()?;
     let filled = tokio::task::block_in_place(|| {
         let options = || SledOptions { journal: None, ..SledOptions::default() };
-        let made = || RawStore::open(&fresh, options(), Box::new(|reason| tracing::error!(reason, "the store failed")));
+        let made = || RawStore::open(&fresh, options(), ends_when_it_fails(|_| {}));
         let store = made()?;
         let filled = store.fill(source, &secret, mark, |bytes| shown.set_position(bytes))?;
         if let Some(following) = &following {

@@ -761,9 +761,19 @@ async fn alone(config: Config, obeyed: impl AsyncFnOnce(&Core) -> Reply) -> Resu
 async fn alone_as(config: Config, mode: Mode, obeyed: impl AsyncFnOnce(&Core) -> Reply) -> Result<Reply, Problem> {
     let metrics = Arc::new(Metrics::new());
     let admin = Admin::new(Arc::clone(&metrics));
-    let (broken, _fatal) = mpsc::unbounded_channel();
-    let core = Core::start(&Arc::new(config), mode, &metrics, &admin, broken).await?;
-    let reply = obeyed(&core).await;
-    core.finish().await;
-    Ok(reply)
+    let (broken, mut fatal) = mpsc::unbounded_channel();
+    let config = Arc::new(config);
+    let working = async {
+        let core = Core::start(&config, mode, &metrics, &admin, broken).await?;
+        let reply = obeyed(&core).await;
+        core.finish().await;
+        Ok(reply)
+    };
+    tokio::select! {
+        reply = working => match fatal.try_recv() {
+            Ok(reason) => Err(Problem::store_failed(&reason)),
+            Err(_none) => reply,
+        },
+        Some(reason) = fatal.recv() => Err(Problem::store_failed(&reason)),
+    }
 }

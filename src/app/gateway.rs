@@ -32,7 +32,7 @@ use super::{
     notices,
     observers::{CountedTrail, Counting, Lag},
     policy,
-    problem::{Explain, Problem},
+    problem::{Explain, Problem, ends_when_it_fails},
     refusals,
     system::{SystemChance, SystemClock},
     tokens, upkeep,
@@ -142,7 +142,11 @@ async fn live(
 
     let (broken, mut fatal) = mpsc::unbounded_channel();
     let started = tokio::select! {
-        started = Core::start(&config, mode, &metrics, &admin, broken) => started?,
+        started = Core::start(&config, mode, &metrics, &admin, broken) => match fatal.try_recv() {
+            Ok(reason) => return Err(Problem::store_failed(&reason)),
+            Err(_none) => started?,
+        },
+        Some(reason) = fatal.recv() => return Err(Problem::store_failed(&reason)),
         () = signals.terminated() => return Ok(ExitCode::SUCCESS),
     };
     let (fronts, addresses) = doors.open(&started, ops_address).await?;
@@ -162,11 +166,7 @@ async fn live(
                 Told::Stop => break Ok(ExitCode::SUCCESS),
                 Told::Reload => doors.reload(&started, &config),
             },
-            Some(reason) = fatal.recv() => break Err(Problem::new(
-                "PC-STORE-FAILED",
-                format!("the store failed, and nothing more can be acknowledged: {reason}"),
-                "look after the disk, then start again",
-            )),
+            Some(reason) = fatal.recv() => break Err(Problem::store_failed(&reason)),
         }
     };
     tracing::info!("draining");
@@ -445,7 +445,7 @@ impl Core {
         let bytes_max = config.store.journal_mib_max.get().saturating_mul(1 << 20);
         let journal = Some(JournalOptions { bytes_max, ..JournalOptions::default() });
         let options = SledOptions { free_bytes_min, observer: Some(observer), journal, ..SledOptions::default() };
-        let on_fatal = Box::new(move |reason: &str| drop(broken.send(reason.to_owned())));
+        let on_fatal = ends_when_it_fails(move |reason| drop(broken.send(reason.to_owned())));
         let raw = blocking(move || RawStore::open(&path, options, on_fatal)).await?.map_err(store_problem)?;
 
         starting("the tokens are reached");

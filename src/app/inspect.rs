@@ -15,7 +15,7 @@ use super::{
     control,
     enrolled::{Register, file_of},
     fronts, gateway, notices, policy,
-    problem::{Explain, Problem},
+    problem::{Explain, Problem, ends_when_it_fails},
     refusals,
     tokens::{self, serves},
 };
@@ -135,11 +135,7 @@ pub(super) fn rebind(config: &Config, name: Option<&str>) -> Result<ExitCode, Pr
             return Err(Problem::new("PC-HSM-NAME", "the configuration has several tokens", "choose one with --token"));
         }
     };
-    let store = RawStore::open(
-        &config.store.path,
-        SledOptions::default(),
-        Box::new(|reason| tracing::warn!(reason, "the store failed")),
-    );
+    let store = RawStore::open(&config.store.path, SledOptions::default(), ends_when_it_fails(|_| {}));
     let store = store.explain("PC-STORE-OPEN", config.store.path.display(), "stop the gateway that uses it")?;
     let unbound = Arc::new(Unbound { store: store.clone(), serials: Mutex::default() });
     let memory: Arc<dyn Memory> = Arc::clone(&unbound) as Arc<dyn Memory>;
@@ -193,7 +189,7 @@ fn reach(config: &Config) -> Result<Vec<TokenStatus>, Problem> {
     // The store remembers refused PINs, so that looking twice does not burn a second try; a gateway that runs holds it.
     let store = config.store.path.is_dir().then(|| {
         let options = SledOptions::default();
-        RawStore::open(&config.store.path, options, Box::new(|reason| tracing::warn!(reason, "the store failed")))
+        RawStore::open(&config.store.path, options, ends_when_it_fails(|_| {}))
     });
     let memory: Arc<dyn Memory> = match store {
         Some(Ok(store)) => Arc::new(store),

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use super::{
     control,
-    problem::{Explain as _, Problem},
+    problem::{Explain as _, Problem, ends_when_it_fails},
     tokens::{self, serves},
 };
 use crate::{
@@ -137,7 +137,7 @@ struct Looking {
 }
 
 fn open(path: &Path) -> Result<RawStore, StoreError> {
-    RawStore::open(path, SledOptions::default(), Box::new(|reason| tracing::warn!(reason, "the store failed")))
+    RawStore::open(path, SledOptions::default(), ends_when_it_fails(|_| {}))
 }
 
 impl Looking {

@@ -1,8 +1,31 @@
 //! What went wrong, for the person at the terminal: a stable code, what happened, what to do.
 
-use std::fmt;
+use std::{fmt, process, process::ExitCode, thread, time::Duration};
 
-use crate::{config::Mistakes, tls::TlsError};
+use crate::{config::Mistakes, store::sled::OnFatal, tls::TlsError};
+
+/// The store failed while it was open.
+const STORE_FAILED: &str = "PC-STORE-FAILED";
+/// How long a process whose store has failed may take to end by itself, above the time that it drains.
+const LEFT: Duration = Duration::from_secs(20);
+
+/// Sees to it that a process ends whose store has failed: by itself, with an error of its own or after it has drained; and if
+/// something in it waits for a thread of the engine that is no more, in spite of that.
+pub(super) fn ends_when_it_fails(told: impl Fn(&str) + Send + Sync + 'static) -> OnFatal {
+    Box::new(move |reason| {
+        let problem = Problem::store_failed(reason);
+        tracing::error!(code = problem.code, reason, "the store failed: the process ends");
+        told(reason);
+        let end = move || {
+            thread::sleep(LEFT);
+            eprintln!("{problem}");
+            process::exit(i32::from(problem.number()))
+        };
+        if let Err(error) = thread::Builder::new().name("store-end".to_owned()).spawn(end) {
+            tracing::error!(%error, "no thread can be started that would end the process");
+        }
+    })
+}
 
 /// A command ends with this.
 #[derive(Debug)]
@@ -16,6 +39,26 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// The store failed while it was open: nothing more can be read from it or acknowledged.
+    pub(super) fn store_failed(reason: &str) -> Self {
+        Self::new(
+            STORE_FAILED,
+            format!("the store failed, and nothing more can be read or acknowledged: {reason}"),
+            "look after the disk, then start again. If it fails again, its files are damaged: `portcullis store fsck` says what \
+             can be read, and `portcullis restore` puts a backup in its place",
+        )
+    }
+
+    /// What the process ends with: 74 (`EX_IOERR`) when the store failed, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.number())
+    }
+
+    fn number(&self) -> u8 {
+        if self.code == STORE_FAILED { 74 } else { 1 }
+    }
+
     /// A problem with its remedy.
     #[must_use]
     pub fn new(code: &'static str, what: impl fmt::Display, remedy: impl Into<String>) -> Self {

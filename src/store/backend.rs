@@ -4,9 +4,12 @@
 //! called with `Ok`, and a batch whose condition fails leaves no trace. Calls of [`Backend::get`] and [`Backend::scan`] may
 //! wait for a disk: callers keep them off the async threads. Every engine passes `tests/store_contract.rs`.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
-use super::journal::{JournalStatus, Position};
+use super::{
+    fuse::Fuse,
+    journal::{JournalStatus, Position},
+};
 use crate::engine::ports::{Order, StoreError};
 
 /// A key; engines order keys byte by byte.
@@ -190,6 +193,11 @@ pub trait Backend: Send + Sync {
 
     /// Lets go of what the journal has up to a position, because a backup has it.
     fn prune_journal(&self, _to: Position) {}
+
+    /// What tells those who wait for the engine that it has failed, where it can fail.
+    fn fuse(&self) -> Option<&Arc<Fuse>> {
+        None
+    }
 }
 
 #[cfg(test)]

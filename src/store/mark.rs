@@ -4,6 +4,12 @@
 //! token knows is an older copy. The mark also names a line of the audit trail that was on disk when it was made. It is
 //! authenticated like a record; which store it belongs to is a random identifier that goes with a backup.
 
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
 use super::{
     backend::{Condition, RawBatch},
     record::{Head, MacKey, Table},
@@ -80,7 +86,29 @@ impl Repository {
         let condition = Condition { key: key.clone(), expected, otherwise: StoreError::Conflict };
         let batch =
             RawBatch { conditions: vec![condition], writes: [(key, Some(value))].into(), ..RawBatch::default() };
-        super::committed(self.shared.backend(), batch)
+        super::committed(self.shared.backend(), batch)?;
+        self.marked.make().map_err(|error| StoreError::Unavailable(format!("beside the store's files: {error}")))
+    }
+}
+
+/// An empty file beside the engine's that says that the store has had a mark.
+#[derive(Clone, Default)]
+pub(super) struct Marked(Option<PathBuf>);
+
+impl Marked {
+    /// Of the store in a folder.
+    pub(super) fn at(folder: &Path) -> Self {
+        Self(Some(folder.join("marked")))
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        self.0.as_ref().is_some_and(|path| path.exists())
+    }
+
+    fn make(&self) -> io::Result<()> {
+        let Some(path) = self.0.as_ref().filter(|path| !path.exists()) else { return Ok(()) };
+        File::create(path)?.sync_all()?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     }
 }
 

@@ -19,6 +19,7 @@ mod changes;
 mod check;
 mod counts;
 mod found;
+pub mod fuse;
 mod index;
 mod join;
 pub mod journal;
@@ -41,6 +42,7 @@ pub use repository::Repository;
 
 use self::{
     backend::{Backend, Condition, Key, RawBatch},
+    mark::Marked,
     memory::MemoryBackend,
     packed::Packed,
     record::{Head, MacKey, Table},
@@ -56,6 +58,7 @@ use crate::{
 #[derive(Clone)]
 pub struct RawStore {
     backend: Arc<dyn Backend>,
+    marked: Marked,
 }
 
 /// Counts for operators.
@@ -105,18 +108,22 @@ impl RawStore {
             SledBackend::open(path, options.clone(), Box::new(move |reason| on_fatal(reason)))
         };
         let store = open()?;
-        let Some(layout) = renewal::wanted(&store)? else { return Ok(Self::on(Arc::new(store))) };
+        let Some(layout) = renewal::wanted(&store)? else { return Ok(Self::at(store, path)) };
         if let Err(error) = renewal::copy(path, &store, &options, layout) {
             tracing::warn!(%error, "the store cannot be copied: its index entries are moved in place, which leaves it larger");
             renewal::tidy(path).map_err(|error| cannot("the copy cannot be removed", &error))?;
-            return Ok(Self::on(Arc::new(store)));
+            return Ok(Self::at(store, path));
         }
         drop(store);
         if let Err(error) = renewal::replace(path) {
             tracing::warn!(%error, "the copy of the store cannot take its place: its index entries are moved in place");
             renewal::tidy(path).map_err(|error| cannot("the copy cannot be removed", &error))?;
         }
-        Ok(Self::on(Arc::new(open()?)))
+        Ok(Self::at(open()?, path))
+    }
+
+    fn at(store: SledBackend, path: &Path) -> Self {
+        Self { backend: Arc::new(store), marked: Marked::at(path) }
     }
 
     /// A store that ends with the process, for tests.
@@ -128,7 +135,7 @@ impl RawStore {
     /// A store on an engine.
     #[must_use]
     pub fn on(backend: Arc<dyn Backend>) -> Self {
-        Self { backend }
+        Self { backend, marked: Marked::default() }
     }
 
     /// Opens the records with the key that authenticates them, 32 bytes. Blocks; a new store remembers the key's mark.
@@ -138,6 +145,10 @@ impl RawStore {
     /// `Corrupt` when this is not the key that the store was made with.
     pub fn unlock(&self, mac_key: &SecretValue) -> Result<Repository, StoreError> {
         let mac = MacKey::new(mac_key)?;
+        // An engine that begins anew where its first pages are damaged must not be taken for a new store.
+        if self.marked.is_there() && self.backend.get(&Table::Mark.key(&[]))?.is_none() {
+            return Err(StoreError::Corrupt("its first pages are damaged: it has no mark any more".to_owned()));
+        }
         let (key, layout) = (Table::KeyCheck.key(&[]), Table::IndexLayout.key(&[]));
         match self.backend.get(&key)? {
             Some(head) => {
@@ -180,7 +191,7 @@ impl RawStore {
                 self.converted(layout)?;
             }
         }
-        Repository::new(Arc::new(Packed::open(Arc::clone(&self.backend))?), mac)
+        Repository::new(Arc::new(Packed::open(Arc::clone(&self.backend))?), mac, self.marked.clone())
     }
 
     /// Puts the index entries into blocks.

@@ -4,15 +4,15 @@
 //! aside; the reader takes that one. Both hold one lock, the writer over a batch and the reader over a step, so the snapshot
 //! has every batch as a whole or not at all.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{collections::BTreeMap, mem::ManuallyDrop, ops::Bound, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard};
 use sled::Db;
 
 use super::{
     backend::{Key, KeyRange, Pair, Snapshot},
+    fuse::Fuse,
     memory::is_empty,
-    sled::unreadable,
 };
 use crate::engine::ports::StoreError;
 
@@ -28,7 +28,19 @@ pub(super) struct Overlay {
     before: BTreeMap<Key, Option<Vec<u8>>>,
 }
 
+/// How often who waits for the lock looks whether the engine still works: the other side may hold it for ever when it does not.
+const LOOKED_EVERY: Duration = Duration::from_millis(100);
+
 impl Overlays {
+    fn lock(&self, engine: &Fuse) -> Result<MutexGuard<'_, Option<Overlay>>, StoreError> {
+        loop {
+            engine.check()?;
+            if let Some(running) = self.0.try_lock_for(LOOKED_EVERY) {
+                return Ok(running);
+            }
+        }
+    }
+
     /// Keeps what stands under these keys; they may be changed while the answer is held.
     pub(super) fn before<'a>(
         &self,
@@ -51,24 +63,31 @@ impl Overlays {
 pub(super) struct Frozen {
     db: Db,
     overlays: Overlays,
+    engine: Arc<Fuse>,
 }
 
 impl Frozen {
-    /// The state of this moment; `None` while another one is being read.
-    pub(super) fn begin(db: Db, overlays: &Overlays) -> Option<Self> {
-        let mut running = overlays.0.lock();
+    /// The state of this moment; `Conflict` while another one is being read.
+    pub(super) fn begin(db: Db, overlays: &Overlays, engine: &Arc<Fuse>) -> Result<Self, StoreError> {
+        let mut running = overlays.lock(engine)?;
         if running.is_some() {
-            return None;
+            return Err(StoreError::Conflict);
         }
         *running = Some(Overlay::default());
         drop(running);
-        Some(Self { db, overlays: overlays.clone() })
+        Ok(Self { db, overlays: overlays.clone(), engine: Arc::clone(engine) })
     }
 }
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        *self.overlays.0.lock() = None;
+        match self.overlays.lock(&self.engine) {
+            Ok(mut running) => *running = None,
+            // Nothing will be written any more, and nothing waited for.
+            Err(_failed) => {
+                let _kept_open = ManuallyDrop::new(self.db.clone());
+            }
+        }
     }
 }
 
@@ -77,13 +96,11 @@ impl Snapshot for Frozen {
         if is_empty(range) {
             return Ok((Vec::new(), None));
         }
-        let mut running = self.overlays.0.lock();
-        let pairs = self.db.range::<Key, _>((range.start.clone(), range.end.clone())).take(limit);
-        let mut found = BTreeMap::new();
-        for pair in pairs {
-            let (key, value) = pair.map_err(|error| unreadable(&error))?;
-            found.insert(key.to_vec(), value.to_vec());
-        }
+        let mut running = self.overlays.lock(&self.engine)?;
+        let mut found: BTreeMap<Key, Vec<u8>> = self.engine.call(|| {
+            let pairs = self.db.range::<Key, _>((range.start.clone(), range.end.clone())).take(limit);
+            pairs.map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
+        })?;
         let next = if found.len() == limit { found.last_key_value().map(|(key, _)| key.clone()) } else { None };
         if let Some(overlay) = running.as_mut() {
             let end = next.clone().map_or_else(|| range.end.clone(), Bound::Included);

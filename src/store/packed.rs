@@ -25,6 +25,7 @@ use super::{
     blocks::{self, Below, Block},
     changes::{Encoder, decoded},
     committed,
+    fuse::{Fuse, joined},
     journal::{JournalStatus, Position},
     memory::is_empty,
     record::Table,
@@ -445,6 +446,10 @@ impl Backend for Packed {
     fn prune_journal(&self, to: Position) {
         self.inner.prune_journal(to);
     }
+
+    fn fuse(&self) -> Option<&Arc<Fuse>> {
+        self.inner.fuse()
+    }
 }
 
 /// What is left of a range from where a reader has come to.
@@ -463,10 +468,8 @@ impl Drop for Packed {
     fn drop(&mut self) {
         self.state.bell.lock().stop = true;
         self.state.rung.notify_all();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread of the store's indexes panicked");
+        if let Some(thread) = self.thread.take() {
+            joined(self.inner.fuse(), thread, "the thread of the store's indexes");
         }
     }
 }

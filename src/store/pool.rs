@@ -2,11 +2,13 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     thread::{self, JoinHandle},
 };
 
 use tokio::sync::oneshot;
 
+use super::fuse::{Fuse, joined};
 use crate::engine::ports::StoreError;
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -15,13 +17,15 @@ type Work = Box<dyn FnOnce() + Send>;
 pub(super) struct Pool {
     queue: Option<flume::Sender<Work>>,
     threads: Vec<JoinHandle<()>>,
+    /// Of the engine that the reads wait for.
+    fuse: Option<Arc<Fuse>>,
 }
 
 const THREADS: usize = 2;
 
 impl Pool {
     /// Starts the threads.
-    pub(super) fn start() -> Result<Self, StoreError> {
+    pub(super) fn start(fuse: Option<Arc<Fuse>>) -> Result<Self, StoreError> {
         let (queue, work) = flume::unbounded::<Work>();
         let mut threads = Vec::with_capacity(THREADS);
         for at in 0..THREADS {
@@ -38,19 +42,22 @@ impl Pool {
             threads
                 .push(thread.map_err(|error| StoreError::Unavailable(format!("a thread cannot be started: {error}")))?);
         }
-        Ok(Self { queue: Some(queue), threads })
+        Ok(Self { queue: Some(queue), threads, fuse })
     }
 
-    /// Runs `work` on one of the threads.
+    /// Runs `work` on one of the threads; it is not waited for when the engine fails.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let job: Work = Box::new(move || {
-            // An asker that went away needs no answer.
-            drop(answer.send(work()));
-        });
+        // An asker that went away needs no answer.
+        let answer: Box<dyn FnOnce(Result<T, StoreError>) + Send> = Box::new(move |result| drop(answer.send(result)));
+        let answer = match &self.fuse {
+            Some(fuse) => fuse.covered(answer),
+            None => answer,
+        };
+        let job: Work = Box::new(move || answer(work()));
         let ended = || StoreError::Unavailable("a reading thread has failed".to_owned());
         self.queue.as_ref().ok_or_else(ended)?.send(job).map_err(|_closed| ended())?;
         answered.await.map_err(|_dropped| ended())?
@@ -61,9 +68,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         drop(self.queue.take());
         for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a reading thread of the store panicked");
-            }
+            joined(self.fuse.as_ref(), thread, "a reading thread of the store");
         }
     }
 }

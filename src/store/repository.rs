@@ -22,6 +22,7 @@ use super::{
     check::{self, IndexCheck},
     index::{self, Counted},
     journal::Position,
+    mark::Marked,
     pool::Pool,
     record::{HEAD_KEY_BYTES, Head, MacKey, Record, Table, head_key, piece_key},
     tally::Tallies,
@@ -44,6 +45,7 @@ pub struct Repository {
     pub(super) shared: Arc<Shared>,
     /// The same as far as memory has it, for short reads in place.
     at_hand: Shared,
+    pub(super) marked: Marked,
     pool: Pool,
 }
 
@@ -155,7 +157,7 @@ const READ_ATTEMPTS: usize = 100;
 
 impl Repository {
     /// Opens the records.
-    pub(super) fn new(backend: Arc<dyn Backend>, mac: MacKey) -> Result<Self, StoreError> {
+    pub(super) fn new(backend: Arc<dyn Backend>, mac: MacKey, marked: Marked) -> Result<Self, StoreError> {
         let shared = Shared::new(Arc::clone(&backend), mac);
         let at_hand = Shared {
             backend: Arc::new(AtHand(backend)),
@@ -166,7 +168,8 @@ impl Repository {
         for project in shared.table::<Project>()? {
             Project::note(&shared.known, project.id(), Some(&project));
         }
-        Ok(Self { shared: Arc::new(shared), at_hand, pool: Pool::start()? })
+        let pool = Pool::start(shared.backend.fuse().cloned())?;
+        Ok(Self { shared: Arc::new(shared), at_hand, marked, pool })
     }
 
     /// Reads every record, and compares records with index entries both ways.

@@ -10,7 +10,8 @@
 
 use std::{
     fs::{self, File},
-    io, panic,
+    io,
+    mem::ManuallyDrop,
     path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
@@ -23,6 +24,7 @@ use sled::{Db, IVec};
 
 use super::{
     backend::{Backend, Direction, Done, Key, KeyRange, Pair, RawBatch, Snapshot},
+    fuse::{Fuse, caught},
     journal::{self, Changes, Journal, JournalOptions, JournalStatus, NotWritten, Position},
     memory::is_empty,
     overlay::{Frozen, Overlays},
@@ -74,8 +76,10 @@ impl Default for SledOptions {
 
 /// sled with our own durability.
 pub struct SledBackend {
-    db: Db,
-    state: Arc<State>,
+    /// There until this is dropped.
+    db: Option<Db>,
+    state: Arc<Fuse>,
+    status: Arc<RwLock<Option<JournalStatus>>>,
     overlays: Overlays,
     queue: Option<flume::Sender<Task>>,
     writer: Option<JoinHandle<()>>,
@@ -85,13 +89,6 @@ enum Task {
     Commit(RawBatch, Done),
     Remove(Key),
     Prune(Position),
-}
-
-/// What the writer shares with the rest.
-struct State {
-    failed: RwLock<Option<String>>,
-    journal: RwLock<Option<JournalStatus>>,
-    on_fatal: OnFatal,
 }
 
 /// Waiting batches that are taken into one group.
@@ -127,14 +124,23 @@ impl SledBackend {
                 kept.display()
             )));
         }
-        let db = open_or_repair(path, options.cache_bytes)?;
-        let journal = options.journal.map(|options| with_journal(&db, &kept, options)).transpose()?;
+        let (db, state) = open_or_repair(path, options.cache_bytes)?;
+        let journal = options.journal.map(|options| {
+            let (db, kept) = (db.clone(), kept);
+            // What follows in the journal is applied here, which is the engine's work as well.
+            state.bounded("store-open", move || with_journal(&db, &kept, options))
+        });
+        let journal = journal.transpose().inspect_err(|_error| {
+            if state.check().is_err() {
+                let _kept_open = ManuallyDrop::new(db.clone());
+            }
+        })?;
         let file = path.join("db");
         let barrier = File::options().read(true).write(true).open(&file).map_err(|error| cannot_open(&file, &error))?;
         // What sled's own recovery has written, and the names of the files, must be on disk before the first answer.
         barrier.sync_all().and_then(|()| File::open(path)?.sync_all()).map_err(|error| cannot_open(path, &error))?;
-        let status = RwLock::new(journal.as_ref().map(Journal::status));
-        let state = Arc::new(State { failed: RwLock::new(None), journal: status, on_fatal });
+        let status = Arc::new(RwLock::new(journal.as_ref().map(Journal::status)));
+        state.arm(on_fatal)?;
         let (queue, tasks) = flume::unbounded();
         let overlays = Overlays::default();
         let mut writer = Writer {
@@ -142,6 +148,7 @@ impl SledBackend {
             overlays: overlays.clone(),
             barrier,
             journal,
+            status: Arc::clone(&status),
             state: Arc::clone(&state),
             free_bytes_min: options.free_bytes_min,
             free: options.free,
@@ -156,7 +163,12 @@ impl SledBackend {
             .name("store-writer".to_owned())
             .spawn(move || writer.run(&tasks))
             .map_err(|error| cannot_open(path, &error))?;
-        Ok(Self { db, state, overlays, queue: Some(queue), writer: Some(writer) })
+        Ok(Self { db: Some(db), state, status, overlays, queue: Some(queue), writer: Some(writer) })
+    }
+
+    fn db(&self) -> Result<&Db, StoreError> {
+        self.state.check()?;
+        self.db.as_ref().ok_or_else(|| StoreError::Unavailable("the store is closed".to_owned()))
     }
 
     fn send(&self, task: Task) -> Result<(), Task> {
@@ -167,49 +179,29 @@ impl SledBackend {
     }
 }
 
-impl State {
-    fn check(&self) -> Result<(), StoreError> {
-        match &*self.failed.read() {
-            Some(reason) => Err(StoreError::Unavailable(reason.clone())),
-            None => Ok(()),
-        }
-    }
-
-    /// Makes the store unavailable for good; the first reason stays.
-    fn fail(&self, reason: String) -> StoreError {
-        let mut failed = self.failed.write();
-        if let Some(first) = &*failed {
-            return StoreError::Unavailable(first.clone());
-        }
-        *failed = Some(reason.clone());
-        drop(failed);
-        (self.on_fatal)(&reason);
-        StoreError::Unavailable(reason)
-    }
-}
-
 impl Backend for SledBackend {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.state.check()?;
-        self.db.get(key).map(|value| value.map(|value| value.to_vec())).map_err(|error| unreadable(&error))
+        let db = self.db()?;
+        self.state.call(|| Ok(db.get(key)?.map(|value| value.to_vec())))
     }
 
     fn scan(&self, range: &KeyRange, direction: Direction, limit: usize) -> Result<Vec<Pair>, StoreError> {
-        self.state.check()?;
+        let db = self.db()?;
         if is_empty(range) {
             return Ok(Vec::new());
         }
-        let pairs = self.db.range::<Key, _>((range.start.clone(), range.end.clone()));
-        let owned = |pair: sled::Result<(IVec, IVec)>| {
-            pair.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(|error| unreadable(&error))
-        };
-        match direction {
-            Direction::Up => pairs.take(limit).map(owned).collect(),
-            Direction::Down => pairs.rev().take(limit).map(owned).collect(),
-        }
+        let owned = |pair: sled::Result<(IVec, IVec)>| pair.map(|(key, value)| (key.to_vec(), value.to_vec()));
+        self.state.call(|| {
+            let pairs = db.range::<Key, _>((range.start.clone(), range.end.clone()));
+            match direction {
+                Direction::Up => pairs.take(limit).map(owned).collect(),
+                Direction::Down => pairs.rev().take(limit).map(owned).collect(),
+            }
+        })
     }
 
     fn commit(&self, batch: RawBatch, done: Done) {
+        let done = self.state.covered(done);
         if let Err(Task::Commit(_, done)) = self.send(Task::Commit(batch, done)) {
             done(Err(self.state.fail("the writer thread has ended".to_owned())));
         }
@@ -221,17 +213,20 @@ impl Backend for SledBackend {
     }
 
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        self.state.check()?;
-        let frozen = Frozen::begin(self.db.clone(), &self.overlays).ok_or(StoreError::Conflict)?;
+        let frozen = Frozen::begin(self.db()?.clone(), &self.overlays, &self.state)?;
         Ok(Box::new(frozen))
     }
 
     fn bytes_on_disk(&self) -> u64 {
-        self.db.size_on_disk().unwrap_or(0)
+        self.db().ok().and_then(|db| db.size_on_disk().ok()).unwrap_or(0)
+    }
+
+    fn fuse(&self) -> Option<&Arc<Fuse>> {
+        Some(&self.state)
     }
 
     fn journal(&self) -> Option<JournalStatus> {
-        *self.state.journal.read()
+        *self.status.read()
     }
 
     fn prune_journal(&self, to: Position) {
@@ -243,10 +238,19 @@ impl Backend for SledBackend {
 impl Drop for SledBackend {
     fn drop(&mut self) {
         drop(self.queue.take());
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
-            tracing::error!("the store's writer thread panicked");
+        let (writer, db) = (self.writer.take(), self.db.take());
+        if self.state.check().is_err() {
+            // Letting go of the last one waits for sled's threads, which may have ended.
+            let _kept_open = ManuallyDrop::new(db);
+            return;
+        }
+        let closed = self.state.bounded("store-close", move || {
+            let ended = writer.map_or(Ok(()), JoinHandle::join);
+            drop(db);
+            ended.map_err(|_panicked| StoreError::Unavailable("the writer thread panicked".to_owned()))
+        });
+        if let Err(error) = closed {
+            tracing::error!(%error, "the store is not closed as it should be");
         }
     }
 }
@@ -257,7 +261,8 @@ struct Writer {
     overlays: Overlays,
     barrier: File,
     journal: Option<Journal>,
-    state: Arc<State>,
+    status: Arc<RwLock<Option<JournalStatus>>>,
+    state: Arc<Fuse>,
     free_bytes_min: u64,
     free: Option<Free>,
     free_checked: Option<(Instant, Result<(), StoreError>)>,
@@ -295,20 +300,18 @@ impl Reserve {
     }
 }
 
-/// Tells the world when the writer ends by a panic: nobody may believe that commits still happen.
-struct PanicGuard(Arc<State>);
-
-impl Drop for PanicGuard {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.fail("the writer thread panicked".to_owned());
-        }
-    }
-}
-
 impl Writer {
     fn run(&mut self, tasks: &flume::Receiver<Task>) {
-        let _guard = PanicGuard(Arc::clone(&self.state));
+        // Nobody may believe that commits still happen.
+        if let Err(panicked) = caught(|| self.work(tasks)) {
+            self.state.fail(format!("the writer thread has ended: {panicked}"));
+        }
+        if self.state.check().is_err() {
+            let _kept_open = ManuallyDrop::new(self.db.clone());
+        }
+    }
+
+    fn work(&mut self, tasks: &flume::Receiver<Task>) {
         loop {
             let first = if self.removals.is_empty() {
                 tasks.recv().map_err(|_ended| flume::RecvTimeoutError::Disconnected)
@@ -466,7 +469,7 @@ impl Writer {
     /// Shows how far the journal is.
     fn tell(&self) {
         if let Some(journal) = &self.journal {
-            *self.state.journal.write() = Some(journal.status());
+            *self.status.write() = Some(journal.status());
         }
     }
 
@@ -537,7 +540,7 @@ fn free_bytes(file: &File) -> io::Result<u64> {
 }
 
 /// Opens sled; a snapshot that a crash left half-written makes it refuse, and only that file is in the way.
-fn open_or_repair(path: &Path, cache_bytes: u64) -> Result<Db, StoreError> {
+fn open_or_repair(path: &Path, cache_bytes: u64) -> Result<(Db, Arc<Fuse>), StoreError> {
     let config = sled::Config::new()
         .path(path)
         .cache_capacity(cache_bytes)
@@ -547,8 +550,8 @@ fn open_or_repair(path: &Path, cache_bytes: u64) -> Result<Db, StoreError> {
     let started = Instant::now();
     let error = loop {
         match opened(&config) {
-            Ok(db) => return Ok(db),
-            Err(error) if !error.contains("could not acquire lock") => break error,
+            Ok(opened) => return Ok(opened),
+            Err(error) if !error.to_string().contains("could not acquire lock") => break error,
             // The process that was stopped for this one may not have ended yet.
             Err(_locked) if started.elapsed() < LOCK_PATIENCE => thread::sleep(Duration::from_millis(50)),
             Err(_locked) => {
@@ -561,21 +564,31 @@ fn open_or_repair(path: &Path, cache_bytes: u64) -> Result<Db, StoreError> {
     };
     let unfinished = unfinished_snapshots(path).map_err(|error| cannot_open(path, &error))?;
     if unfinished.is_empty() {
-        return Err(cannot_open(path, &error));
+        return Err(error);
     }
     let copy = copy_aside(path).map_err(|error| cannot_open(path, &error))?;
     tracing::warn!(folder = %path.display(), copy = %copy.display(), %error, "removing a half-written snapshot and opening again");
     for file in unfinished {
         fs::remove_file(&file).map_err(|error| cannot_open(&file, &error))?;
     }
-    opened(&config).map_err(|error| cannot_open(path, &error))
+    opened(&config)
 }
 
-/// sled's recovery takes some of what damage leaves for impossible, and panics.
-fn opened(config: &sled::Config) -> Result<Db, String> {
-    match panic::catch_unwind(panic::AssertUnwindSafe(|| config.open())) {
-        Ok(opened) => opened.map_err(|error| error.to_string()),
-        Err(_panicked) => Err("its files are damaged: sled gave up; restore a backup".to_owned()),
+/// sled's recovery takes some of what damage leaves for impossible: it panics, or waits for a thread that did.
+fn opened(config: &sled::Config) -> Result<(Db, Arc<Fuse>), StoreError> {
+    let (fuse, config) = (Fuse::new(), config.clone());
+    let damaged = |what: &dyn std::fmt::Display| StoreError::Corrupt(format!("its files cannot be opened: {what}"));
+    let opened = fuse.bounded("store-open", move || match config.open() {
+        Ok(db) => Ok(db),
+        Err(sled::Error::Io(error)) => Err(cannot_open(&config.get_path(), &error)),
+        Err(error) => Err(damaged(&error)),
+    });
+    match opened {
+        Ok(db) => Ok((db, fuse)),
+        Err(error) => match fuse.check() {
+            Err(StoreError::Unavailable(reason)) => Err(damaged(&reason)),
+            _ => Err(error),
+        },
     }
 }
 

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "in tests a panic is the answer")]
 
 mod clients;
+mod damage;
 mod disk;
 mod failover;
 mod flood;

@@ -46,6 +46,35 @@ impl Gateway {
         Self { program, folder: folder.to_owned(), environment, child, addresses }
     }
 
+    /// Starts `dev` in `folder`, where it may refuse to. Its log begins anew.
+    ///
+    /// # Errors
+    ///
+    /// How it ended, and what it said.
+    pub fn attempt(program: impl AsRef<OsStr>, folder: &Path) -> Result<Self, (ExitStatus, String)> {
+        let program = PathBuf::from(program.as_ref());
+        for old in [folder.join("addresses.json"), log_file(folder)] {
+            drop(fs::remove_file(old));
+        }
+        let mut child = command(&program, folder).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let (ready, waiting) = mpsc::channel();
+        let copy = folder.with_extension("out");
+        thread::spawn(move || read_output(stdout, &copy, &ready));
+        let said = || fs::read_to_string(log_file(folder)).unwrap_or_default();
+        match waiting.recv_timeout(PATIENCE) {
+            Ok(()) => {
+                let addresses = serde_json::from_slice(&fs::read(folder.join("addresses.json")).unwrap()).unwrap();
+                Ok(Self { program, folder: folder.to_owned(), environment: Vec::new(), child, addresses })
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err((child.wait().unwrap(), said())),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                child.kill().unwrap();
+                panic!("it neither gets ready nor ends; it said: {}", said())
+            }
+        }
+    }
+
     /// Starts it again, after [`Self::kill`] or [`Self::stop`].
     pub fn restart(&mut self) {
         self.child.wait().unwrap();
