@@ -236,7 +236,7 @@ fn place(panic: &PanicHookInfo<'_>) -> String {
     panic.location().map_or_else(
         || said.clone(),
         |at| {
-            let file = at.file().rsplit_once("/src/").map_or(at.file(), |(_, file)| file);
+            let file = at.file().rsplit_once("/src/").map_or_else(|| at.file(), |(_, file)| file);
             format!("{file}:{}: {said}", at.line())
         },
     )

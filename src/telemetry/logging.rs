@@ -79,7 +79,9 @@ pub fn start(format: Format, filter: &str) -> Result<(), LoggingError> {
 const ERRORS_ALWAYS: &str = "sled=error";
 
 /// Who is told of the error lines of a library, by the first part of its target.
-static LISTENERS: RwLock<Vec<(&'static str, fn(&str))>> = RwLock::new(Vec::new());
+static LISTENERS: RwLock<Vec<Listener>> = RwLock::new(Vec::new());
+
+type Listener = (&'static str, fn(&str));
 
 /// Has `told` called with every error line that a library logs under `target`. It must not log.
 pub fn tell_errors(target: &'static str, told: fn(&str)) {
@@ -99,7 +101,7 @@ impl<S: Subscriber> Layer<S> for Told {
         // Lines of the `log` crate name their target in a field.
         let target = line.target.as_deref().unwrap_or_else(|| event.metadata().target());
         let listeners = LISTENERS.read();
-        let listens = |(of, _): &&(&str, fn(&str))| target.split("::").next() == Some(*of);
+        let listens = |(of, _): &&Listener| target.split("::").next() == Some(*of);
         let told: Vec<_> = listeners.iter().filter(listens).map(|(_, told)| *told).collect();
         drop(listeners);
         told.iter().for_each(|told| told(&line.message));

@@ -242,7 +242,7 @@ fn seen(folder: &Path, whole: &Whole) -> (Seen, String) {
     let mut judge = |what: String, is_right: Result<bool, StoreError>| match is_right {
         Ok(true) => {}
         Ok(false) => wrong = wrong.take().or(Some(what)),
-        Err(error) => refused = refused.take().or(Some(format!("{what}: {error}"))),
+        Err(error) => refused = refused.take().or_else(|| Some(format!("{what}: {error}"))),
     };
     for (id, object) in &whole.objects {
         let found = runtime.block_on(store.object(*id));
@@ -315,7 +315,7 @@ impl Cases {
             let blocks = written_blocks(&fs::read(&path).unwrap());
             blocks.into_iter().map(move |at| (path.clone(), at))
         });
-        let flips = asked("FLIPS").map_or(size(16, 1_000), |flips| usize::try_from(flips).unwrap());
+        let flips = asked("FLIPS").map_or_else(|| size(16, 1_000), |flips| usize::try_from(flips).unwrap());
         Self { places: places.collect(), store, older, flips, swaps: size(4, 100) }
     }
 
