@@ -279,7 +279,47 @@ pub struct ManagedObject {
     pub secret: SecretFacet,
 }
 
+/// How often a key was used, and for what (KMIP 3.0): only counting changes them.
+pub const USE_COUNTERS: [AttributeKind; 5] = [
+    AttributeKind::CertifyCounter,
+    AttributeKind::DecryptCounter,
+    AttributeKind::EncryptCounter,
+    AttributeKind::SignCounter,
+    AttributeKind::SignatureVerifyCounter,
+];
+
 impl ManagedObject {
+    /// One of [`USE_COUNTERS`].
+    #[must_use]
+    pub fn uses(&self, kind: &AttributeKind) -> i64 {
+        match self.attributes.value(kind) {
+            Some(AttributeValue::Long(count)) => *count,
+            _ => 0,
+        }
+    }
+
+    /// Adds to [`USE_COUNTERS`].
+    pub fn count_uses(&mut self, uses: &[(AttributeKind, i64)]) {
+        for (kind, count) in uses {
+            let total = self.uses(kind).saturating_add(*count);
+            self.attributes.set(kind.clone(), AttributeValue::Long(total));
+        }
+    }
+
+    /// What is written of an object that was counted meanwhile tells what is counted by now; one that takes its place begins anew.
+    pub fn follow_uses(&mut self, stored: &Self) {
+        if self.lifecycle.initial != stored.lifecycle.initial {
+            return;
+        }
+        for kind in USE_COUNTERS {
+            if let Some(counted) = stored.attributes.value(&kind)
+                && self.attributes.value(&kind) != Some(counted)
+            {
+                self.attributes.set(kind, counted.clone());
+            }
+        }
+    }
+
     /// The state at `now`.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> State {

@@ -11,8 +11,8 @@ use thiserror::Error;
 
 pub use super::search::{Dated, Search, Shown, storage_status};
 use crate::domain::{
-    CryptographicParameters, ManagedObject, ObjectType, ProjectId, SecretValue, Timestamp, TokenId, TokenReference,
-    UniqueIdentifier, UsageMask,
+    AttributeKind, CryptographicParameters, ManagedObject, ObjectType, ProjectId, SecretValue, Timestamp, TokenId,
+    TokenReference, UniqueIdentifier, UsageMask,
     algorithm::{Curve, HashingAlgorithm},
     audit::AuditEvent,
     group::Group,
@@ -594,6 +594,14 @@ pub enum Write {
         from: Box<TokenReference>,
         /// Where it stands.
         to: Box<TokenReference>,
+    },
+    /// Adds to the counters of a key's uses. Refused with `Conflict` when there is no such object; the revision stays, as with
+    /// [`Self::Relocate`], so that whoever works on several records is not refused because one of them is used meanwhile.
+    CountUses {
+        /// Of which object.
+        object: UniqueIdentifier,
+        /// Which counters, and how many more.
+        uses: Vec<(AttributeKind, i64)>,
     },
     /// Stores a group.
     PutGroup(Box<Group>, Guard),

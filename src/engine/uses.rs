@@ -11,12 +11,12 @@ use std::{
 
 use super::{
     error::Error,
-    ports::{Batch, Guard, StoreError, Write},
+    ports::{Batch, StoreError, Write},
     tools::Ports,
 };
-use crate::domain::{Attribute, AttributeKind, AttributeValue, ManagedObject, UniqueIdentifier};
+use crate::domain::{Attribute, AttributeValue, ManagedObject, UniqueIdentifier, object::USE_COUNTERS};
 
-/// What is counted, in the order of [`COUNTERS`].
+/// What is counted, in the order of [`USE_COUNTERS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
     Certify,
@@ -26,16 +26,7 @@ pub(super) enum Use {
     SignatureVerify,
 }
 
-/// The attributes that tell the counts.
-const COUNTERS: [AttributeKind; 5] = [
-    AttributeKind::CertifyCounter,
-    AttributeKind::DecryptCounter,
-    AttributeKind::EncryptCounter,
-    AttributeKind::SignCounter,
-    AttributeKind::SignatureVerifyCounter,
-];
-
-type Counts = [i64; COUNTERS.len()];
+type Counts = [i64; USE_COUNTERS.len()];
 
 /// Uses that no record tells of yet.
 #[derive(Debug, Default)]
@@ -56,9 +47,9 @@ impl Uses {
     /// The counters of a key: what its record says and what was counted since.
     pub(super) fn told(&self, object: &ManagedObject) -> Vec<Attribute> {
         let since = self.lock().get(&object.identifier).copied().unwrap_or_default();
-        let told = COUNTERS.into_iter().zip(since);
+        let told = USE_COUNTERS.into_iter().zip(since);
         told.map(|(kind, since)| {
-            let value = AttributeValue::Long(recorded(object, &kind).saturating_add(since));
+            let value = AttributeValue::Long(object.uses(&kind).saturating_add(since));
             Attribute::new(kind, value)
         })
         .collect()
@@ -79,7 +70,7 @@ impl Uses {
                     let mut again = ports.uses.lock();
                     let kept = again.entry(id).or_default();
                     kept.iter_mut().zip(counts).for_each(|(kept, count)| *kept = kept.saturating_add(count));
-                    // Somebody changed the record meanwhile: that is no failure of the store.
+                    // The object went meanwhile, or is being changed all the time: that is no failure of the store.
                     if error != StoreError::Conflict {
                         failure = Some(error);
                     }
@@ -90,19 +81,11 @@ impl Uses {
     }
 }
 
-fn recorded(object: &ManagedObject, kind: &AttributeKind) -> i64 {
-    match object.attributes.value(kind) {
-        Some(AttributeValue::Long(count)) => *count,
-        _ => 0,
-    }
-}
-
+/// Adds to the counters of one record, whoever changes it meanwhile.
 async fn record(ports: &Ports, id: UniqueIdentifier, counts: Counts) -> Result<(), StoreError> {
-    let Some(mut found) = ports.store.object(id).await? else { return Ok(()) };
-    for (kind, count) in COUNTERS.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
-        let total = recorded(&found.record, &kind).saturating_add(count);
-        found.record.attributes.set(kind, AttributeValue::Long(total));
+    if ports.store.object(id).await?.is_none() {
+        return Ok(());
     }
-    let write = Write::PutObject(Box::new(found.record), Guard::At(found.revision));
-    ports.store.commit(Batch(vec![write])).await
+    let uses = USE_COUNTERS.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect();
+    ports.store.commit(Batch(vec![Write::CountUses { object: id, uses }])).await
 }

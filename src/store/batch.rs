@@ -18,7 +18,7 @@ use super::{
     tally::Ceiling,
 };
 use crate::{
-    domain::{ManagedObject, TokenReference, project::Resource},
+    domain::{AttributeKind, ManagedObject, TokenReference, project::Resource},
     engine::ports::{Batch, Guard, Intent, Revision, StoreError, Write},
 };
 
@@ -59,6 +59,7 @@ pub(super) fn plan(shared: &Shared, batch: Batch) -> Result<Plan, StoreError> {
             Write::PutObject(object, guard) => touch(shared, &mut objects, object.id(), guard, Some(*object))?,
             Write::RemoveObject(id, guard) => touch(shared, &mut objects, id.bytes(), guard, None)?,
             Write::Relocate { object, from, to } => relocate(shared, &mut objects, object.bytes(), &from, *to)?,
+            Write::CountUses { object, uses } => count_uses(shared, &mut objects, object.bytes(), &uses)?,
             Write::PutGroup(group, guard) => touch(shared, &mut groups, group.id(), guard, Some(*group))?,
             Write::RemoveGroup(id, guard) => touch(shared, &mut groups, id.bytes(), guard, None)?,
             Write::PutJob(job, guard) => touch(shared, &mut jobs, job.id(), guard, Some(*job))?,
@@ -102,7 +103,9 @@ pub(super) fn is_cached(shared: &Shared, batch: &Batch) -> bool {
     batch.0.iter().all(|write| match write {
         Write::PutObject(object, guard) => !at(guard) || shared.known.objects.get(&object.id()).is_some(),
         Write::RemoveObject(id, guard) => !at(guard) || shared.known.objects.get(&id.bytes()).is_some(),
-        Write::Relocate { object, .. } => shared.known.objects.get(&object.bytes()).is_some(),
+        Write::Relocate { object, .. } | Write::CountUses { object, .. } => {
+            shared.known.objects.get(&object.bytes()).is_some()
+        }
         Write::PutGroup(group, guard) => !at(guard) || shared.known.groups.get(&group.id()).is_some(),
         Write::RemoveGroup(id, guard) => !at(guard) || shared.known.groups.get(&id.bytes()).is_some(),
         Write::PutJob(job, guard) => !at(guard) || shared.known.jobs.get(&job.id()).is_some(),
@@ -117,12 +120,16 @@ pub(super) fn is_cached(shared: &Shared, batch: &Batch) -> bool {
     })
 }
 
-/// Whether a refusal may be due to a move, which changes a record without giving it a revision: then the batch is planned anew.
+/// Whether a refusal may be due to a move or a count, which change a record without giving it a revision: then the batch is
+/// planned anew.
 pub(super) fn may_be_outrun(batch: &Batch) -> bool {
     batch.0.iter().any(|write| {
         matches!(
             write,
-            Write::PutObject(_, Guard::At(_)) | Write::RemoveObject(_, Guard::At(_)) | Write::Relocate { .. }
+            Write::PutObject(_, Guard::At(_))
+                | Write::RemoveObject(_, Guard::At(_))
+                | Write::Relocate { .. }
+                | Write::CountUses { .. }
         )
     })
 }
@@ -143,6 +150,27 @@ fn relocate(
     let (revision, mut new) = (stored.versioned.revision, stored.versioned.record.clone());
     new.value = Some(to);
     entry.insert(Touched { old: Some(stored), new: Some(new), revision });
+    Ok(())
+}
+
+/// Adds to the counters of an object, whatever its revision is.
+fn count_uses(
+    shared: &Shared,
+    touches: &mut Touches<ManagedObject>,
+    id: [u8; 16],
+    uses: &[(AttributeKind, i64)],
+) -> Result<(), StoreError> {
+    match touches.entry(id) {
+        btree_map::Entry::Occupied(mut entry) => {
+            entry.get_mut().new.as_mut().ok_or(StoreError::Conflict)?.count_uses(uses);
+        }
+        btree_map::Entry::Vacant(entry) => {
+            let stored = shared.load::<ManagedObject>(id)?.ok_or(StoreError::Conflict)?;
+            let (revision, mut new) = (stored.versioned.revision, stored.versioned.record.clone());
+            new.count_uses(uses);
+            entry.insert(Touched { old: Some(stored), new: Some(new), revision });
+        }
+    }
     Ok(())
 }
 

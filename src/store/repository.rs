@@ -88,12 +88,13 @@ pub(super) trait Cached: Record {
     fn cache(known: &Known) -> &Cache<Self>;
     /// Follows a durable change beside the cache.
     fn note(_known: &Known, _id: [u8; 16], _new: Option<&Self>) {}
-    /// Takes over from the stored record what only a move may change.
+    /// Takes over from the stored record what only a move or a count may change.
     fn follow(&mut self, _stored: &Self) {}
 }
 
 impl Cached for ManagedObject {
     fn follow(&mut self, stored: &Self) {
+        self.follow_uses(stored);
         if let (Some(value), Some(stored)) = (&mut self.value, &stored.value) {
             value.follow(stored);
         }

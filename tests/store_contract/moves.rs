@@ -1,4 +1,4 @@
-//! The store's side of moving values between tokens.
+//! What changes a record without giving it a revision: a value that moves between tokens, and the counting of uses.
 
 use super::*;
 
@@ -52,5 +52,46 @@ fn a_move_refuses_nobody_and_is_not_written_over() {
         gone.value = None;
         commit(&store, vec![put(gone, Guard::At(Revision(40)))]).await.unwrap();
         assert_eq!(commit(&store, vec![moved("there", "here")]).await, Err(StoreError::Conflict));
+    });
+}
+
+/// Counting refuses nobody who works on several records, is not written over, and loses nothing.
+#[test]
+fn counting_uses_refuses_nobody_and_loses_nothing() {
+    const ROUNDS: u64 = 60;
+    let counted = |number: u64, count| {
+        let uses = vec![(AttributeKind::EncryptCounter, count), (AttributeKind::SignCounter, 1)];
+        Write::CountUses { object: id(number), uses }
+    };
+    on_each(async |store, backend| {
+        assert_eq!(commit(&store, vec![counted(1, 1)]).await, Err(StoreError::Conflict), "there is none");
+        add(&store, object(1, "p")).await;
+        add(&store, object(2, "p")).await;
+        // What is written was read before the counting, and two records go together.
+        let writers = async {
+            for revision in 1..=ROUNDS {
+                let names = [format!("a{revision}"), format!("b{revision}")];
+                let both = vec![
+                    put(named(1, "p", &[&names[0]]), Guard::At(Revision(revision))),
+                    put(named(2, "p", &[&names[1]]), Guard::At(Revision(revision))),
+                    put(object(100 + revision, "p"), Guard::Absent),
+                ];
+                commit(&store, both).await.unwrap();
+            }
+        };
+        let counter = async |number| {
+            for _ in 0..ROUNDS {
+                commit(&store, vec![counted(number, 2)]).await.unwrap();
+            }
+        };
+        tokio::join!(writers, counter(1), counter(2), counter(1));
+        for (number, rounds) in [(1, 2 * ROUNDS), (2, ROUNDS)] {
+            let found = reread(&backend).object(id(number)).await.unwrap().unwrap();
+            assert_eq!(found.revision, Revision(ROUNDS + 1));
+            let rounds = i64::try_from(rounds).unwrap();
+            let uses = [AttributeKind::EncryptCounter, AttributeKind::SignCounter].map(|kind| found.record.uses(&kind));
+            assert_eq!(uses, [2 * rounds, rounds]);
+            assert!(found.record.names().next().is_some(), "what was written is there, too");
+        }
     });
 }

@@ -127,6 +127,8 @@ impl MemoryStore {
                         return Err(StoreError::Conflict);
                     }
                 }
+                Write::CountUses { object, .. } if tables.objects.contains_key(object) => {}
+                Write::CountUses { .. } => return Err(StoreError::Conflict),
                 Write::PutGroup(group, guard) => held(&tables.groups, group.identifier, *guard)?,
                 Write::RemoveGroup(id, guard) => held(&tables.groups, *id, *guard)?,
                 Write::PutJob(job, guard) => held(&tables.jobs, job.identifier, *guard)?,
@@ -147,15 +149,22 @@ impl MemoryStore {
         for write in batch.0 {
             match write {
                 Write::PutObject(mut object, _) => {
-                    let stored = tables.objects.get(&object.identifier).and_then(|(stored, _)| stored.value.clone());
-                    if let (Some(value), Some(stored)) = (&mut object.value, stored) {
-                        value.follow(&stored);
+                    if let Some((stored, _)) = tables.objects.get(&object.identifier) {
+                        object.follow_uses(stored);
+                        if let (Some(value), Some(stored)) = (&mut object.value, &stored.value) {
+                            value.follow(stored);
+                        }
                     }
                     put(&mut tables.objects, object.identifier, *object);
                 }
                 Write::Relocate { object, to, .. } => {
                     if let Some((stored, _)) = tables.objects.get_mut(&object) {
                         stored.value = Some(*to);
+                    }
+                }
+                Write::CountUses { object, uses } => {
+                    if let Some((stored, _)) = tables.objects.get_mut(&object) {
+                        stored.count_uses(&uses);
                     }
                 }
                 Write::RemoveObject(id, _) => drop(tables.objects.remove(&id)),
