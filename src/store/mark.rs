@@ -14,6 +14,7 @@ use super::{
     backend::{Condition, RawBatch},
     record::{Head, MacKey, Table},
     repository::Repository,
+    sled::UNCHECKED,
 };
 use crate::engine::ports::{Revision, StoreError};
 
@@ -103,6 +104,12 @@ impl Marked {
 
     pub(super) fn is_there(&self) -> bool {
         self.0.as_ref().is_some_and(|path| path.exists())
+    }
+
+    /// Where it stands that the store was repaired, if it was.
+    pub(super) fn unchecked(&self) -> Option<PathBuf> {
+        let path = self.0.as_ref()?.with_file_name(UNCHECKED);
+        path.exists().then_some(path)
     }
 
     fn make(&self) -> io::Result<()> {

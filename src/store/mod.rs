@@ -7,7 +7,7 @@
 //! A read that misses the cache may see a write whose sync is still running. If that sync fails, the store is unavailable
 //! for good and the process ends.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fs, io, path::Path, sync::Arc};
 
 mod at_hand;
 pub mod backend;
@@ -191,7 +191,17 @@ impl RawStore {
                 self.converted(layout)?;
             }
         }
-        Repository::new(Arc::new(Packed::open(Arc::clone(&self.backend))?), mac, self.marked.clone())
+        let packed = Packed::open(Arc::clone(&self.backend))?;
+        let repository = Repository::new(Arc::new(packed), mac, self.marked.clone())?;
+        if let Some(unchecked) = self.marked.unchecked() {
+            checked(&repository)?;
+            // What has vanished by itself is as good.
+            fs::remove_file(&unchecked).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(StoreError::Unavailable(format!("{}: {error}", unchecked.display()))),
+            })?;
+        }
+        Ok(repository)
     }
 
     /// Puts the index entries into blocks.
@@ -207,6 +217,24 @@ impl RawStore {
         let batch = RawBatch { conditions, writes: writes.into_iter().collect(), merges: Vec::new() };
         committed(&*self.backend, batch)
     }
+}
+
+/// After a repair: every record is read, and records and index entries are compared both ways.
+fn checked(repository: &Repository) -> Result<(), StoreError> {
+    let check = repository.check(|_| {})?;
+    let IndexCheck { records, damaged, missing, stray, miscounted, .. } = &check;
+    if !check.is_sound() {
+        return Err(StoreError::Corrupt(format!(
+            "a half-written snapshot was taken away, and what is left does not agree: {} records cannot be read, {} index entries \
+             are missing, {} belong to no record, {} counts are wrong; the copy from before is beside it",
+            damaged.len(),
+            missing.len(),
+            stray.len(),
+            miscounted.len()
+        )));
+    }
+    tracing::info!(records, "a half-written snapshot was taken away, and everything was compared: the store is whole");
+    Ok(())
 }
 
 /// Commits a batch and waits for it, on this thread.

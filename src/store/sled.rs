@@ -567,6 +567,10 @@ fn open_or_repair(path: &Path, cache_bytes: u64) -> Result<(Db, Arc<Fuse>), Stor
         return Err(error);
     }
     let copy = copy_aside(path).map_err(|error| cannot_open(path, &error))?;
+    // Until everything was looked at; also when the process ends before that.
+    let unchecked = path.join(UNCHECKED);
+    let noted = File::create(&unchecked).and_then(|file| file.sync_all()).and_then(|()| File::open(path)?.sync_all());
+    noted.map_err(|error| cannot_open(&unchecked, &error))?;
     tracing::warn!(folder = %path.display(), copy = %copy.display(), %error, "removing a half-written snapshot and opening again");
     for file in unfinished {
         fs::remove_file(&file).map_err(|error| cannot_open(&file, &error))?;
@@ -591,6 +595,9 @@ fn opened(config: &sled::Config) -> Result<(Db, Arc<Fuse>), StoreError> {
         },
     }
 }
+
+/// The file in a store's folder that says that it was repaired and not yet compared with itself.
+pub(super) const UNCHECKED: &str = "unchecked";
 
 fn unfinished_snapshots(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
