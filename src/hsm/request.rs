@@ -262,14 +262,26 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) fn destroy_all(&mut self, handles: &[Handle]) -> Result<(), HsmError> {
-        for handle in handles {
-            match self.seat.session.destroy(*handle) {
-                // Somebody else was faster.
-                Ok(()) | Err(Fault { rv: CKR_OBJECT_HANDLE_INVALID, .. }) => {}
+        handles.iter().try_for_each(|handle| self.destroy_one(*handle))
+    }
+
+    /// An object that the token says is not there may be gone because somebody else was faster: it is believed when the token
+    /// cannot describe it either.
+    fn destroy_one(&mut self, handle: Handle) -> Result<(), HsmError> {
+        for _ in 0..2 {
+            match self.seat.session.destroy(handle) {
+                Ok(()) => return Ok(()),
+                Err(Fault { rv: CKR_OBJECT_HANDLE_INVALID, .. }) => {}
                 Err(fault) => return Err(fault.into()),
             }
+            match self.seat.session.number(handle, CKA_CLASS) {
+                Err(Fault { rv: CKR_OBJECT_HANDLE_INVALID, .. }) => return Ok(()),
+                Err(fault) => return Err(fault.into()),
+                Ok(_) => {}
+            }
         }
-        Ok(())
+        tracing::error!(token = %self.shared.id, "the token does not destroy an object that it describes");
+        Err(refused(HsmErrorKind::Unavailable, "C_DestroyObject"))
     }
 
     fn find(&mut self, id: CkaId) -> Result<HsmAnswer, HsmError> {
