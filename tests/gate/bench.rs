@@ -1,9 +1,10 @@
 //! What `tests/tools/gate` counts the instructions of: pieces of a request's way, each alone and many times.
 //!
 //! `bench NAME ROUNDS` runs one piece in the function `counted`, which the counting is switched on for; without arguments every piece
-//! runs once. Everything is in memory but the audit trail, and no piece waits: the counts are the same on every run.
+//! runs once. Everything is in memory and no piece waits, so the counts are the same on every run. The one exception looks up keys on
+//! a simulated token: there the counting is on in the pool's look-up alone, on whichever thread it runs.
 
-use std::{env, hint::black_box, sync::Arc};
+use std::{env, fs, hint::black_box, sync::Arc, thread, time::Duration};
 
 use axum::{
     Router,
@@ -22,18 +23,20 @@ use kmip_codec::{
     version::V2_1,
 };
 use portcullis::{
-    audit::{AuditOptions, FileSink},
+    audit::record::{self, Entry},
     authz::{Authorizer, Resource},
     barbican,
     domain::{
-        OperationKind, Origin, Principal, ProjectId, Realm, Timestamp, UniqueIdentifier,
+        self, OperationKind, Origin, Principal, ProjectId, Realm, SecretValue, Timestamp, TokenId, UniqueIdentifier,
+        UsageMask,
         audit::{AuditEvent, Outcome, Protocol},
+        reference::{CkaId, KeyKind},
     },
     engine::{
-        Engine,
-        ports::{AuditSink, Durability},
-        testing::{Bench, Unobserved},
+        ports::{Hsm as _, HsmAnswer, HsmRequest, Memory, Placement, StoreError, Terms},
+        testing::Bench,
     },
+    hsm::{self, Pool},
     kmip::{Peer, Service, Settings},
 };
 use tokio::runtime::Runtime;
@@ -50,6 +53,7 @@ const PIECES: &[Named] = &[
     ("encode-get", encode_get),
     ("policy", policy),
     ("audit", audit),
+    ("handle-lookup", handle_lookup),
     ("kmip-discover", || kmip(Operation::DISCOVER_VERSIONS)),
     ("kmip-get", || kmip(Operation::GET)),
     ("kmip-locate", || kmip(Operation::LOCATE)),
@@ -119,26 +123,18 @@ fn decode_get() -> Piece {
     })
 }
 
-/// A KMIP front end over everything in memory but the trail, and the runtime that it needs.
+/// A KMIP front end over everything in memory, and the runtime that it needs.
 struct Front {
     runtime: Runtime,
     service: Arc<Service>,
     peer: Peer,
-    _folder: tempfile::TempDir,
 }
 
 impl Front {
     fn new() -> Self {
-        let bench = Bench::default();
-        let folder = tempfile::tempdir().expect("a folder");
-        let options = AuditOptions::default();
-        let trail = FileSink::open(&folder.path().join("audit"), options, Arc::clone(&bench.engine.ports().clock));
-        let trail = Arc::new(trail.expect("a trail"));
-        let ports = Arc::clone(bench.engine.ports());
-        let engine = Engine::new(ports, trail, Authorizer::default(), Arc::new(Unobserved), false);
-        let service = Arc::new(Service::new(Arc::new(engine), Settings::default()));
+        let service = Arc::new(Service::new(Bench::default().engine, Settings::default()));
         let peer = Peer { principal: principal(), address: "127.0.0.1".to_owned() };
-        Self { runtime: runtime(), service, peer, _folder: folder }
+        Self { runtime: runtime(), service, peer }
     }
 
     fn answer(&self, message: &[u8]) -> Vec<u8> {
@@ -194,30 +190,79 @@ fn policy() -> Piece {
 }
 
 fn audit() -> Piece {
-    let bench = Bench::default();
+    let event = AuditEvent {
+        id: [7; 16],
+        time: Timestamp::from_micros(1_800_000_000_123_456),
+        request: "kmip-1-1".to_owned(),
+        protocol: Protocol::Kmip,
+        initiator: Some("backup-server".to_owned()),
+        realm: Some(Realm::Certificate),
+        project: Some(ProjectId("demo".to_owned())),
+        address: Some("127.0.0.1".to_owned()),
+        operation: OperationKind::Reveal,
+        targets: vec![UniqueIdentifier::from_bytes([2; 16])],
+        outcome: Outcome::Success,
+        recovered: false,
+        http: None,
+    };
+    let (mut line, mut head, mut seq) = (Vec::with_capacity(1024), [0; 32], 0);
+    let entry = Entry::Event(Box::new(event));
+    Box::new(move || {
+        line.clear();
+        seq += 1;
+        record::write_line(&mut line, black_box(&entry), seq, &head, "portcullis").expect("a record");
+        head = record::hash(&line);
+    })
+}
+
+/// A memory for a pool that is used for a moment.
+struct Forgetful;
+
+impl Memory for Forgetful {
+    fn recall(&self, _name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+    fn remember(&self, _name: &str, _fact: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// A use of a key that the pool knows by its handle.
+fn handle_lookup() -> Piece {
+    const PIN: &str = "1234-user";
+    const LIMIT: Duration = Duration::from_secs(600);
     let folder = tempfile::tempdir().expect("a folder");
-    let clock = Arc::clone(&bench.engine.ports().clock);
-    let trail = FileSink::open(&folder.path().join("audit"), AuditOptions::default(), clock).expect("a trail");
-    let (runtime, mut number) = (runtime(), 0_u128);
+    let (store, options) = (folder.path().join("sim"), folder.path().join("hsm-sim.toml"));
+    fs::write(&options, "kdf_cost = \"test\"\ndurability = \"off\"\n").expect("a file");
+    hsm_sim::admin::init_token(&store, "gate", b"5678-officer", PIN.as_bytes()).expect("a token");
+    let module = env::current_exe().expect("a path").with_file_name("libhsm_sim.so");
+    let pin: hsm::PinSource = Arc::new(|| Ok(SecretValue::new(PIN.as_bytes().to_vec())));
+    let mut config = hsm::Config::new("one", module, "gate", pin);
+    config.reserved = Some(format!("hsm-sim:store={};config={}", store.display(), options.display()));
+    config.workers = Some(1);
+    // Under valgrind everything takes its time.
+    config.call_limit = LIMIT;
+    let memory: Arc<dyn Memory> = Arc::new(Forgetful);
+    let observer: Arc<dyn hsm::Observer> = Arc::new(hsm::Unobserved);
+    let pool = Pool::connect(vec![config], &memory, &observer).expect("a pool");
+    // Its start waits for a moment only.
+    while pool.status().first().is_none_or(|token| token.health != "ready") {
+        thread::sleep(Duration::from_millis(50));
+    }
+    let runtime = runtime();
+    let call = move |request| runtime.block_on(pool.call(request, Terms::of_gateway(LIMIT))).expect("an answer");
+    let at = Placement { token: TokenId("one".to_owned()), cka_id: CkaId([7; 16]) };
+    let (kind, usage, value) = (KeyKind::Generic, UsageMask::MAC_GENERATE, SecretValue::new(vec![7; 32]));
+    let import = HsmRequest::ImportKey { at, kind, value, usage, extractable: false };
+    let HsmAnswer::Made { reference: key, .. } = call(import) else { panic!("nothing was made") };
     Box::new(move || {
         let _kept = &folder;
-        number += 1;
-        let event = AuditEvent {
-            id: number.to_be_bytes(),
-            time: Timestamp::from_micros(1_800_000_000_123_456),
-            request: "kmip-1-1".to_owned(),
-            protocol: Protocol::Kmip,
-            initiator: Some("backup-server".to_owned()),
-            realm: Some(Realm::Certificate),
-            project: Some(ProjectId("demo".to_owned())),
-            address: Some("127.0.0.1".to_owned()),
-            operation: OperationKind::Reveal,
-            targets: vec![UniqueIdentifier::from_bytes([2; 16])],
-            outcome: Outcome::Success,
-            recovered: false,
-            http: None,
+        let parameters = domain::CryptographicParameters {
+            cryptographic_algorithm: Some(domain::CryptographicAlgorithm::HMAC_SHA256),
+            ..domain::CryptographicParameters::default()
         };
-        runtime.block_on(trail.record(event, Durability::Handed)).expect("a record");
+        let mac = HsmRequest::Mac { key: key.clone(), parameters, data: SecretValue::new(vec![7; 32]) };
+        black_box(call(mac));
     })
 }
 
