@@ -268,6 +268,9 @@ static FUNCTIONS: &[&str] = &[
     "C_VerifyInit",
     "C_Verify",
     "output length",
+    "C_InitToken",
+    "C_InitPIN",
+    "C_Logout",
 ];
 
 /// A name that is not in the table.
