@@ -156,9 +156,10 @@ impl Mirror {
             Standing::Drained => {
                 ("drained", Some("an operator took it out; `portcullis hsm join` lets it serve".to_owned()))
             }
-            Standing::In(_) if !member.serves() => {
-                ("resyncing", Some("its link was lost; it is compared with the others before it serves again".to_owned()))
-            }
+            Standing::In(_) if !member.serves() => (
+                "resyncing",
+                Some("its link was lost; it is compared with the others before it serves again".to_owned()),
+            ),
             Standing::In(_) if member.is_doubtful() => {
                 ("degraded", Some("it fails or hangs; the other tokens of its group serve".to_owned()))
             }
