@@ -1,9 +1,8 @@
 //! What a token owes its group: the identifiers under which it may differ from the others.
 //!
 //! An entry is durable before the client hears of the change that the token has missed, and goes when the token has been made
-//! equal under that identifier, unless the identifier was entered again meanwhile. It says whether the object was destroyed: only
-//! then may what stands on the token be cleared without anything in its place. Kept as facts of at most a page, so that a change
-//! rewrites one page and not the whole.
+//! equal under that identifier, unless the identifier was entered again meanwhile. Kept as facts of at most a page, so that a
+//! change rewrites one page and not the whole.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -20,27 +19,6 @@ use crate::{
 /// Identifiers of a page; a fact has room for a few more.
 const PAGE: usize = 240;
 const ID: usize = size_of::<CkaId>();
-/// After the identifiers of a page: a bit for each, and a byte more. Pages without it are older, and their length is a multiple
-/// of an identifier's, which that of one with it never is.
-const BITS: usize = PAGE / 8;
-const TRAILER: usize = BITS + 1;
-
-/// Why a token may differ from the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    /// It may lack the object, or hold another one.
-    Differs,
-    /// The object was destroyed, or never came to be, and the token may still hold it.
-    Gone,
-}
-
-/// One entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Debt {
-    pub(super) id: CkaId,
-    pub(super) stamp: Stamp,
-    pub(super) why: Why,
-}
 
 /// When an identifier was entered last: what was repaid before that does not settle it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +27,7 @@ pub(super) struct Stamp(u64);
 #[derive(Default)]
 struct Book {
     pages: Vec<Vec<CkaId>>,
-    entries: HashMap<CkaId, (usize, Stamp, Why)>,
+    entries: HashMap<CkaId, (usize, Stamp)>,
     stamps: u64,
     /// Pages that differ from what the store has, after a write that failed, too.
     unwritten: BTreeSet<usize>,
@@ -61,7 +39,7 @@ pub(super) struct Ledger {
     name: String,
     book: Mutex<Book>,
     /// Entered by somebody who waits for the page to be written: whoever writes next takes all along.
-    waiting: Mutex<Vec<(CkaId, Why)>>,
+    waiting: Mutex<Vec<CkaId>>,
 }
 
 impl Ledger {
@@ -77,10 +55,10 @@ impl Ledger {
             memory.recall(&name)?.and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()).map_or(0, u32::from_be_bytes);
         for number in 0..pages {
             let bytes = memory.recall(&format!("{name}/{number}"))?.unwrap_or_default();
+            let ids: Vec<CkaId> = bytes.as_chunks::<ID>().0.iter().map(|id| CkaId(*id)).collect();
             let at = book.pages.len();
-            let entries = read(&bytes);
-            book.entries.extend(entries.iter().map(|(id, why)| (*id, (at, Stamp(0), *why))));
-            book.pages.push(entries.into_iter().map(|(id, _)| id).collect());
+            book.entries.extend(ids.iter().map(|id| (*id, (at, Stamp(0)))));
+            book.pages.push(ids);
         }
         Ok(Self { memory, name, book: Mutex::new(book), waiting: Mutex::default() })
     }
@@ -96,11 +74,11 @@ impl Ledger {
         !book.entries.is_empty() && book.entries.contains_key(&id)
     }
 
-    /// Some that are owed.
-    pub(super) fn some(&self, count: usize, but: impl Fn(&CkaId) -> bool) -> Vec<Debt> {
+    /// Some that are owed, with their stamps.
+    pub(super) fn some(&self, count: usize, but: impl Fn(&CkaId) -> bool) -> Vec<(CkaId, Stamp)> {
         let book = self.book.lock();
         let owed = book.entries.iter().filter(|(id, _)| !but(id));
-        owed.take(count).map(|(id, (_, stamp, why))| Debt { id: *id, stamp: *stamp, why: *why }).collect()
+        owed.take(count).map(|(id, (_, stamp))| (*id, *stamp)).collect()
     }
 
     /// Enters identifiers; durable when it returns. Blocks.
@@ -108,21 +86,15 @@ impl Ledger {
     /// # Errors
     ///
     /// The store's own; they are not owed then.
-    pub(super) fn enter(&self, ids: &[CkaId], why: Why) -> Result<(), StoreError> {
-        self.waiting.lock().extend(ids.iter().map(|id| (*id, why)));
+    pub(super) fn enter(&self, ids: &[CkaId]) -> Result<(), StoreError> {
+        self.waiting.lock().extend(ids);
         let mut book = self.book.lock();
         let batch = std::mem::take(&mut *self.waiting.lock());
-        for (id, why) in &batch {
+        for id in &batch {
             book.stamps += 1;
             let stamp = Stamp(book.stamps);
             match book.entries.get_mut(id) {
-                Some((at, known, reason)) => {
-                    *known = stamp;
-                    if std::mem::replace(reason, *why) != *why {
-                        let at = *at;
-                        book.unwritten.insert(at);
-                    }
-                }
+                Some((_, known)) => *known = stamp,
                 None => {
                     let at = book.pages.iter().position(|page| page.len() < PAGE).unwrap_or(book.pages.len());
                     if at == book.pages.len() {
@@ -131,7 +103,7 @@ impl Ledger {
                     if let Some(page) = book.pages.get_mut(at) {
                         page.push(*id);
                     }
-                    book.entries.insert(*id, (at, stamp, *why));
+                    book.entries.insert(*id, (at, stamp));
                     book.unwritten.insert(at);
                 }
             }
@@ -149,10 +121,10 @@ impl Ledger {
     /// # Errors
     ///
     /// The store's own; it is repaid once more after a restart then.
-    pub(super) fn strike(&self, repaid: &[Debt]) -> Result<(), StoreError> {
+    pub(super) fn strike(&self, repaid: &[(CkaId, Stamp)]) -> Result<(), StoreError> {
         let mut book = self.book.lock();
-        for Debt { id, stamp, .. } in repaid {
-            if let Some((at, known, _)) = book.entries.get(id).copied()
+        for (id, stamp) in repaid {
+            if let Some((at, known)) = book.entries.get(id).copied()
                 && known == *stamp
             {
                 book.entries.remove(id);
@@ -171,8 +143,7 @@ impl Ledger {
         }
         for number in &book.unwritten {
             let ids = book.pages.get(*number).map(Vec::as_slice).unwrap_or_default();
-            let why = |id: &CkaId| book.entries.get(id).map_or(Why::Gone, |(.., why)| *why);
-            let bytes = written(&ids.iter().map(|id| (*id, why(id))).collect::<Vec<_>>());
+            let bytes: Vec<u8> = ids.iter().flat_map(|id| id.0).collect();
             self.memory.remember(&format!("{}/{number}", self.name), &bytes)?;
         }
         let count = u32::try_from(book.pages.len()).unwrap_or(u32::MAX).to_be_bytes();
@@ -182,30 +153,6 @@ impl Ledger {
         book.unwritten.clear();
         Ok(())
     }
-}
-
-/// A page as it is kept.
-fn written(entries: &[(CkaId, Why)]) -> Vec<u8> {
-    let mut bits = [0u8; TRAILER];
-    for (number, _) in entries.iter().enumerate().filter(|(_, (_, why))| *why == Why::Differs) {
-        if let Some(byte) = bits.get_mut(number / 8) {
-            *byte |= 1 << (number % 8);
-        }
-    }
-    entries.iter().flat_map(|(id, _)| id.0).chain(bits).collect()
-}
-
-/// The inverse. What an older page owes may have been destroyed: it always was made equal.
-fn read(bytes: &[u8]) -> Vec<(CkaId, Why)> {
-    let (ids, bits) = match bytes.len().checked_sub(TRAILER) {
-        Some(at) if !bytes.len().is_multiple_of(ID) => bytes.split_at(at),
-        _ => (bytes, &[][..]),
-    };
-    let why = |number: usize| match bits.get(number / 8) {
-        Some(byte) if byte & (1 << (number % 8)) != 0 => Why::Differs,
-        _ => Why::Gone,
-    };
-    ids.as_chunks::<ID>().0.iter().enumerate().map(|(number, id)| (CkaId(*id), why(number))).collect()
 }
 
 #[cfg(test)]
@@ -241,13 +188,13 @@ mod tests {
         let open = || Ledger::open(Arc::clone(&memory), "pair", "one").unwrap();
         let ledger = open();
         let ids: Vec<CkaId> = (0..600).map(id).collect();
-        ledger.enter(&ids, Why::Differs).unwrap();
+        ledger.enter(&ids).unwrap();
         assert_eq!(ledger.len(), 600);
 
         let ledger = open();
         assert_eq!((ledger.len(), ledger.holds(id(599)), ledger.holds(id(600))), (600, true, false));
         let owed = ledger.some(500, |id| id.0[1] == 0);
-        assert!(owed.len() == 500 && owed.iter().all(|owed| owed.id.0[1] != 0 && owed.why == Why::Differs));
+        assert!(owed.len() == 500 && owed.iter().all(|(id, _)| id.0[1] != 0));
         ledger.strike(&owed).unwrap();
         assert_eq!(open().len(), 100);
 
@@ -259,9 +206,9 @@ mod tests {
     #[test]
     fn what_is_entered_again_while_it_is_repaid_stays() {
         let ledger = Ledger::open(Arc::new(Facts::default()), "pair", "one").unwrap();
-        ledger.enter(&[id(1), id(2)], Why::Differs).unwrap();
+        ledger.enter(&[id(1), id(2)]).unwrap();
         let owed = ledger.some(9, |_| false);
-        ledger.enter(&[id(1)], Why::Differs).unwrap();
+        ledger.enter(&[id(1)]).unwrap();
         ledger.strike(&owed).unwrap();
         assert_eq!((ledger.holds(id(1)), ledger.holds(id(2))), (true, false));
     }
@@ -272,48 +219,9 @@ mod tests {
         let memory = Arc::clone(&facts) as Arc<dyn Memory>;
         let ledger = Ledger::open(Arc::clone(&memory), "pair", "one").unwrap();
         facts.1.store(true, std::sync::atomic::Ordering::Relaxed);
-        assert!(ledger.enter(&[id(1)], Why::Gone).is_err() && ledger.enter(&[id(1)], Why::Gone).is_err());
+        assert!(ledger.enter(&[id(1)]).is_err() && ledger.enter(&[id(1)]).is_err());
         facts.1.store(false, std::sync::atomic::Ordering::Relaxed);
-        ledger.enter(&[id(1)], Why::Gone).unwrap();
+        ledger.enter(&[id(1)]).unwrap();
         assert!(Ledger::open(memory, "pair", "one").unwrap().holds(id(1)));
-    }
-
-    #[test]
-    fn what_was_destroyed_and_what_is_lacking_are_told_apart_after_a_restart() {
-        let memory: Arc<dyn Memory> = Arc::new(Facts::default());
-        let open = || Ledger::open(Arc::clone(&memory), "pair", "one").unwrap();
-        let why = |number: u16| {
-            let owed = open().some(1000, |_| false);
-            owed.iter().find(|owed| owed.id == id(number)).map(|owed| owed.why)
-        };
-        let ledger = open();
-        let ids: Vec<CkaId> = (0..250).map(id).collect();
-        ledger.enter(&ids, Why::Differs).unwrap();
-        // Destroyed while the token was away.
-        ledger.enter(&[id(7), id(239), id(245)], Why::Gone).unwrap();
-        for (number, expected) in
-            [(7, Why::Gone), (239, Why::Gone), (245, Why::Gone), (8, Why::Differs), (249, Why::Differs)]
-        {
-            assert_eq!(why(number), Some(expected), "{number}");
-        }
-        // Moved back after it had been moved away.
-        ledger.enter(&[id(7)], Why::Differs).unwrap();
-        assert_eq!((why(7), why(239)), (Some(Why::Differs), Some(Why::Gone)));
-        // What is struck leaves the others as they are.
-        let first: Vec<Debt> = ledger.some(1000, |other| other.0[1] > 6);
-        ledger.strike(&first).unwrap();
-        assert_eq!((why(7), why(8), why(239), why(3)), (Some(Why::Differs), Some(Why::Differs), Some(Why::Gone), None));
-    }
-
-    #[test]
-    fn pages_of_an_older_ledger_are_made_equal_as_they_were() {
-        for count in [0, 1, 15, 16, 17, 128, 239, 240] {
-            let entries: Vec<(CkaId, Why)> =
-                (0..count).map(|number| (id(number), if number % 3 == 0 { Why::Gone } else { Why::Differs })).collect();
-            assert_eq!(read(&written(&entries)), entries, "{count}");
-            let old: Vec<u8> = entries.iter().flat_map(|(id, _)| id.0).collect();
-            let gone: Vec<(CkaId, Why)> = entries.iter().map(|(id, _)| (*id, Why::Gone)).collect();
-            assert_eq!(read(&old), gone, "{count}");
-        }
     }
 }

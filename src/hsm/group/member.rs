@@ -15,7 +15,7 @@ use tokio::{
     time::{sleep, sleep_until},
 };
 
-use super::ledger::{Debt, Ledger, Why};
+use super::ledger::{Ledger, Stamp};
 use crate::{
     domain::reference::CkaId,
     engine::ports::{HsmAnswer, HsmError, HsmErrorKind, StoreError},
@@ -166,7 +166,7 @@ impl Member {
     }
 
     /// Some of what it owes, but for what is not settled yet and what cannot be copied.
-    pub(super) fn debts(&self, count: usize, later: &HashSet<CkaId>) -> Vec<Debt> {
+    pub(super) fn debts(&self, count: usize, later: &HashSet<CkaId>) -> Vec<(CkaId, Stamp)> {
         let (unsettled, passed_over) = (self.unsettled.lock(), self.passed_over.lock());
         self.ledger.some(count, |id| unsettled.contains_key(id) || passed_over.contains(id) || later.contains(id))
     }
@@ -176,23 +176,14 @@ impl Member {
         self.passed_over.lock().insert(id);
     }
 
-    /// It may lack these from now on, or hold something else; durable when it answers.
+    /// It may differ from the others under these identifiers from now on; durable when it answers.
     pub(super) async fn owe(self: &Arc<Self>, ids: Vec<CkaId>) -> Result<(), HsmError> {
-        self.enter(ids, Why::Differs).await
-    }
-
-    /// It may hold this although it was destroyed; durable when it answers.
-    pub(super) async fn owe_destruction(self: &Arc<Self>, id: CkaId) -> Result<(), HsmError> {
-        self.enter(vec![id], Why::Gone).await
-    }
-
-    async fn enter(self: &Arc<Self>, ids: Vec<CkaId>, why: Why) -> Result<(), HsmError> {
         let own = Arc::clone(self);
-        kept(tokio::task::spawn_blocking(move || own.ledger.enter(&ids, why)).await)
+        kept(tokio::task::spawn_blocking(move || own.ledger.enter(&ids)).await)
     }
 
     /// It was made equal to the others.
-    pub(super) async fn settle(self: &Arc<Self>, repaid: Vec<Debt>) -> Result<(), HsmError> {
+    pub(super) async fn settle(self: &Arc<Self>, repaid: Vec<(CkaId, Stamp)>) -> Result<(), HsmError> {
         let own = Arc::clone(self);
         kept(tokio::task::spawn_blocking(move || own.ledger.strike(&repaid)).await)
     }

@@ -13,14 +13,13 @@ use std::{
 };
 
 use super::{
-    ledger::{Debt, Why},
     member::{Member, Standing},
     mirror::{Mirror, groups_own},
 };
 use crate::{
     crypto::hash,
     domain::reference::CkaId,
-    engine::ports::{HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Lane, Placement},
+    engine::ports::{HsmAnswer, HsmError, HsmErrorKind, Lane},
     hsm::{
         canary::Song,
         copy::deliver,
@@ -72,14 +71,6 @@ pub(in crate::hsm) fn start(mirror: &Arc<Mirror>) -> std::io::Result<JoinHandle<
         // A write of the ledger that hangs must not keep the process.
         runtime.shutdown_background();
     })
-}
-
-/// What came of a debt.
-enum Repaid {
-    /// The token is as the others are.
-    Equal,
-    /// It holds something that the others have lost.
-    OnlyOne,
 }
 
 impl Mirror {
@@ -253,19 +244,13 @@ impl Mirror {
             }
             let mut repaid = Vec::with_capacity(debts.len());
             let mut trouble = None;
-            for debt in debts {
-                let id = debt.id;
+            for (id, stamp) in debts {
                 let Some(source) = self.other(member, &[id]) else {
                     later.insert(id);
                     continue;
                 };
-                match self.repay_one(member, source, debt).await {
-                    Ok(Repaid::Equal) => repaid.push(debt),
-                    Ok(Repaid::OnlyOne) => {
-                        tracing::error!(token = %member.token.id, id = ?id, "what stands on the token is nowhere else in its group, and was not \
-                                         destroyed: it is left alone and not used; `portcullis hsm fsck` says what it is");
-                        member.pass_over(id);
-                    }
+                match self.repay_one(member, source, id).await {
+                    Ok(()) => repaid.push((id, stamp)),
                     Err(error) => match error.kind {
                         HsmErrorKind::NotExtractable | HsmErrorKind::Unsupported => {
                             tracing::warn!(token = %member.token.id, %error, "an object cannot be copied to the token; others serve it");
@@ -290,29 +275,15 @@ impl Mirror {
         Ok(())
     }
 
-    async fn repay_one(&self, member: &Arc<Member>, source: &Arc<Member>, debt: Debt) -> Result<Repaid, HsmError> {
-        let Debt { id, why, .. } = debt;
+    async fn repay_one(&self, member: &Arc<Member>, source: &Arc<Member>, id: CkaId) -> Result<(), HsmError> {
         let tray = Arc::default();
         source.ask(Work::CopyOut(id, groups_own(), Arc::clone(&tray)), a_step(), &[]).await?;
         let copies = Arc::new(std::mem::take(&mut *tray.lock()));
-        // The one that should have it has lost it: what the other holds may be the last of it, or what came of a creation whose
-        // answer was lost. Neither cleared nor used.
-        if copies.is_empty() && why == Why::Differs && self.holds(member, id).await? {
-            return Ok(Repaid::OnlyOne);
-        }
         let taken = member.ask(Work::CopyIn(id, GROUP_KEY.into(), Arc::clone(&copies)), a_step(), &[id]).await;
         if matches!(&taken, Err(error) if error.kind == HsmErrorKind::DecryptionFailed) {
             self.blame(source, member, &copies, a_step()).await;
         }
-        taken.map(|_| Repaid::Equal)
-    }
-
-    async fn holds(&self, member: &Arc<Member>, id: CkaId) -> Result<bool, HsmError> {
-        let at = Placement { token: self.id.clone(), cka_id: id };
-        match member.ask(Work::Engine(Arc::new(HsmRequest::Find { at })), a_step(), &[]).await? {
-            HsmAnswer::Found(found) => Ok(!found.is_empty()),
-            _ => Err(refused(HsmErrorKind::Internal, "answer")),
-        }
+        taken.map(drop)
     }
 
     /// The canary's fact: the digest of its MAC.

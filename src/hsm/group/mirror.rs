@@ -492,7 +492,7 @@ impl Mirror {
             return Err(error);
         }
         for member in missed {
-            member.owe_destruction(id).await?;
+            member.owe(vec![id]).await?;
         }
         Ok(HsmAnswer::Done)
     }
