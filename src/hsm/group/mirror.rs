@@ -360,7 +360,7 @@ impl Mirror {
         if others.iter().any(|member| serving(member)) {
             for id in ids {
                 let tray = Arc::default();
-                let errand = errand.within(PATIENCE.saturating_mul(2));
+                let errand = errand.within(PATIENCE);
                 match source.ask(Work::CopyOut(*id, groups_own(), Arc::clone(&tray)), errand, &[]).await {
                     Ok(_) => parcels.push((*id, Arc::new(std::mem::take(&mut *tray.lock())))),
                     Err(error) if matches!(verdict(&error), Verdict::Failing | Verdict::Missing) => {
@@ -380,7 +380,7 @@ impl Mirror {
         for member in others {
             let mut missed = stays.is_some() || !serving(member);
             for (id, copied) in parcels.iter().filter(|_| !missed) {
-                let errand = errand.within(PATIENCE.saturating_mul(2));
+                let errand = errand.within(PATIENCE);
                 if let Err(error) =
                     member.ask(Work::CopyIn(*id, GROUP_KEY.into(), Arc::clone(copied)), errand, &[*id]).await
                 {
@@ -464,7 +464,7 @@ impl Mirror {
         for member in &self.members {
             let at = Placement { token: self.id.clone(), cka_id: id };
             let work = Work::Engine(Arc::new(HsmRequest::Destroy { at }));
-            let errand = errand.within(PATIENCE.saturating_mul(2));
+            let errand = errand.within(PATIENCE);
             let answer = if member.serves() {
                 member.ask(work, errand, &[id]).await
             } else {
