@@ -60,17 +60,19 @@ pub fn mappings() -> io::Result<Vec<Mapping>> {
     Ok(fs::read_to_string("/proc/self/maps")?.lines().filter_map(Mapping::parse).collect())
 }
 
-/// Lets the kernel take back the pages of the code that has run until now: most of it was the start's. What runs again is
-/// mapped again, out of the kernel's cache of the file.
+/// Lets the kernel take back the pages of this program's code that has run until now: most of it was the start's. What runs
+/// again is mapped again, out of the kernel's cache of the file. Libraries are left alone: what a vendor's loader has written into
+/// the code of a module would be lost.
 ///
 /// # Errors
 ///
 /// The kernel's; then the pages stay.
 pub fn let_go_of_code() -> io::Result<()> {
-    for code in mappings()?.into_iter().filter(|mapping| mapping.is_code) {
-        // SAFETY: the range is whole pages of a private mapping of a file that can be executed and not written, so no page of it
-        // differs from the file, and what is read there next is what was there before. Should another mapping have taken its
-        // place since the list was read, then by a library that was unloaded: nothing unloads any.
+    let here = let_go_of_code as fn() -> io::Result<()> as usize;
+    for code in mappings()?.into_iter().filter(|it| it.is_code && it.start <= here && here < it.end) {
+        // SAFETY: the range is whole pages of the private mapping of this program's own file that this function stands in. It can
+        // be executed and not written, and the program is position-independent without relocations in its code, so no page
+        // differs from the file, and what is read there next is what was there before.
         unsafe { madvise(ptr::without_provenance_mut(code.start), code.end - code.start, Advice::LinuxDontNeed)? };
     }
     Ok(())
