@@ -12,26 +12,10 @@ use std::{
     },
 };
 
-use portcullis_testing::{Gateway, Rest, refused};
+use portcullis_testing::{Gateway, Rest, copy_folder, refused};
 use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis");
-
-fn copy(from: &Path, to: &Path) {
-    if to.exists() {
-        fs::remove_dir_all(to).unwrap();
-    }
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            copy(&entry.path(), &target);
-        } else if kind.is_file() {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
 
 fn run(folder: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
@@ -208,8 +192,8 @@ async fn an_older_store_or_trail_is_noticed_and_taken_only_on_an_order() {
     let early = put(&gateway, &[1; 32]).await;
     assert!(gateway.stop().success());
     let kept = outer.path().join("kept");
-    copy(&folder.join("store"), &kept.join("store"));
-    copy(&folder.join("audit"), &kept.join("audit"));
+    copy_folder(&folder.join("store"), &kept.join("store"));
+    copy_folder(&folder.join("audit"), &kept.join("audit"));
     gateway.restart();
     let late = put(&gateway, &[2; 32]).await;
     // A crash is no reason to doubt the store.
@@ -218,25 +202,25 @@ async fn an_older_store_or_trail_is_noticed_and_taken_only_on_an_order() {
     assert_eq!(value(&gateway, &late).await, [2; 32]);
     assert!(gateway.stop().success());
     let newest = outer.path().join("newest");
-    copy(&folder.join("store"), &newest.join("store"));
-    copy(&folder.join("audit"), &newest.join("audit"));
+    copy_folder(&folder.join("store"), &newest.join("store"));
+    copy_folder(&folder.join("audit"), &newest.join("audit"));
 
-    copy(&kept.join("store"), &folder.join("store"));
+    copy_folder(&kept.join("store"), &folder.join("store"));
     let text = refused(PROGRAM, &folder, &[]);
     assert!(text.contains("PC-STORE-OLDER") && text.contains("accept-older"), "{text}");
     // The newest store serves again as if nothing had been.
-    copy(&newest.join("store"), &folder.join("store"));
+    copy_folder(&newest.join("store"), &folder.join("store"));
     gateway.restart();
     assert_eq!(value(&gateway, &late).await, [2; 32]);
     assert!(gateway.stop().success());
 
-    copy(&folder.join("audit"), &newest.join("audit"));
-    copy(&kept.join("audit"), &folder.join("audit"));
+    copy_folder(&folder.join("audit"), &newest.join("audit"));
+    copy_folder(&kept.join("audit"), &folder.join("audit"));
     let text = refused(PROGRAM, &folder, &[]);
     assert!(text.contains("PC-AUDIT-OLDER") && text.contains("the audit trail ends at line"), "{text}");
     // Of a trail of the same length every line that was signed is known, too.
-    copy(&newest.join("audit"), &folder.join("audit"));
-    copy(&kept.join("store"), &folder.join("store"));
+    copy_folder(&newest.join("audit"), &folder.join("audit"));
+    copy_folder(&kept.join("store"), &folder.join("store"));
     let output = run(&folder, &["store", "accept-older"]);
     assert!(output.status.success() && said(&output).contains("older copy"), "{}", said(&output));
     assert!(trail(&folder).contains("\"action\":\"accept-older\""));
@@ -246,7 +230,7 @@ async fn an_older_store_or_trail_is_noticed_and_taken_only_on_an_order() {
     assert_eq!(gone.status, 404);
     assert!(gateway.stop().success());
     // From then on the one that was the newest is another history.
-    copy(&newest.join("store"), &folder.join("store"));
+    copy_folder(&newest.join("store"), &folder.join("store"));
     assert!(refused(PROGRAM, &folder, &[]).contains("PC-STORE-OLDER"));
 }
 
@@ -276,7 +260,7 @@ async fn nothing_acknowledged_is_lost_with_the_stores_file() {
     fs::remove_file(folder.join("store/db")).unwrap();
     fails(&folder, &["store", "fsck"], "PC-STORE-JOURNAL");
     let journal = outer.path().join("journal");
-    copy(&folder.join("store/journal"), &journal);
+    copy_folder(&folder.join("store/journal"), &journal);
     let part = fs::read_dir(&journal).unwrap().next().unwrap().unwrap().path();
     let whole = fs::read(&part).unwrap();
     let used = whole.len() - whole.iter().rev().take_while(|byte| **byte == 0).count();

@@ -3,31 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "in tests a panic is the answer")]
 
 use std::{
-    fs,
     path::Path,
     process::{Command, Output},
 };
 
-use portcullis_testing::{Gateway, Rest};
+use portcullis_testing::{Gateway, Rest, copy_folder};
 use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis");
-
-fn copy(from: &Path, to: &Path) {
-    if to.exists() {
-        fs::remove_dir_all(to).unwrap();
-    }
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            copy(&entry.path(), &target);
-        } else if kind.is_file() {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
 
 fn fsck(folder: &Path, words: &[&str]) -> Output {
     let config = folder.join("config.toml");
@@ -63,16 +46,16 @@ async fn what_is_missing_and_what_nobody_knows_is_named_and_nothing_is_changed()
 
     assert!(gateway.stop().success());
     let (early_store, early_token) = (outer.path().join("store"), outer.path().join("hsm"));
-    copy(&folder.join("store"), &early_store);
-    copy(&folder.join("hsm"), &early_token);
+    copy_folder(&folder.join("store"), &early_store);
+    copy_folder(&folder.join("hsm"), &early_token);
     gateway.restart();
     let late = store(&gateway).await;
     assert!(gateway.stop().success());
     let late_store = outer.path().join("late");
-    copy(&folder.join("store"), &late_store);
+    copy_folder(&folder.join("store"), &late_store);
 
     // The store of before: the token holds a name that no record knows.
-    copy(&early_store, &folder.join("store"));
+    copy_folder(&early_store, &folder.join("store"));
     let config = folder.join("config.toml");
     let accepted = Command::new(PROGRAM).args(["store", "accept-older", "--config"]).arg(&config).output().unwrap();
     assert!(accepted.status.success(), "{}", String::from_utf8_lossy(&accepted.stderr));
@@ -86,8 +69,8 @@ async fn what_is_missing_and_what_nobody_knows_is_named_and_nothing_is_changed()
     assert!(!said.status.success() && text.contains("names without a record") && text.contains(&late), "{text}");
 
     // The token of before: a record's value is missing.
-    copy(&late_store, &folder.join("store"));
-    copy(&early_token, &folder.join("hsm"));
+    copy_folder(&late_store, &folder.join("store"));
+    copy_folder(&early_token, &folder.join("hsm"));
     gateway.restart();
     for _ in 0..2 {
         let found = compared(&fsck(&folder, &["--json"]));

@@ -33,7 +33,7 @@ use portcullis::{
         sled::{SledBackend, SledOptions},
     },
 };
-use portcullis_testing::{Gateway, PATIENCE, Rest};
+use portcullis_testing::{Gateway, PATIENCE, Rest, copy_folder};
 
 use crate::{Chance, PROGRAM, alone, asked, seed, size};
 
@@ -161,26 +161,10 @@ fn written(folder: &Path, extent: Extent) -> Vec<PathBuf> {
         repository.move_mark(before, mark(life + 1)).unwrap();
         drop((repository, raw));
         let copy = folder.join(format!("life-{}", life + 1));
-        copied(&store, &copy);
+        copy_folder(&store, &copy);
         copies.push(copy);
     }
     copies
-}
-
-fn copied(from: &Path, to: &Path) {
-    if to.exists() {
-        fs::remove_dir_all(to).unwrap();
-    }
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            copied(&entry.path(), &target);
-        } else if kind.is_file() {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -339,7 +323,7 @@ impl Cases {
         let mut chance = Chance(seed().wrapping_mul(1_000_003).wrapping_add(u64::try_from(case).unwrap()));
         match self.kind(case) {
             "flip" => {
-                copied(&self.store, victim);
+                copy_folder(&self.store, victim);
                 let (mut path, mut block) = self.places[chance.below(self.places.len())].clone();
                 match case % 8 {
                     // Most of the bytes are in one file, and the others count as well.
@@ -364,17 +348,17 @@ impl Cases {
             }
             "older copy" => {
                 let copy = &self.older[case - self.flips - 1];
-                copied(copy, victim);
+                copy_folder(copy, victim);
                 copy.file_name().unwrap().display().to_string()
             }
             "exchange" => {
-                copied(&self.store, victim);
+                copy_folder(&self.store, victim);
                 let records = case.is_multiple_of(2);
                 swap(victim, whole, &mut chance, records);
                 if records { "two records" } else { "two names" }.to_owned()
             }
             _ => {
-                copied(&self.store, victim);
+                copy_folder(&self.store, victim);
                 String::new()
             }
         }
@@ -504,7 +488,7 @@ async fn a_gateway_on_a_damaged_store_refuses_or_answers_right() {
         stored.push(rest.store("symmetric", &[number; 32]).await.unwrap().reference("secret_ref"));
     }
     assert!(gateway.stop().success());
-    copied(&folder, &kept);
+    copy_folder(&folder, &kept);
     let places: Vec<(PathBuf, usize)> = files(&kept.join("store"))
         .into_iter()
         .flat_map(|path| {
@@ -516,7 +500,7 @@ async fn a_gateway_on_a_damaged_store_refuses_or_answers_right() {
     let (mut refused, mut ended, mut right, mut errors) = (0, 0, 0, 0);
     let flips = size(3, 20);
     for _ in 0..flips {
-        copied(&kept, &folder);
+        copy_folder(&kept, &folder);
         let (path, block) = &places[chance.below(places.len())];
         let file = folder.join(path.strip_prefix(&kept).unwrap());
         let mut bytes = fs::read(&file).unwrap();

@@ -7,12 +7,14 @@
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "in tests a panic is the answer")]
 
 mod backend;
+mod folder;
 mod gateway;
 mod kmip;
 mod rest;
 pub mod token;
 
 pub use backend::{is_foreign, is_unsupported, pin, profile, shape};
+pub use folder::copy_folder;
 pub use gateway::{Gateway, PATIENCE, killed_while_starting, refused};
 pub use kmip::{Failure, Kmip, aes, create, key_of, material, text_of};
 pub use rest::{Answer, Rest};
