@@ -3,6 +3,7 @@
 //! Each writer notes what it was told: an object is acknowledged, its destruction asked for, or its destruction
 //! acknowledged. After each start what was acknowledged is read; at the end the token's objects, the gateway's records and
 //! the notes must be the same. `LONG=1` kills 500 times and writes at least 5000 times, `KILLS` sets another number; the default kills 5 times.
+//! `ROUND_MS` sets how long writers write before a kill at least.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,10 +45,14 @@ impl Size {
         let is_long = ["LONG", "PORTCULLIS_LONG"].iter().any(|name| env::var(name).is_ok_and(|it| !it.is_empty()));
         if is_long {
             let kills = env::var("KILLS").ok().map_or(500, |text| text.parse().unwrap());
-            Self { kills, writes: kills * 10, starts: 25, round: Duration::from_millis(1500) }
+            Self { kills, writes: kills * 10, starts: 25, round: Self::round() }
         } else {
-            Self { kills: 5, writes: 100, starts: 4, round: Duration::from_millis(1500) }
+            Self { kills: 5, writes: 100, starts: 4, round: Self::round() }
         }
+    }
+
+    fn round() -> Duration {
+        Duration::from_millis(env::var("ROUND_MS").ok().map_or(1500, |text| text.parse().unwrap()))
     }
 }
 
@@ -299,10 +304,11 @@ async fn rest_write(rest: &Rest, notes: &Notes, own: &mut Vec<String>, chance: &
 
 // ------------------------------------------------------------------------------------------------------------ checking
 
+/// So many look at what was told, each at its part.
+const READERS: usize = 8;
+
 /// Every object that was acknowledged since the last check is as it was told; what was unknown is settled and noted.
-async fn check(gateway: &Gateway, notes: &Notes, checked: &mut BTreeMap<String, Note>) {
-    let rest = Rest::new(&gateway.rest(), PROJECT);
-    let mut kmip = Kmip::connect(gateway).await.unwrap();
+async fn check(gateway: &Arc<Gateway>, notes: &Notes, checked: &mut BTreeMap<String, Note>) {
     let told: Vec<(String, Note)> = {
         let objects = notes.objects.lock();
         objects
@@ -311,6 +317,23 @@ async fn check(gateway: &Gateway, notes: &Notes, checked: &mut BTreeMap<String, 
             .map(|(i, n)| (i.clone(), n.clone()))
             .collect()
     };
+    let mut readers = tokio::task::JoinSet::new();
+    for part in told.chunks(told.len().div_ceil(READERS).max(1)) {
+        readers.spawn(settled(Arc::clone(gateway), part.to_vec()));
+    }
+    while let Some(part) = readers.join_next().await {
+        for (id, note) in part.unwrap() {
+            notes.objects.lock().insert(id.clone(), note.clone());
+            checked.insert(id, note);
+        }
+    }
+}
+
+/// What has become of these.
+async fn settled(gateway: Arc<Gateway>, told: Vec<(String, Note)>) -> Vec<(String, Note)> {
+    let rest = Rest::new(&gateway.rest(), PROJECT);
+    let mut kmip = Kmip::connect(&gateway).await.unwrap();
+    let mut found = Vec::with_capacity(told.len());
     for (id, note) in told {
         let note = match note {
             Note::There(value) => {
@@ -332,9 +355,9 @@ async fn check(gateway: &Gateway, notes: &Notes, checked: &mut BTreeMap<String, 
                 }
             }
         };
-        notes.objects.lock().insert(id.clone(), note.clone());
-        checked.insert(id, note);
+        found.push((id, note));
     }
+    found
 }
 
 /// Through both protocols, with the value that was given.
