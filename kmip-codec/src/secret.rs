@@ -3,17 +3,95 @@
 //! Everything that can be key material, a password or data to be encrypted has one of these types. Content is reached
 //! through `expose_secret` only, so that each place that does can be found. There is no `Clone`.
 
-use std::fmt;
+use std::{
+    fmt, mem,
+    ops::{Deref, DerefMut},
+};
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroizing, optimization_barrier};
+
+/// A buffer that is wiped when it is dropped, all of its room included.
+///
+/// `Zeroizing<Vec<u8>>` does the same a byte at a time, which keeps a thread for milliseconds where a message has 16 MiB. This
+/// one fills the room with zeros and then shows it to the compiler, which must not leave the filling out because of that.
+/// What it moves out of when it grows is not wiped: whoever lets it grow makes room first.
+#[derive(Default)]
+pub struct Wiped(Vec<u8>);
+
+impl Wiped {
+    /// Takes the bytes over.
+    pub const fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// Gives the bytes to somebody who wipes them.
+    pub fn into_inner(mut self) -> Vec<u8> {
+        mem::take(&mut self.0)
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        if self.0.capacity() > 0 {
+            self.0.clear();
+            // Fills what there is and allocates nothing.
+            self.0.resize(self.0.capacity(), 0);
+            optimization_barrier(self.0.as_slice());
+        }
+    }
+}
+
+impl Deref for Wiped {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.0
+    }
+}
+
+impl DerefMut for Wiped {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+}
+
+impl From<Vec<u8>> for Wiped {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<Zeroizing<Vec<u8>>> for Wiped {
+    fn from(mut bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(mem::take(&mut *bytes))
+    }
+}
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl PartialEq for Wiped {
+    fn eq(&self, other: &Self) -> bool {
+        same(self, other)
+    }
+}
+
+impl fmt::Debug for Wiped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wiped({} bytes)", self.0.len())
+    }
+}
 
 /// Secret bytes.
-pub struct SecretBytes(Zeroizing<Vec<u8>>);
+pub struct SecretBytes(Wiped);
 
 impl SecretBytes {
     /// Copies the bytes; the caller wipes its own copy.
     pub fn copy_of(bytes: &[u8]) -> Self {
-        Self(Zeroizing::new(bytes.to_vec()))
+        Self(Wiped::new(bytes.to_vec()))
     }
 
     /// The bytes.
@@ -32,15 +110,21 @@ impl SecretBytes {
     }
 }
 
+impl From<Wiped> for SecretBytes {
+    fn from(bytes: Wiped) -> Self {
+        Self(bytes)
+    }
+}
+
 impl From<Zeroizing<Vec<u8>>> for SecretBytes {
     fn from(bytes: Zeroizing<Vec<u8>>) -> Self {
-        Self(bytes)
+        Self(bytes.into())
     }
 }
 
 impl From<Vec<u8>> for SecretBytes {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(Wiped::new(bytes))
     }
 }
 
@@ -87,14 +171,14 @@ impl fmt::Debug for SecretText {
 ///
 /// Registered keys come back byte for byte, so the number is never normalised. Most big integers are parts of private
 /// keys, therefore all of them are treated as secrets.
-pub struct BigInteger(Zeroizing<Vec<u8>>);
+pub struct BigInteger(Wiped);
 
 impl BigInteger {
     /// A non-negative number from its magnitude, most significant byte first; leading zeros are added as needed.
     pub fn from_magnitude(magnitude: &[u8]) -> Self {
         let needs_sign = magnitude.first().is_none_or(|first| first & 0x80 != 0);
         let length = (magnitude.len() + usize::from(needs_sign)).next_multiple_of(8);
-        let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+        let mut bytes = Wiped::new(Vec::with_capacity(length));
         bytes.resize(length - magnitude.len(), 0);
         bytes.extend_from_slice(magnitude);
         Self(bytes)
@@ -102,7 +186,7 @@ impl BigInteger {
 
     /// The number as sent. `None` unless the length is a positive multiple of eight.
     pub fn from_encoded(bytes: &[u8]) -> Option<Self> {
-        (!bytes.is_empty() && bytes.len().is_multiple_of(8)).then(|| Self(Zeroizing::new(bytes.to_vec())))
+        (!bytes.is_empty() && bytes.len().is_multiple_of(8)).then(|| Self(Wiped::new(bytes.to_vec())))
     }
 
     /// The bytes on the wire.
@@ -149,6 +233,15 @@ mod tests {
         assert_eq!(BigInteger::from_magnitude(&[1, 0, 1]).expose_magnitude(), Some(&[1, 0, 1][..]));
         assert_eq!(BigInteger::from_encoded(&[0xFF; 8]).and_then(|n| n.expose_magnitude().map(<[u8]>::to_vec)), None);
         assert!(BigInteger::from_encoded(&[1; 7]).is_none() && BigInteger::from_encoded(&[]).is_none());
+    }
+
+    #[test]
+    fn a_wiped_buffer_keeps_its_place_while_it_is_wiped() {
+        let mut bytes = Wiped::new(Vec::with_capacity(64));
+        bytes.extend_from_slice(b"AAAA");
+        assert_eq!(bytes, Wiped::from(b"AAAA".to_vec()));
+        assert_eq!(bytes.into_inner(), b"AAAA");
+        drop(Wiped::default());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody as _},
     http::{HeaderMap, Method, StatusCode, Uri, header},
 };
 use http_body_util::BodyExt;
@@ -264,8 +264,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads a body of at most `limit` bytes into zeroised memory; `None` when it is longer.
 pub(super) async fn read(body: &mut Body, limit: usize) -> Result<Option<Zeroizing<Vec<u8>>>, Refusal> {
-    // One allocation for the whole limit: growing would leave copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(limit));
+    // One allocation, for what was announced or for the whole limit: growing would leave copies behind.
+    let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    let mut bytes = Zeroizing::new(Vec::with_capacity(announced.map_or(limit, |bytes| bytes.min(limit))));
     let all = async {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_broken| Refusal::bad_request("The body of the request is incomplete."))?;

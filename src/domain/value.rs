@@ -8,40 +8,57 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretBox};
 use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, optimization_barrier};
+
+/// Bytes that are wiped as fast as memory takes zeros; the implementation for `Vec<u8>` goes byte by byte, which keeps a thread
+/// for milliseconds where there are many.
+struct Bytes(Vec<u8>);
+
+impl Zeroize for Bytes {
+    fn zeroize(&mut self) {
+        if self.0.capacity() > 0 {
+            self.0.clear();
+            // Fills what there is and allocates nothing; what is shown to the barrier must have been filled.
+            self.0.resize(self.0.capacity(), 0);
+            optimization_barrier(self.0.as_slice());
+            self.0.clear();
+        }
+    }
+}
 
 /// Key material or any other protected bytes.
-pub struct SecretValue(SecretBox<Vec<u8>>);
+pub struct SecretValue(SecretBox<Bytes>);
 
 impl SecretValue {
     /// Takes the bytes over; the caller's buffer is the one that will be zeroised.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self(SecretBox::new(Box::new(bytes)))
+        Self(SecretBox::new(Box::new(Bytes(bytes))))
     }
 
     /// Lets the bytes out. Each use carries an `#[expect(clippy::disallowed_methods, reason = "…")]`.
     #[must_use]
     pub fn expose_secret(&self) -> &[u8] {
-        self.0.expose_secret()
+        &self.0.expose_secret().0
     }
 
     /// A second copy, zeroised like the first: for a value that must reach the HSM in two forms.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        Self::new(self.0.expose_secret().clone())
+        Self::new(self.0.expose_secret().0.clone())
     }
 
     /// A second value of its first half.
     #[must_use]
     pub fn first_half(&self) -> Self {
-        let bytes = self.0.expose_secret();
+        let bytes = &self.0.expose_secret().0;
         Self::new(bytes.get(..bytes.len() / 2).unwrap_or_default().to_vec())
     }
 
     /// The length in bytes; lengths are not secret.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.expose_secret().len()
+        self.0.expose_secret().0.len()
     }
 
     /// Whether there are no bytes at all.
@@ -53,7 +70,7 @@ impl SecretValue {
     /// Compares in constant time for equal lengths.
     #[must_use]
     pub fn matches(&self, other: &Self) -> bool {
-        self.0.expose_secret().ct_eq(other.0.expose_secret()).into()
+        self.0.expose_secret().0.as_slice().ct_eq(other.0.expose_secret().0.as_slice()).into()
     }
 }
 

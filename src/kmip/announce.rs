@@ -22,7 +22,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use super::{
     attributes,
@@ -38,6 +37,7 @@ use crate::{
         ops::attributes::{AttributeSet, ReadAttributes},
     },
 };
+use kmip_codec::secret::Wiped;
 
 /// The first pause after a delivery that failed, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -190,7 +190,7 @@ struct Teller<'a> {
 
 impl Teller<'_> {
     /// What the client is told of a change, as whole messages: nothing of what it may not see.
-    async fn messages(&self, change: &Change) -> Vec<Zeroizing<Vec<u8>>> {
+    async fn messages(&self, change: &Change) -> Vec<Wiped> {
         let now = self.service.engine.ports().clock.now();
         let told_before = change.before.as_ref().is_some_and(|before| before.state(now).is_destroyed());
         if told_before || change.after.project != self.peer.principal.project {

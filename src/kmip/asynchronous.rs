@@ -21,10 +21,10 @@ use kmip_codec::{
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
 use super::{batch::Who, error::Refusal, message::Service, tickets::same_account};
 use crate::domain::{Principal, Timestamp};
+use kmip_codec::secret::Wiped;
 
 type Answer = ResponseItem<Response>;
 
@@ -61,7 +61,7 @@ pub(super) struct Train {
     who: Who,
     request: String,
     version: ProtocolVersion,
-    message: Zeroizing<Vec<u8>>,
+    message: Wiped,
     values: Vec<Vec<u8>>,
 }
 
@@ -139,7 +139,7 @@ impl Pending {
             who,
             request: request.to_owned(),
             version,
-            message: Zeroizing::new(bytes.to_vec()),
+            message: Wiped::new(bytes.to_vec()),
             values: values.clone(),
         };
         let train = Arc::new(Mutex::new(Some(train)));

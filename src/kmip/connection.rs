@@ -24,10 +24,10 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use super::{announce, message::Service};
 use crate::domain::Principal;
+use kmip_codec::secret::Wiped;
 
 /// Who is at the other end.
 #[derive(Clone, Debug)]
@@ -125,28 +125,24 @@ pub(super) async fn room(bytes: usize) -> Option<Room> {
 
 /// Adds bytes to a message of that expected length. It moves at most twice where the length is known, and what it moves
 /// out of is wiped: a length alone makes nobody allocate, and no part of a key stays behind.
-pub(super) fn append(message: &mut Zeroizing<Vec<u8>>, bytes: &[u8], expected: usize) {
+pub(super) fn append(message: &mut Wiped, bytes: &[u8], expected: usize) {
     make_room(message, bytes.len(), expected);
     message.extend_from_slice(bytes);
 }
 
 /// Makes room for so many more bytes; see [`append`].
-fn make_room(message: &mut Zeroizing<Vec<u8>>, bytes: usize, expected: usize) {
+fn make_room(message: &mut Wiped, bytes: usize, expected: usize) {
     let needed = message.len() + bytes;
     if needed > message.capacity() {
         let mut bigger =
-            Zeroizing::new(Vec::with_capacity(expected.max(needed).max((2 * message.len()).min(needed + (1 << 20)))));
+            Wiped::new(Vec::with_capacity(expected.max(needed).max((2 * message.len()).min(needed + (1 << 20)))));
         bigger.extend_from_slice(message);
         *message = bigger;
     }
 }
 
 /// The next whole message; `None` when the stream ends or cannot be followed any further.
-async fn next<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    service: &Service,
-    limits: &Limits,
-) -> Option<(Zeroizing<Vec<u8>>, Room)> {
+async fn next<S: AsyncRead + Unpin>(stream: &mut S, service: &Service, limits: &Limits) -> Option<(Wiped, Room)> {
     let settings = &service.settings;
     let mut header = [0; HEADER_BYTES];
     let (first, rest) = header.split_at_mut(1);
@@ -160,7 +156,7 @@ async fn next<S: AsyncRead + Unpin>(
         }
     };
     let room = timeout(settings.message_timeout, room(length)).await.ok()??;
-    let mut message = Zeroizing::new(Vec::with_capacity(length.min(STEP)));
+    let mut message = Wiped::new(Vec::with_capacity(length.min(STEP)));
     message.extend_from_slice(&header);
     let body = async {
         // Grows with what arrives, in steps: a length alone makes nobody allocate. What arrives is read into its place: a

@@ -28,12 +28,12 @@ use kmip_codec::{
     text::{self, Encoding},
 };
 use tokio::time::timeout;
-use zeroize::Zeroizing;
 
 use super::{
     connection::{self, Peer, Room},
     message::Service,
 };
+use kmip_codec::secret::Wiped;
 
 /// The path of messages.
 pub const PATH: &str = "/kmip";
@@ -89,7 +89,7 @@ async fn answer(State(door): State<Arc<Door>>, request: Request) -> Result<Respo
 
 impl Door {
     /// The answer in the encoding of the request.
-    async fn converse(&self, encoding: Encoding, bytes: &[u8], limits: &Limits) -> Zeroizing<Vec<u8>> {
+    async fn converse(&self, encoding: Encoding, bytes: &[u8], limits: &Limits) -> Wiped {
         if encoding == Encoding::Ttlv {
             return self.run(bytes).await;
         }
@@ -105,7 +105,7 @@ impl Door {
         })
     }
 
-    async fn run(&self, bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    async fn run(&self, bytes: &[u8]) -> Wiped {
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let request = format!("kmip-{}-{count}", self.connection);
         match &self.peer {
@@ -166,7 +166,7 @@ struct Reading {
 }
 
 impl Reading {
-    async fn read(&self, declared: Option<usize>, body: Body) -> Result<(Zeroizing<Vec<u8>>, Option<Room>), Fault> {
+    async fn read(&self, declared: Option<usize>, body: Body) -> Result<(Wiped, Option<Room>), Fault> {
         if declared.is_some_and(|length| length > self.most) {
             return Err(too_large());
         }
@@ -176,11 +176,7 @@ impl Reading {
     }
 
     /// Takes what arrives. Room for a declared length is taken at once, otherwise as it comes.
-    async fn collect(
-        &self,
-        declared: Option<usize>,
-        mut body: Body,
-    ) -> Result<(Zeroizing<Vec<u8>>, Option<Room>), Fault> {
+    async fn collect(&self, declared: Option<usize>, mut body: Body) -> Result<(Wiped, Option<Room>), Fault> {
         // A text and its TTLV form exist at the same time.
         let forms = if self.encoding == Encoding::Ttlv { 1 } else { 2 };
         let busy = || Fault(StatusCode::SERVICE_UNAVAILABLE, "too many messages are in flight");
@@ -188,7 +184,7 @@ impl Reading {
             Some(length) => Some(connection::room(length * forms).await.ok_or_else(busy)?),
             None => None,
         };
-        let mut bytes = Zeroizing::new(Vec::with_capacity(declared.unwrap_or(0).min(connection::STEP)));
+        let mut bytes = Wiped::new(Vec::with_capacity(declared.unwrap_or(0).min(connection::STEP)));
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else {
                 return Err(Fault(StatusCode::BAD_REQUEST, "the body ended early"));

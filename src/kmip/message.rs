@@ -14,7 +14,6 @@ use kmip_codec::{
     ttlv::Item,
     version::{SUPPORTED, V1_4, V2_0, V2_1},
 };
-use zeroize::Zeroizing;
 
 use super::{
     asynchronous::{ABOUT, Pending},
@@ -36,6 +35,7 @@ use crate::{
         ports::{Lane, Memory},
     },
 };
+use kmip_codec::secret::Wiped;
 
 /// What the KMIP front end may do and how much it takes.
 #[derive(Clone, Debug)]
@@ -143,7 +143,7 @@ impl Service {
     }
 
     /// Answers one message. The answer is always a whole, well-formed message.
-    pub async fn answer(self: &Arc<Self>, peer: &Peer, request: &str, bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    pub async fn answer(self: &Arc<Self>, peer: &Peer, request: &str, bytes: &[u8]) -> Wiped {
         self.answer_on(peer, request, bytes, None).await
     }
 
@@ -154,7 +154,7 @@ impl Service {
         request: &str,
         bytes: &[u8],
         turn: Option<&Arc<AtomicBool>>,
-    ) -> Zeroizing<Vec<u8>> {
+    ) -> Wiped {
         let newest = self.newest();
         let message = match RequestMessage::decode(bytes, &self.settings.limits) {
             Ok(message) => message,
@@ -215,7 +215,7 @@ impl Service {
 
     /// Answers one message of a client that is not enrolled.
     #[must_use]
-    pub fn refuse(&self, bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    pub fn refuse(&self, bytes: &[u8]) -> Wiped {
         let newest = self.newest();
         match RequestMessage::decode(bytes, &Limits::BEFORE_AUTHENTICATION) {
             Ok(message) => {
@@ -409,17 +409,17 @@ impl Service {
     }
 
     /// The message cannot be read: one item without operation, in the version asked for where that can be told.
-    fn malformed(&self, error: &DecodeError, bytes: &[u8], newest: ProtocolVersion) -> Zeroizing<Vec<u8>> {
+    fn malformed(&self, error: &DecodeError, bytes: &[u8], newest: ProtocolVersion) -> Wiped {
         self.malformed_in(error, peek_version(bytes), newest)
     }
 
     /// The answer to a text that is no message; `asked` is the version that could be read in it.
-    pub(super) fn unreadable(&self, error: &DecodeError, asked: Option<ProtocolVersion>) -> Zeroizing<Vec<u8>> {
+    pub(super) fn unreadable(&self, error: &DecodeError, asked: Option<ProtocolVersion>) -> Wiped {
         self.malformed_in(error, asked, self.newest())
     }
 
     /// The answer instead of one that the encoding of the request cannot express.
-    pub(super) fn inexpressible(&self, answer: &[u8], reason: ResultReason, text: &str) -> Zeroizing<Vec<u8>> {
+    pub(super) fn inexpressible(&self, answer: &[u8], reason: ResultReason, text: &str) -> Wiped {
         let version = peek_version(answer).unwrap_or_else(|| self.newest());
         self.whole_failure(version, version, text, reason)
     }
@@ -428,12 +428,7 @@ impl Service {
         self.settings.versions.first().copied().unwrap_or(V2_1)
     }
 
-    fn malformed_in(
-        &self,
-        error: &DecodeError,
-        asked: Option<ProtocolVersion>,
-        newest: ProtocolVersion,
-    ) -> Zeroizing<Vec<u8>> {
+    fn malformed_in(&self, error: &DecodeError, asked: Option<ProtocolVersion>, newest: ProtocolVersion) -> Wiped {
         let known = asked.filter(|asked| asked.nearest().is_some_and(|it| self.settings.versions.contains(&it)));
         let reason = decode_reason(error.kind, asked.unwrap_or(newest));
         let reason = match (error.kind, known) {
@@ -449,7 +444,7 @@ impl Service {
         asked: ProtocolVersion,
         text: &str,
         reason: ResultReason,
-    ) -> Zeroizing<Vec<u8>> {
+    ) -> Wiped {
         // A reason that the answer's version lacks would not be understood: 1.x knows Invalid Message only.
         let reason = if asked >= V2_0 && reason.is_defined(version) { reason } else { old_reason(reason) };
         let header = self.header(version, version, "", None);
@@ -481,10 +476,10 @@ fn old_reason(reason: ResultReason) -> ResultReason {
     }
 }
 
-fn encode(answer: &ResponseMessage<Response>) -> Zeroizing<Vec<u8>> {
+fn encode(answer: &ResponseMessage<Response>) -> Wiped {
     answer.encode().unwrap_or_else(|error| {
         tracing::error!(%error, "an answer cannot be encoded");
-        Zeroizing::new(Vec::new())
+        Wiped::new(Vec::new())
     })
 }
 

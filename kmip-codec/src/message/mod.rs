@@ -13,11 +13,10 @@ pub use credential::{
 };
 pub use header::{Asynchronous, Authentication, EphemeralFields, RequestHeader, ResponseHeader};
 
-use zeroize::Zeroizing;
-
 use crate::codec::{Codec, Structure, fields};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::limits::Limits;
+use crate::secret::Wiped;
 use crate::spec::enums::{Operation, ResultReason, ResultStatus};
 use crate::spec::tags::Tag;
 use crate::ttlv::{self, Context, Item, MessageKind, Reader, Value, Writer};
@@ -322,7 +321,7 @@ impl<P: Payload> RequestMessage<P> {
     /// # Errors
     ///
     /// When an item is too long to be written.
-    pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, EncodeError> {
+    pub fn encode(&self) -> Result<Wiped, EncodeError> {
         let mut writer = writer_for(self.header.protocol_version);
         writer.structure(Tag::REQUEST_MESSAGE, |writer| {
             put_header(&self.header, Tag::REQUEST_HEADER, self.items.len(), writer);
@@ -355,7 +354,7 @@ impl<P: Payload> ResponseMessage<P> {
     /// # Errors
     ///
     /// When an item is too long to be written.
-    pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, EncodeError> {
+    pub fn encode(&self) -> Result<Wiped, EncodeError> {
         let mut writer = writer_for(self.header.protocol_version);
         writer.structure(Tag::RESPONSE_MESSAGE, |writer| {
             put_header(&self.header, Tag::RESPONSE_HEADER, self.items.len(), writer);

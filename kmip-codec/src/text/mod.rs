@@ -6,10 +6,11 @@
 //! each value its type, because JSON members come in any order and what a 1.x Attribute Value means is said by the
 //! Attribute Name beside it.
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::limits::Limits;
+use crate::secret::Wiped;
 use crate::spec::tags::Tag;
 use crate::ttlv::{self, Item, Value};
 use crate::version::ProtocolVersion;
@@ -48,14 +49,14 @@ pub struct Refused {
 /// # Errors
 ///
 /// The first malformation found, with the version where it could be read.
-pub fn to_ttlv(encoding: Encoding, bytes: &[u8], limits: &Limits) -> Result<Zeroizing<Vec<u8>>, Refused> {
+pub fn to_ttlv(encoding: Encoding, bytes: &[u8], limits: &Limits) -> Result<Wiped, Refused> {
     let refused = |error| Refused { error, version: None };
     if bytes.len() > limits.message_bytes_max {
         return Err(refused(DecodeError::new(0, DecodeErrorKind::TooLong(bytes.len()))));
     }
     if encoding == Encoding::Ttlv {
         return match ttlv::parse(bytes, limits) {
-            Ok(_) => Ok(Zeroizing::new(bytes.to_vec())),
+            Ok(_) => Ok(Wiped::new(bytes.to_vec())),
             Err(error) => Err(Refused { error, version: crate::message::peek_version(bytes) }),
         };
     }
@@ -75,7 +76,7 @@ pub fn to_ttlv(encoding: Encoding, bytes: &[u8], limits: &Limits) -> Result<Zero
 /// # Errors
 ///
 /// `NotTtlv` when the bytes are no message; `NotInXml` for a text that XML has no way to write.
-pub fn from_ttlv(encoding: Encoding, bytes: &[u8], limits: &Limits) -> Result<Zeroizing<Vec<u8>>, EncodeError> {
+pub fn from_ttlv(encoding: Encoding, bytes: &[u8], limits: &Limits) -> Result<Wiped, EncodeError> {
     let item = ttlv::parse(bytes, limits).map_err(|_malformed| EncodeError::NotTtlv)?;
     write(encoding, &item)
 }
@@ -85,7 +86,7 @@ pub fn from_ttlv(encoding: Encoding, bytes: &[u8], limits: &Limits) -> Result<Ze
 /// # Errors
 ///
 /// `NotInXml` for a text that XML has no way to write.
-pub fn write(encoding: Encoding, item: &Item<'_>) -> Result<Zeroizing<Vec<u8>>, EncodeError> {
+pub fn write(encoding: Encoding, item: &Item<'_>) -> Result<Wiped, EncodeError> {
     let version = version_of(item);
     match encoding {
         Encoding::Ttlv => {
@@ -111,7 +112,7 @@ pub fn version_of(message: &Item<'_>) -> Option<ProtocolVersion> {
 
 /// Text that may hold secrets: wiped when dropped, and never left behind by growing, because its size is known before.
 struct Output {
-    text: Zeroizing<Vec<u8>>,
+    text: Wiped,
     /// Bytes counted in the first pass; nothing is kept then.
     counted: usize,
     counting: bool,
@@ -119,11 +120,11 @@ struct Output {
 
 impl Output {
     fn counter() -> Self {
-        Self { text: Zeroizing::new(Vec::new()), counted: 0, counting: true }
+        Self { text: Wiped::new(Vec::new()), counted: 0, counting: true }
     }
 
     fn of_size(bytes: usize) -> Self {
-        Self { text: Zeroizing::new(Vec::with_capacity(bytes)), counted: 0, counting: false }
+        Self { text: Wiped::new(Vec::with_capacity(bytes)), counted: 0, counting: false }
     }
 
     fn push(&mut self, text: &str) {

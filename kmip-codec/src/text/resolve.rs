@@ -2,23 +2,18 @@
 
 use std::borrow::Cow;
 
-use zeroize::Zeroizing;
-
 use super::names::{self, Meaning};
 use super::raw::{Raw, RawValue, Text};
 use super::value::Leaf;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
+use crate::secret::Wiped;
 use crate::spec::tags::Tag;
 use crate::ttlv::{ItemType, Writer};
 use crate::version::{ProtocolVersion, SUPPORTED};
 
 /// Writes the tree as TTLV.
-pub(super) fn resolve(
-    tree: &Raw<'_>,
-    version: Option<ProtocolVersion>,
-    limits: &Limits,
-) -> Result<Zeroizing<Vec<u8>>, DecodeError> {
+pub(super) fn resolve(tree: &Raw<'_>, version: Option<ProtocolVersion>, limits: &Limits) -> Result<Wiped, DecodeError> {
     let [newest, ..] = SUPPORTED;
     let mut writer = Writer::new(newest);
     let resolver = Resolver { version: version.and_then(ProtocolVersion::nearest), limits };

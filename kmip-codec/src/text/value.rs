@@ -2,11 +2,10 @@
 
 use std::fmt::Write;
 
-use zeroize::Zeroizing;
-
 use super::date;
 use super::names::{self, Meaning};
 use crate::error::DecodeErrorKind;
+use crate::secret::Wiped;
 use crate::spec::tags::Tag;
 use crate::ttlv::{ItemType, Writer};
 use crate::version::ProtocolVersion;
@@ -196,8 +195,8 @@ fn boolean(word: &str) -> Option<bool> {
 }
 
 /// Hex digits, blanks between them allowed.
-fn bytes(text: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let mut found = Zeroizing::new(Vec::with_capacity(text.len() / 2));
+fn bytes(text: &str) -> Option<Wiped> {
+    let mut found = Wiped::new(Vec::with_capacity(text.len() / 2));
     let mut high = None;
     for byte in text.bytes().filter(|byte| !byte.is_ascii_whitespace()) {
         let digit = u8::try_from(char::from(byte).to_digit(16)?).ok()?;
@@ -210,12 +209,12 @@ fn bytes(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 }
 
 /// Two's complement in hex; what is no multiple of eight bytes is extended by its sign.
-fn big(word: &str) -> Option<Zeroizing<Vec<u8>>> {
+fn big(word: &str) -> Option<Wiped> {
     let digits = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")).unwrap_or(word);
     let given = bytes(digits)?;
     let sign = if given.first()? & 0x80 == 0 { 0x00 } else { 0xFF };
     let length = given.len().next_multiple_of(8);
-    let mut found = Zeroizing::new(Vec::with_capacity(length));
+    let mut found = Wiped::new(Vec::with_capacity(length));
     found.resize(length - given.len(), sign);
     found.extend_from_slice(&given);
     Some(found)

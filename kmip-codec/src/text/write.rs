@@ -3,11 +3,10 @@
 //! Everything is written twice, first only to count, so that the text, which may hold key material, has its size from the
 //! beginning and is never moved.
 
-use zeroize::Zeroizing;
-
 use super::names::{self, Meaning};
 use super::{Output, raw, value};
 use crate::error::EncodeError;
+use crate::secret::Wiped;
 use crate::spec::tags::Tag;
 use crate::ttlv::{Item, Value};
 use crate::version::ProtocolVersion;
@@ -15,18 +14,18 @@ use crate::version::ProtocolVersion;
 /// JSON numbers beyond this lose bits in many parsers (Profiles 1.0 §5.5.1.3).
 const EXACT: std::ops::RangeInclusive<i64> = -(1 << 52)..=1 << 52;
 
-pub(super) fn json(item: &Item<'_>, version: Option<ProtocolVersion>) -> Result<Zeroizing<Vec<u8>>, EncodeError> {
+pub(super) fn json(item: &Item<'_>, version: Option<ProtocolVersion>) -> Result<Wiped, EncodeError> {
     twice(|output| Form { version, output }.json(item, Meaning::Other))
 }
 
-pub(super) fn xml(item: &Item<'_>, version: Option<ProtocolVersion>) -> Result<Zeroizing<Vec<u8>>, EncodeError> {
+pub(super) fn xml(item: &Item<'_>, version: Option<ProtocolVersion>) -> Result<Wiped, EncodeError> {
     twice(|output| {
         output.push("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
         Form { version, output }.xml(item, Meaning::Other)
     })
 }
 
-fn twice(mut write: impl FnMut(&mut Output) -> Result<(), EncodeError>) -> Result<Zeroizing<Vec<u8>>, EncodeError> {
+fn twice(mut write: impl FnMut(&mut Output) -> Result<(), EncodeError>) -> Result<Wiped, EncodeError> {
     let mut counter = Output::counter();
     write(&mut counter)?;
     let mut output = Output::of_size(counter.counted);

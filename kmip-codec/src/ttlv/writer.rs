@@ -5,9 +5,10 @@
 
 use std::mem;
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use crate::error::EncodeError;
+use crate::secret::Wiped;
 use crate::spec::tags::Tag;
 use crate::ttlv::{Item, ItemType, Value};
 use crate::version::ProtocolVersion;
@@ -15,7 +16,7 @@ use crate::version::ProtocolVersion;
 /// Writes items for one protocol version.
 pub struct Writer {
     version: ProtocolVersion,
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: Wiped,
     fault: Option<EncodeError>,
 }
 
@@ -27,7 +28,7 @@ impl Writer {
 
     /// The same, when the caller knows about how long the message will be.
     pub fn with_capacity(version: ProtocolVersion, bytes: usize) -> Self {
-        Self { version, bytes: Zeroizing::new(Vec::with_capacity(bytes)), fault: None }
+        Self { version, bytes: Wiped::new(Vec::with_capacity(bytes)), fault: None }
     }
 
     /// The version the message is for.
@@ -50,7 +51,7 @@ impl Writer {
     /// # Errors
     ///
     /// The first thing that could not be written.
-    pub fn finish(self) -> Result<Zeroizing<Vec<u8>>, EncodeError> {
+    pub fn finish(self) -> Result<Wiped, EncodeError> {
         match self.fault {
             Some(fault) => Err(fault),
             None => Ok(self.bytes),
