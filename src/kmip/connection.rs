@@ -21,6 +21,7 @@ use kmip_codec::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::Semaphore,
+    task::{spawn_blocking, yield_now},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,9 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Bytes that are made room for before anything has arrived, and that are read at once.
 pub(super) const STEP: usize = 1 << 16;
+
+/// To wipe so many bytes and to give their pages back takes some ten microseconds.
+const WIPED_IN_PLACE: usize = 1 << 18;
 
 /// How long a client may take to read an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -79,7 +83,7 @@ where
             () = drain.cancelled() => break,
             message = next(&mut stream, service, limits) => message,
         };
-        let Some((message, _room)) = message else { break };
+        let Some((message, room)) = message else { break };
         count += 1;
         let request = format!("kmip-{connection}-{count}");
         let answer = match peer {
@@ -100,6 +104,7 @@ where
             announce::speak(&mut stream, peer, service, version, changes, drain).await;
             break;
         }
+        let_go(message, room);
     }
     let _ = timeout(Duration::from_secs(1), stream.shutdown()).await;
 }
@@ -115,6 +120,16 @@ pub(super) type Room = tokio::sync::SemaphorePermit<'static>;
 /// The number of the next connection, for request ids.
 pub(super) fn next_number() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Wipes a message and gives its room back; a long one not on this thread, which others wait for.
+fn let_go(message: Wiped, room: Room) {
+    if message.len() > WIPED_IN_PLACE {
+        spawn_blocking(move || {
+            drop(message);
+            drop(room);
+        });
+    }
 }
 
 /// Waits for room in the budget; a message larger than all of it takes all of it.
@@ -158,6 +173,7 @@ async fn next<S: AsyncRead + Unpin>(stream: &mut S, service: &Service, limits: &
     let room = timeout(settings.message_timeout, room(length)).await.ok()??;
     let mut message = Wiped::new(Vec::with_capacity(length.min(STEP)));
     message.extend_from_slice(&header);
+    let mut turn = 0;
     let body = async {
         // Grows with what arrives, in steps: a length alone makes nobody allocate. What arrives is read into its place: a
         // buffer between would have to be wiped for each message, whatever the message's length.
@@ -167,6 +183,12 @@ async fn next<S: AsyncRead + Unpin>(stream: &mut S, service: &Service, limits: &
             let read = stream.read_buf(&mut (&mut *message).limit(room)).await.ok()?;
             if read == 0 {
                 return None;
+            }
+            // Whoever sends a long message takes turns with the others.
+            turn += read;
+            if turn >= STEP {
+                turn = 0;
+                yield_now().await;
             }
         }
         Some(())
