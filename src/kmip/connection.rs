@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(IN_FLIGHT.available_permits(), 0);
         let later = tokio::spawn(async move { room(message).await.is_some() });
         for _ in 0..100 {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         assert!(!later.is_finished(), "a message beyond the budget was taken");
         drop(held.pop());
