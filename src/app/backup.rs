@@ -17,7 +17,7 @@ use std::{
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
@@ -38,7 +38,7 @@ use crate::{
     store::{
         IndexCheck, Mark, RawStore,
         backup::{self, BackupError, Counts, Following, Manifest, Verified},
-        journal::{self, Checked, History, PositionText},
+        journal::{self, Checked, Damage, History, JournalCheck, PositionText},
         sled::SledOptions,
     },
 };
@@ -86,9 +86,19 @@ pub(super) struct RestoreArguments {
 /// `portcullis store`.
 #[derive(Debug, Subcommand)]
 pub(super) enum StoreCommand {
-    /// Reads every record and compares records with index entries, both ways. Changes nothing; exit code 1 when something is
-    /// wrong.
+    /// Reads every record and compares records with index entries, both ways; reads all of the journal of changes. Changes
+    /// nothing; exit code 1 when something is wrong.
     Fsck {
+        /// The configuration file.
+        #[arg(long, env = "PORTCULLIS_CONFIG", value_name = "FILE")]
+        config: PathBuf,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Copies what lives in the store into new files and puts these in the place of the old ones, which only grow: while the gateway
+    /// serves, with a pause of changes of some milliseconds, or without it. Needs room for the copy.
+    Compact {
         /// The configuration file.
         #[arg(long, env = "PORTCULLIS_CONFIG", value_name = "FILE")]
         config: PathBuf,
@@ -115,7 +125,10 @@ pub(super) enum StoreCommand {
 impl StoreCommand {
     pub(super) fn config(&self) -> &Path {
         match self {
-            Self::Fsck { config, .. } | Self::BeginJournal { config } | Self::AcceptOlder { config } => config,
+            Self::Fsck { config, .. }
+            | Self::Compact { config, .. }
+            | Self::BeginJournal { config }
+            | Self::AcceptOlder { config } => config,
         }
     }
 }
@@ -224,7 +237,7 @@ pub(super) fn back_up(config: Config, arguments: &BackupArguments) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-fn pretty(value: &impl Serialize) -> Result<String, Problem> {
+pub(super) fn pretty(value: &impl Serialize) -> Result<String, Problem> {
     Ok(serde_json::to_string_pretty(value).explain("PC-OUTPUT", "the answer", "")? + "\n")
 }
 
@@ -506,6 +519,7 @@ fn refused(path: &Path, error: BackupError) -> Problem {
 pub(super) fn store(command: &StoreCommand, config: Config) -> Result<ExitCode, Problem> {
     match command {
         StoreCommand::Fsck { json, .. } => fsck(config, *json),
+        StoreCommand::Compact { json, .. } => super::space::run(config, *json),
         StoreCommand::BeginJournal { .. } => {
             let aside = journal::set_aside(&config.store.path).map_err(super::gateway::store_problem)?;
             let was = aside.map_or_else(|| "there was none".to_owned(), |path| path.display().to_string());
@@ -523,17 +537,49 @@ pub(super) fn store(command: &StoreCommand, config: Config) -> Result<ExitCode, 
     }
 }
 
+/// What `store fsck` has found.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoreCheck {
+    /// Of records and index entries.
+    #[serde(flatten)]
+    pub(super) indexes: IndexCheck,
+    /// Of the journal of changes.
+    pub(super) journal: Option<JournalCheck>,
+}
+
+impl StoreCheck {
+    fn is_sound(&self) -> bool {
+        self.indexes.is_sound() && self.journal.as_ref().is_none_or(JournalCheck::is_sound)
+    }
+}
+
+/// What reading the journal has found, for people.
+fn journal_described(journal: &JournalCheck) -> String {
+    let JournalCheck { files, groups, bytes, after, last, damaged } = journal;
+    let mut text =
+        format!("journal: {files} files, {bytes} bytes, {groups} groups of changes, after {after} up to {last}\n");
+    if !damaged.is_empty() {
+        text += &format!("  {} places of the journal do not hold:\n", damaged.len());
+        for Damage { file, byte, after, what } in damaged {
+            text += &format!("    {file}, byte {byte}, after change {after}: {what}\n");
+        }
+        text += "  the store itself is read without it; a backup from before that place cannot be brought up to date any more: make \
+                 one now, and look after the disk\n";
+    }
+    text
+}
+
 fn fsck(config: Config, json: bool) -> Result<ExitCode, Problem> {
     let bar = ProgressBar::new_spinner();
-    bar.set_message("reading every record and every index entry");
+    bar.set_message("reading every record, every index entry and the journal");
     bar.enable_steady_tick(Duration::from_millis(120));
     let checked = control::check_store(config);
     bar.finish_and_clear();
-    let checked: IndexCheck = checked?;
+    let checked = checked?;
     let text = if json {
         pretty(&checked)?
     } else {
-        let IndexCheck { records, entries, damaged, missing, stray, miscounted } = &checked;
+        let IndexCheck { records, entries, damaged, missing, stray, miscounted } = &checked.indexes;
         let mut text = format!("{records} records, {entries} index entries\n");
         for (what, list) in [
             ("records that cannot be read: restore a backup", damaged),
@@ -549,7 +595,7 @@ fn fsck(config: Config, json: bool) -> Result<ExitCode, Problem> {
                 list.iter().for_each(|name| text += &format!("    {name}\n"));
             }
         }
-        text
+        text + &checked.journal.as_ref().map(journal_described).unwrap_or_default()
     };
     print(&text)?;
     Ok(if checked.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

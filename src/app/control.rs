@@ -22,30 +22,35 @@ use tokio::{
         UnixListener, UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
 
 use super::{
     adopt::{Adopted, Adoption},
-    backup,
+    backup::{self, StoreCheck},
     fsck::Comparison,
     gateway::{Core, Mode},
     migration::{Progress, State},
     problem::{Explain, Problem},
+    space,
 };
 use crate::{
     admin::Admin,
     config::Config,
     domain::{ProjectId, TokenId},
-    engine::ports::{Hsm as _, TokenStatus},
+    engine::ports::{Hsm as _, StoreError, TokenStatus},
     engine::{
         Engine,
         ops::purge::{PurgedProject, purge_project},
     },
     hsm::{Pool, probe::Report},
-    store::{IndexCheck, backup::Verified, journal::PositionText},
+    store::{
+        backup::Verified,
+        compaction::{self, Compacted},
+        journal::PositionText,
+    },
     telemetry::Metrics,
     tls,
 };
@@ -55,6 +60,8 @@ const LINE_BYTES_MAX: u64 = 4096;
 /// An answer tells of every token.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 const LINE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it is said how far a compaction is.
+const TOLD_EVERY: Duration = Duration::from_millis(100);
 /// How long a command waits for a gateway that is restarted.
 const RESTART: Duration = Duration::from_secs(60);
 
@@ -80,6 +87,8 @@ enum Order {
     CheckStore,
     /// The records are written out: what follows the answer is described at [`Piece`].
     Backup,
+    /// What lives in the store is copied into new files. [`Reply::Compacting`] comes until it is.
+    Compact,
     /// A backup that was asked for is on disk.
     Kept(PositionText),
     /// Everything at one place is moved to another.
@@ -107,7 +116,11 @@ enum Reply {
     Compared(Vec<Comparison>),
     Probed(Box<Report>),
     Adopted(Vec<Adopted>),
-    Checked(IndexCheck),
+    Checked(Box<StoreCheck>),
+    /// How far a compaction is.
+    Compacting(compaction::Progress),
+    /// It is done.
+    Compacted(Box<Compacted>),
     /// A backup begins; about how many records it will have.
     BackingUp {
         records: u64,
@@ -195,7 +208,7 @@ pub(super) async fn serve(core: Core) {
     }
 }
 
-/// An order that takes long and changes nothing.
+/// An order that takes long and changes nothing that others see.
 struct Long {
     order: Order,
     to: OwnedWriteHalf,
@@ -205,6 +218,7 @@ impl Long {
     async fn obey(mut self, core: &Core) -> io::Result<()> {
         let reply = match self.order {
             Order::Backup => return stream_backup(core, &mut self.to).await,
+            Order::Compact => return stream_compaction(core, &mut self.to).await,
             _ => check(core).await,
         };
         say(&mut self.to, &reply).await
@@ -219,10 +233,37 @@ async fn say(to: &mut OwnedWriteHalf, reply: &Reply) -> io::Result<()> {
 
 async fn check(core: &Core) -> Reply {
     let store = Arc::clone(&core.store);
-    match tokio::task::spawn_blocking(move || store.repository().check(|_| {})).await {
-        Ok(checked) => done(checked.map_err(|error| error.to_string()), Reply::Checked),
+    let checked = tokio::task::spawn_blocking(move || {
+        let repository = store.repository();
+        let journal = repository.check_journal();
+        Ok(StoreCheck { indexes: repository.check(|_| {})?, journal })
+    });
+    match checked.await {
+        Ok(checked) => done(checked.map_err(|error: StoreError| error.to_string()).map(Box::new), Reply::Checked),
         Err(ended) => Reply::Failed(ended.to_string()),
     }
+}
+
+/// Says how far a compaction is until it has ended. It goes on when nobody listens any more.
+async fn stream_compaction(core: &Core, to: &mut OwnedWriteHalf) -> io::Result<()> {
+    let (tell, told) = watch::channel(None);
+    let mut working = std::pin::pin!(space::compact(core, move |progress| {
+        tell.send_replace(Some(progress));
+    }));
+    let mut listens = true;
+    let reply = loop {
+        tokio::select! {
+            made = &mut working => break done(made.map(Box::new), Reply::Compacted),
+            () = tokio::time::sleep(TOLD_EVERY), if listens => {
+                let progress = *told.borrow();
+                if let Some(progress) = progress {
+                    let said = timeout(LINE_TIMEOUT, say(to, &Reply::Compacting(progress))).await;
+                    listens = matches!(said, Ok(Ok(())));
+                }
+            }
+        }
+    };
+    say(to, &reply).await
 }
 
 /// One piece of a backup on its way: its length and how many records are done, both in four and eight bytes, then the bytes.
@@ -312,7 +353,7 @@ async fn obey(stream: UnixStream, core: &Core) -> io::Result<Option<Long>> {
             Ok(report) => Reply::Probed(Box::new(report)),
             Err(error) => Reply::Failed(error.to_string()),
         },
-        Ok(order @ (Order::CheckStore | Order::Backup)) => return Ok(Some(Long { order, to: write })),
+        Ok(order @ (Order::CheckStore | Order::Backup | Order::Compact)) => return Ok(Some(Long { order, to: write })),
         Ok(Order::Kept(at)) => done(tokio::task::block_in_place(|| backup::kept(core, &at)), |()| Reply::Done),
         Ok(Order::Migrate { from, to }) => done(core.migrations.order(&from, &to).await, |()| Reply::Done),
         Ok(Order::Migration) => Reply::Migration(Box::new(core.migrations.progress())),
@@ -524,7 +565,7 @@ pub(super) fn adopt(config: Config, adoption: Adoption) -> Result<Vec<Adopted>, 
 }
 
 /// `portcullis store fsck`: by the gateway that runs, or here when none does.
-pub(super) fn check_store(config: Config) -> Result<IndexCheck, Problem> {
+pub(super) fn check_store(config: Config) -> Result<StoreCheck, Problem> {
     tls::install_provider();
     let reply = block_on(async {
         match ask(&config, &Order::CheckStore).await {
@@ -534,8 +575,40 @@ pub(super) fn check_store(config: Config) -> Result<IndexCheck, Problem> {
         }
     })?;
     match reply? {
-        Reply::Checked(checked) => Ok(checked),
+        Reply::Checked(checked) => Ok(*checked),
         Reply::Failed(what) => Err(Problem::new("PC-STORE-FSCK", what, "look after the disk, or restore a backup")),
+        _ => Err(strange()),
+    }
+}
+
+/// `portcullis store compact`: by the gateway that runs, or here when none does.
+pub(super) fn compact(config: Config, bar: &indicatif::ProgressBar) -> Result<Compacted, Problem> {
+    tls::install_provider();
+    let lost = |error: io::Error| Problem::new("PC-CONTROL", error, "look at the gateway's log");
+    let reply = block_on(async {
+        match begin(&config, &Order::Compact).await {
+            Ok(mut read) => loop {
+                match reply(&mut read).await.map_err(lost)? {
+                    Reply::Compacting(progress) => space::show(bar, progress),
+                    reply => break Ok(reply),
+                }
+            },
+            Err(error) if is_absent(&error) => {
+                let bar = bar.clone();
+                let working = async |core: &Core| {
+                    let made = space::compact(core, move |progress| space::show(&bar, progress)).await;
+                    done(made.map(Box::new), Reply::Compacted)
+                };
+                alone(config, working).await
+            }
+            Err(error) => Err(lost(error)),
+        }
+    })?;
+    match reply? {
+        Reply::Compacted(made) => Ok(*made),
+        Reply::Failed(what) => {
+            Err(Problem::new("PC-STORE-COMPACT", what, "nothing is lost; mend that and run the command again"))
+        }
         _ => Err(strange()),
     }
 }

@@ -534,13 +534,17 @@ impl Core {
     fn parts(&self) -> Arc<Parts> {
         let (pool, trail, lag) = (Arc::clone(&self.pool), Arc::clone(&self.trail), Arc::clone(&self.lag));
         let store = Arc::clone(&self.store);
+        let (measured, metrics) = (Arc::clone(&self.store), Arc::clone(&self.metrics));
         Arc::new(Parts {
             tokens: Box::new(move || pool.status()),
             checks: vec![
                 ("store", Arc::new(move || store.health())),
                 ("audit", Arc::new(move || trail.health().map_err(|error| error.to_string()))),
             ],
-            refresh: Box::new(move || lag.publish()),
+            refresh: Box::new(move || {
+                lag.publish();
+                super::space::measure(&measured, &metrics);
+            }),
         })
     }
 

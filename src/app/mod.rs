@@ -29,6 +29,7 @@ mod problem;
 mod provision;
 mod refusals;
 mod reissue;
+mod space;
 mod system;
 mod token;
 mod tokens;

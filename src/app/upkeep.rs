@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{task::JoinSet, time::sleep};
 
-use super::{control, gateway::Core, policy, system::SystemClock};
+use super::{control, gateway::Core, policy, space, system::SystemClock};
 use crate::{
     config::Config,
     domain::lifecycle::State,
@@ -91,6 +91,7 @@ pub(super) fn start(core: &Core) -> JoinSet<()> {
     });
     let (engine, metrics, config) = (Arc::clone(&core.engine), Arc::clone(&core.metrics), Arc::clone(&core.config));
     tasks.spawn(policy::watch(engine, metrics, config));
+    tasks.spawn(space::watch(Arc::clone(&core.store), Arc::clone(&core.metrics)));
     tasks.spawn(control::serve(core.clone()));
     tasks.spawn(Arc::clone(&core.migrations).run());
     tasks.spawn(purge(Arc::clone(&core.engine), Arc::clone(&core.metrics), Arc::clone(&core.config)));

@@ -56,7 +56,7 @@ pub struct Checkpoint {
 /// What an operator did with the metadata store as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreOrder {
-    /// `backup`, `restore` or `accept-older`.
+    /// `backup`, `compact`, `restore` or `accept-older`.
     #[serde(skip)]
     pub action: &'static str,
     /// Which store.

@@ -7,8 +7,9 @@
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use super::{
+    compaction::{CompactError, Compacted, Telling},
     fuse::Fuse,
-    journal::{JournalStatus, Position},
+    journal::{JournalCheck, JournalStatus, Position},
 };
 use crate::engine::ports::{Order, StoreError};
 
@@ -186,8 +187,22 @@ pub trait Backend: Send + Sync {
     /// Bytes on disk.
     fn bytes_on_disk(&self) -> u64;
 
+    /// Copies what lives into new files, which take the place of the old ones, while others read and write. One at a time; blocks.
+    ///
+    /// # Errors
+    ///
+    /// Then the store is as it was.
+    fn compact(&self, _tell: Telling<'_>) -> Result<Compacted, CompactError> {
+        Err(CompactError::Refused("there is nothing to compact in this engine".to_owned()))
+    }
+
     /// What there is of a journal of changes, where the engine keeps one.
     fn journal(&self) -> Option<JournalStatus> {
+        None
+    }
+
+    /// Reads all of the journal, where the engine keeps one.
+    fn check_journal(&self) -> Option<JournalCheck> {
         None
     }
 

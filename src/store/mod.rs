@@ -17,6 +17,7 @@ mod blocks;
 mod cache;
 mod changes;
 mod check;
+pub mod compaction;
 mod counts;
 mod found;
 pub mod fuse;
@@ -108,6 +109,8 @@ impl RawStore {
             SledBackend::open(path, options.clone(), Box::new(move |reason| on_fatal(reason)))
         };
         let store = open()?;
+        // Only what a store stands beside that opens: as long as it does not, nothing that could be of use goes.
+        compaction::tidy(path);
         let Some(layout) = renewal::wanted(&store)? else { return Ok(Self::at(store, path)) };
         if let Err(error) = renewal::copy(path, &store, &options, layout) {
             tracing::warn!(%error, "the store cannot be copied: its index entries are moved in place, which leaves it larger");

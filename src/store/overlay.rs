@@ -13,6 +13,7 @@ use super::{
     backend::{Key, KeyRange, Pair, Snapshot},
     fuse::Fuse,
     memory::is_empty,
+    sled::Opened,
 };
 use crate::engine::ports::StoreError;
 
@@ -61,18 +62,24 @@ impl Overlays {
 
 /// The state of one moment.
 pub(super) struct Frozen {
-    db: Db,
+    db: Arc<Opened>,
     overlays: Overlays,
     engine: Arc<Fuse>,
 }
 
 impl Frozen {
     /// The state of this moment; `Conflict` while another one is being read.
-    pub(super) fn begin(db: Db, overlays: &Overlays, engine: &Arc<Fuse>) -> Result<Self, StoreError> {
+    pub(super) fn begin(
+        db: impl FnOnce() -> Result<Arc<Opened>, StoreError>,
+        overlays: &Overlays,
+        engine: &Arc<Fuse>,
+    ) -> Result<Self, StoreError> {
         let mut running = overlays.lock(engine)?;
         if running.is_some() {
             return Err(StoreError::Conflict);
         }
+        // Under the lock: nothing is written into another engine, which a compaction has exchanged for it, before this one is noted.
+        let db = db()?;
         *running = Some(Overlay::default());
         drop(running);
         Ok(Self { db, overlays: overlays.clone(), engine: Arc::clone(engine) })

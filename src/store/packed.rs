@@ -25,8 +25,9 @@ use super::{
     blocks::{self, Below, Block},
     changes::{Encoder, decoded},
     committed,
+    compaction::{CompactError, Compacted, Telling},
     fuse::{Fuse, joined},
-    journal::{JournalStatus, Position},
+    journal::{JournalCheck, JournalStatus, Position},
     memory::is_empty,
     record::Table,
 };
@@ -439,8 +440,16 @@ impl Backend for Packed {
         self.inner.bytes_on_disk()
     }
 
+    fn compact(&self, tell: Telling<'_>) -> Result<Compacted, CompactError> {
+        self.inner.compact(tell)
+    }
+
     fn journal(&self) -> Option<JournalStatus> {
         self.inner.journal()
+    }
+
+    fn check_journal(&self) -> Option<JournalCheck> {
+        self.inner.check_journal()
     }
 
     fn prune_journal(&self, to: Position) {

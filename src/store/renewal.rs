@@ -18,7 +18,7 @@ use rustix::fs::{CWD, RenameFlags};
 use super::{
     CONVERTING, INDEX_LAYOUT, SINGLE_KEYS,
     backend::{Backend, Direction, KeyRange, RawBatch},
-    blocks, committed, fences, journal,
+    blocks, committed, compaction, fences, journal,
     packed::is_packed,
     record::Table,
     sled::{SledBackend, SledOptions},
@@ -31,7 +31,7 @@ const STEP: usize = 1_000;
 const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// Where the store really is, when a link leads to it: the copy must be on its disk.
-fn real(path: &Path) -> PathBuf {
+pub(super) fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_not_there| path.to_path_buf())
 }
 
@@ -99,6 +99,7 @@ pub(super) fn copy(path: &Path, old: &dyn Backend, options: &SledOptions, layout
 pub(super) fn replace(path: &Path) -> io::Result<()> {
     let (path, copy) = (real(path), beside(path));
     journal::carry(&path, &copy).map_err(io::Error::other)?;
+    compaction::carry(&path, &copy)?;
     rustix::fs::renameat_with(CWD, &copy, CWD, &path, RenameFlags::EXCHANGE)?;
     // A real path has a folder around it.
     if let Some(parent) = path.parent() {

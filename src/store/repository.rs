@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    ops::Bound,
+    ops::{Bound, ControlFlow},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,8 +20,9 @@ use super::{
     batch,
     cache::{Cache, Names, Stored},
     check::{self, IndexCheck},
+    compaction::{self, CompactError, Compacted, Live, Telling},
     index::{self, Counted},
-    journal::Position,
+    journal::{JournalCheck, JournalStatus, Position},
     mark::Marked,
     pool::Pool,
     record::{HEAD_KEY_BYTES, Head, MacKey, Record, Table, head_key, piece_key},
@@ -189,6 +190,43 @@ impl Repository {
     /// As [`Self::check_indexes`].
     pub fn check(&self, step: impl Fn(u64)) -> Result<IndexCheck, StoreError> {
         self.shared.check(&step)
+    }
+
+    /// Copies what lives into new files while others read and write; `tell` is told how far it is. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Then the store is as it was.
+    pub fn compact(&self, tell: Telling<'_>) -> Result<Compacted, CompactError> {
+        self.shared.backend.compact(tell)
+    }
+
+    /// Counts the bytes of all keys and values, as an estimate of what a new file would take; others may write meanwhile. `told` says
+    /// whether to go on.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`, `Corrupt`; `None` when it was broken off.
+    pub fn weighed(&self, told: impl FnMut(Live) -> ControlFlow<()>) -> Result<Option<Live>, StoreError> {
+        compaction::live(self.shared.backend(), told)
+    }
+
+    /// Bytes of the engine's files.
+    #[must_use]
+    pub fn bytes_on_disk(&self) -> u64 {
+        self.shared.backend.bytes_on_disk()
+    }
+
+    /// Reads all of the journal of changes; `None` where the engine keeps none.
+    #[must_use]
+    pub fn check_journal(&self) -> Option<JournalCheck> {
+        self.shared.backend.check_journal()
+    }
+
+    /// What there is of the journal of changes.
+    #[must_use]
+    pub fn journal(&self) -> Option<JournalStatus> {
+        self.shared.backend.journal()
     }
 
     /// Lets go of the journal up to a position that a backup has.

@@ -12,20 +12,23 @@ use std::{
     fs::{self, File},
     io,
     mem::ManuallyDrop,
+    ops::Deref,
     path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use parking_lot::RwLock;
+use arc_swap::ArcSwapOption;
+use parking_lot::{Mutex, RwLock};
 use rustix::fs::FallocateFlags;
 use sled::{Db, IVec};
 
 use super::{
     backend::{Backend, Direction, Done, Key, KeyRange, Pair, RawBatch, Snapshot},
+    compaction::{self, CompactError, Compacted, Exchanged, NotExchanged, Ready, Telling},
     fuse::{Fuse, caught},
-    journal::{self, Changes, Journal, JournalOptions, JournalStatus, NotWritten, Position},
+    journal::{self, Changes, Journal, JournalCheck, JournalOptions, JournalStatus, NotWritten, Position},
     memory::is_empty,
     overlay::{Frozen, Overlays},
 };
@@ -74,21 +77,55 @@ impl Default for SledOptions {
     }
 }
 
+impl SledOptions {
+    /// How many bytes are free where a file stands.
+    pub(super) fn free_bytes(&self, file: &File) -> io::Result<u64> {
+        self.free.as_ref().map_or_else(|| free_bytes(file), |free| Ok(free()))
+    }
+}
+
 /// sled with our own durability.
 pub struct SledBackend {
-    /// There until this is dropped.
-    db: Option<Db>,
-    state: Arc<Fuse>,
+    /// There until this is dropped; a compaction puts another one in its place.
+    current: Arc<ArcSwapOption<Opened>>,
+    pub(super) state: Arc<Fuse>,
     status: Arc<RwLock<Option<JournalStatus>>>,
-    overlays: Overlays,
+    pub(super) overlays: Overlays,
     queue: Option<flume::Sender<Task>>,
     writer: Option<JoinHandle<()>>,
+    pub(super) path: PathBuf,
+    pub(super) options: SledOptions,
+    /// Held by the one compaction that there may be.
+    pub(super) compacting: Mutex<()>,
+}
+
+/// sled on its files.
+pub(super) struct Opened {
+    db: Db,
+    /// The folder, where sled finds it by this descriptor: it may get another name.
+    folder: Option<File>,
+}
+
+impl Opened {
+    /// The folder around the files, for what is asked of the file system.
+    pub(super) fn folder_of(&self, path: &Path) -> io::Result<File> {
+        self.folder.as_ref().map_or_else(|| File::open(path), File::try_clone)
+    }
+}
+
+impl Deref for Opened {
+    type Target = Db;
+
+    fn deref(&self) -> &Db {
+        &self.db
+    }
 }
 
 enum Task {
     Commit(RawBatch, Done),
     Remove(Key),
     Prune(Position),
+    Exchange(Box<Ready>, flume::Sender<Result<Exchanged, StoreError>>),
 }
 
 /// Waiting batches that are taken into one group.
@@ -125,8 +162,11 @@ impl SledBackend {
             )));
         }
         let (db, state) = open_or_repair(path, options.cache_bytes)?;
+        let db = Arc::new(Opened { db, folder: None });
+        let current = Arc::new(ArcSwapOption::new(Some(Arc::clone(&db))));
+        let kept_options = options.clone();
         let journal = options.journal.map(|options| {
-            let (db, kept) = (db.clone(), kept);
+            let (db, kept) = (Arc::clone(&db), kept);
             // What follows in the journal is applied here, which is the engine's work as well.
             state.bounded("store-open", move || with_journal(&db, &kept, options))
         });
@@ -144,7 +184,8 @@ impl SledBackend {
         let (queue, tasks) = flume::unbounded();
         let overlays = Overlays::default();
         let mut writer = Writer {
-            db: db.clone(),
+            db,
+            current: Arc::clone(&current),
             overlays: overlays.clone(),
             barrier,
             journal,
@@ -163,12 +204,31 @@ impl SledBackend {
             .name("store-writer".to_owned())
             .spawn(move || writer.run(&tasks))
             .map_err(|error| cannot_open(path, &error))?;
-        Ok(Self { db: Some(db), state, status, overlays, queue: Some(queue), writer: Some(writer) })
+        Ok(Self {
+            current,
+            state,
+            status,
+            overlays,
+            queue: Some(queue),
+            writer: Some(writer),
+            path: path.to_path_buf(),
+            options: kept_options,
+            compacting: Mutex::default(),
+        })
     }
 
-    fn db(&self) -> Result<&Db, StoreError> {
+    /// The engine of this moment: to be asked for anew with each call.
+    pub(super) fn db(&self) -> Result<Arc<Opened>, StoreError> {
         self.state.check()?;
-        self.db.as_ref().ok_or_else(|| StoreError::Unavailable("the store is closed".to_owned()))
+        self.current.load_full().ok_or_else(|| StoreError::Unavailable("the store is closed".to_owned()))
+    }
+
+    /// Has the writer put a copy in the place of the engine.
+    pub(super) fn exchange(&self, ready: Ready) -> Result<Exchanged, StoreError> {
+        let (answer, answered) = flume::bounded(1);
+        let ended = || StoreError::Unavailable("the writer thread has ended".to_owned());
+        self.send(Task::Exchange(Box::new(ready), answer)).map_err(|_ended| ended())?;
+        answered.recv().map_err(|_dropped| ended())?
     }
 
     fn send(&self, task: Task) -> Result<(), Task> {
@@ -213,12 +273,16 @@ impl Backend for SledBackend {
     }
 
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        let frozen = Frozen::begin(self.db()?.clone(), &self.overlays, &self.state)?;
+        let frozen = Frozen::begin(|| self.db(), &self.overlays, &self.state)?;
         Ok(Box::new(frozen))
     }
 
     fn bytes_on_disk(&self) -> u64 {
         self.db().ok().and_then(|db| db.size_on_disk().ok()).unwrap_or(0)
+    }
+
+    fn compact(&self, tell: Telling<'_>) -> Result<Compacted, CompactError> {
+        compaction::compact(self, tell)
     }
 
     fn fuse(&self) -> Option<&Arc<Fuse>> {
@@ -227,6 +291,11 @@ impl Backend for SledBackend {
 
     fn journal(&self) -> Option<JournalStatus> {
         *self.status.read()
+    }
+
+    fn check_journal(&self) -> Option<JournalCheck> {
+        self.journal()?;
+        Some(journal::check(&journal::folder(&self.path), || self.journal()))
     }
 
     fn prune_journal(&self, to: Position) {
@@ -238,7 +307,7 @@ impl Backend for SledBackend {
 impl Drop for SledBackend {
     fn drop(&mut self) {
         drop(self.queue.take());
-        let (writer, db) = (self.writer.take(), self.db.take());
+        let (writer, db) = (self.writer.take(), self.current.swap(None));
         if self.state.check().is_err() {
             // Letting go of the last one waits for sled's threads, which may have ended.
             let _kept_open = ManuallyDrop::new(db);
@@ -257,7 +326,9 @@ impl Drop for SledBackend {
 
 /// The only thread that writes.
 struct Writer {
-    db: Db,
+    db: Arc<Opened>,
+    /// What readers use: the same.
+    current: Arc<ArcSwapOption<Opened>>,
     overlays: Overlays,
     barrier: File,
     journal: Option<Journal>,
@@ -334,8 +405,14 @@ impl Writer {
     /// Takes what waits into one group, then settles it with one sync.
     fn group(&mut self, tasks: impl Iterator<Item = Task>) {
         let (mut group, mut taken) = (Changes::new(), Vec::new());
+        let mut exchange = None;
         for task in tasks {
             match task {
+                // When everything before it is settled.
+                Task::Exchange(ready, answer) => {
+                    exchange = Some((ready, answer));
+                    break;
+                }
                 Task::Remove(key) => self.removals.push(key),
                 Task::Prune(to) => self.prune(to),
                 Task::Commit(batch, done) => match self.take(&mut group, batch) {
@@ -350,6 +427,28 @@ impl Writer {
         if !taken.is_empty() {
             self.settle(group, taken);
         }
+        if let Some((ready, answer)) = exchange {
+            // Who has asked and does not wait any more has ended with the process.
+            drop(answer.send(self.exchange(*ready)));
+        }
+    }
+
+    /// Puts a copy that has everything in the place of the engine.
+    fn exchange(&mut self, ready: Ready) -> Result<Exchanged, StoreError> {
+        let began = Instant::now();
+        self.state.check()?;
+        let Some(last) = self.journal.as_ref().map(|journal| journal.status().last) else {
+            return Err(StoreError::Journal("there is none".to_owned()));
+        };
+        let (engine, barrier, groups) = ready.exchange(last).map_err(|error| match error {
+            NotExchanged::Before(error) => error,
+            NotExchanged::After(reason) => self.state.fail(reason),
+        })?;
+        self.barrier = barrier;
+        self.reserve.end = 0;
+        self.current.store(Some(Arc::clone(&engine)));
+        let old = std::mem::replace(&mut self.db, engine);
+        Ok(Exchanged { old, groups, paused: began.elapsed() })
     }
 
     /// Adds a batch to the group whose changes it follows; one that is refused leaves nothing in it.
@@ -539,14 +638,18 @@ fn free_bytes(file: &File) -> io::Result<u64> {
     Ok(space.f_bavail.saturating_mul(space.f_frsize))
 }
 
-/// Opens sled; a snapshot that a crash left half-written makes it refuse, and only that file is in the way.
-fn open_or_repair(path: &Path, cache_bytes: u64) -> Result<(Db, Arc<Fuse>), StoreError> {
-    let config = sled::Config::new()
+fn config(path: &Path, cache_bytes: u64) -> sled::Config {
+    sled::Config::new()
         .path(path)
         .cache_capacity(cache_bytes)
         .segment_size(SEGMENT_BYTES)
         .flush_every_ms(Some(200))
-        .mode(sled::Mode::LowSpace);
+        .mode(sled::Mode::LowSpace)
+}
+
+/// Opens sled; a snapshot that a crash left half-written makes it refuse, and only that file is in the way.
+fn open_or_repair(path: &Path, cache_bytes: u64) -> Result<(Db, Arc<Fuse>), StoreError> {
+    let config = config(path, cache_bytes);
     let started = Instant::now();
     let error = loop {
         match opened(&config) {
@@ -594,6 +697,12 @@ fn opened(config: &sled::Config) -> Result<(Db, Arc<Fuse>), StoreError> {
             _ => Err(error),
         },
     }
+}
+
+/// Opens an engine for a copy, in a folder that it finds by a descriptor.
+pub(super) fn open_copy(path: &Path, folder: File, cache_bytes: u64) -> Result<Opened, StoreError> {
+    let (db, _) = opened(&config(path, cache_bytes))?;
+    Ok(Opened { db, folder: Some(folder) })
 }
 
 /// The file in a store's folder that says that it was repaired and not yet compared with itself.

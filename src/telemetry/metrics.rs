@@ -157,6 +157,12 @@ metrics! {
         "Time until a commit of the metadata store was durable, waiting included; result is ok, conflict or error.";
     store_marks: Counter, "portcullis_store_marks_total", ["result"],
         "Marks of the store noted on the token (ok) or not (error); without them an older copy of the store is not noticed.";
+    store_disk: Gauge, "portcullis_store_disk_bytes", [],
+        "Bytes of the metadata store's files, the journal of changes apart.";
+    store_live: Gauge, "portcullis_store_live_bytes", [],
+        "Bytes of what lives in the metadata store, as counted last, once a minute at most; 0 until it was counted.";
+    store_journal: Gauge, "portcullis_store_journal_bytes", [],
+        "Bytes of the metadata store's journal of changes.";
     syncs: Counter, "portcullis_syncs_total", ["of"],
         "Times that the disk was waited for, by what was made durable: a group of commits (store) or of records (audit).";
     audit_records: Counter, "portcullis_audit_records_total", ["result"],
@@ -253,6 +259,17 @@ impl Metrics {
         self.store_marks.with_label_values(&[result]).inc();
     }
 
+    /// Sets how large the store's files are: the engine's, and those of the journal.
+    pub fn store_files(&self, disk: u64, journal: u64) {
+        self.store_disk.with_label_values(&[] as &[&str]).set(whole(disk));
+        self.store_journal.with_label_values(&[] as &[&str]).set(whole(journal));
+    }
+
+    /// Sets how many bytes live in the store.
+    pub fn store_live(&self, bytes: u64) {
+        self.store_live.with_label_values(&[] as &[&str]).set(whole(bytes));
+    }
+
     /// Counts one sync of what waited together. `of` is `store` or `audit`.
     pub fn synced(&self, of: &str) {
         self.syncs.with_label_values(&[of]).inc();
@@ -337,6 +354,8 @@ impl Metrics {
         self.audit_lag.with_label_values(&[] as &[&str]).set(0.0);
         self.policy_current.with_label_values(&[] as &[&str]).set(1);
         self.bus_connected.with_label_values(&[] as &[&str]).set(0);
+        self.store_files(0, 0);
+        self.store_live(0);
         self.migration(0, 0, 0);
         for state in ["moving", "waiting", "done"] {
             self.migration_state(state, false);

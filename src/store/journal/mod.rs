@@ -7,7 +7,8 @@
 //! leave refuses to start. See docs/decisions/0014-journal.md.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
+    ffi::OsString,
     fs::{self, File},
     io,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
@@ -18,11 +19,16 @@ use std::{
 
 use rustix::fs::FallocateFlags;
 
+mod check;
 mod files;
+mod follower;
 mod frame;
 mod history;
 mod recovery;
 
+pub(super) use check::check;
+pub use check::{Damage, JournalCheck};
+pub(super) use follower::Follower;
 pub use frame::{Changes, Position, PositionText};
 pub use history::{Checked, History};
 pub(super) use recovery::has_records;
@@ -236,6 +242,27 @@ pub(super) fn carry(from: &Path, to: &Path) -> Result<(), StoreError> {
         File::open(&to)?.sync_all()
     };
     carried().map_err(|error: io::Error| trouble(&to, error))
+}
+
+/// Gives a copy of a store that is being written the journal of it, as links to the same files; to be said again for what came since.
+///
+/// # Errors
+///
+/// `Journal`, also where the file system makes no links.
+pub(super) fn link(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let (from, to) = (folder(from), folder(to));
+    let named = |folder: &Path| -> io::Result<BTreeSet<OsString>> {
+        let names = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name()));
+        names.collect()
+    };
+    let linked = || {
+        super::sled::make_private_folder(&to)?;
+        let (wanted, there) = (named(&from)?, named(&to)?);
+        wanted.difference(&there).try_for_each(|name| fs::hard_link(from.join(name), to.join(name)))?;
+        there.difference(&wanted).try_for_each(|name| fs::remove_file(to.join(name)))?;
+        if wanted == there { Ok(()) } else { File::open(&to)?.sync_all() }
+    };
+    linked().map_err(|error: io::Error| trouble(&to, error))
 }
 
 /// Puts the journal of a store that nobody has open aside, and makes the store forget it: its next start begins another one. Where
