@@ -15,7 +15,7 @@ use crate::{
     },
     engine::{
         self,
-        ports::{Answer, AuditError, AuditSink, Durability},
+        ports::{Answer, AuditError, AuditSink, Durability, OnDisk},
     },
     hsm, net,
     telemetry::Metrics,
@@ -113,22 +113,28 @@ impl<S> CountedTrail<S> {
     pub(super) const fn new(sink: Arc<S>, lag: Arc<Lag>) -> Self {
         Self { sink, lag }
     }
+
+    fn counted(&self, recorded: Result<(), AuditError>) -> Result<(), AuditError> {
+        match &recorded {
+            Ok(()) => self.lag.metrics.audit_written("ok", 1),
+            Err(_) => {
+                self.lag.metrics.audit_written("error", 1);
+                self.lag.synced(1);
+            }
+        }
+        recorded
+    }
 }
 
 impl<S: AuditSink> AuditSink for CountedTrail<S> {
     fn record(&self, event: AuditEvent, durability: Durability) -> Answer<'_, Result<(), AuditError>> {
         self.lag.handed();
-        Box::pin(async move {
-            let recorded = self.sink.record(event, durability).await;
-            match &recorded {
-                Ok(()) => self.lag.metrics.audit_written("ok", 1),
-                Err(_) => {
-                    self.lag.metrics.audit_written("error", 1);
-                    self.lag.synced(1);
-                }
-            }
-            recorded
-        })
+        Box::pin(async move { self.counted(self.sink.record(event, durability).await) })
+    }
+
+    fn record_owed(&self, event: AuditEvent, then: OnDisk) -> Answer<'_, Result<(), AuditError>> {
+        self.lag.handed();
+        Box::pin(async move { self.counted(self.sink.record_owed(event, then).await) })
     }
 
     fn holds(&self, event: [u8; 16]) -> bool {

@@ -3,7 +3,7 @@
 //! Whoever hands a record in writes it, with all that were handed in beside it, unless somebody is writing already: then that one
 //! takes it, too. So a record costs a share of one `write` and no change of threads. A thread of the trail's own syncs: at once
 //! for who waits for the disk, within 100 ms for the others; and it writes for all as long as the disk is slow, so that the
-//! async threads are not kept. After an error every later record fails, so that nothing happens unrecorded. The chain goes
+//! async threads are not kept. Who is owed a record by the store is told when it is on disk. After an error every later record fails, so that nothing happens unrecorded. The chain goes
 //! on over restarts and rotations: the file in use is `audit.log`, older ones are `audit.<number of their first line>.log`.
 //! What a crash left after the last whole line is moved to a file beside it and noted by a line of its own.
 
@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     domain::audit::AuditEvent,
-    engine::ports::{Answer, AuditError, AuditSink, Clock, Durability},
+    engine::ports::{Answer, AuditError, AuditSink, Clock, Durability, OnDisk},
 };
 
 /// Signs a message by ECDSA with SHA-256, with the trail's P-256 key in an HSM; the signature is DER.
@@ -113,14 +113,32 @@ struct Desk {
     unsynced: Unsynced,
     /// Who is answered when the file is synced.
     confirm: Vec<Reply>,
+    /// What is done when it is.
+    settle: Vec<OnDisk>,
     is_closing: bool,
 }
 
 /// A record that was handed in.
 struct Waiting {
     entry: Entry,
-    durability: Durability,
+    until: Until,
     reply: Reply,
+}
+
+/// Until when a record is waited for.
+enum Until {
+    Synced,
+    /// Until it is with the kernel; something may be left to do when it is on disk.
+    Handed(Option<OnDisk>),
+}
+
+impl From<Durability> for Until {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Synced => Self::Synced,
+            Durability::Handed => Self::Handed(None),
+        }
+    }
 }
 
 type Reply = oneshot::Sender<Result<(), AuditError>>;
@@ -204,6 +222,7 @@ impl FileSink {
             head: writer.head,
             unsynced: Unsynced::default(),
             confirm: Vec::new(),
+            settle: Vec::new(),
             is_closing: false,
         };
         let shared = Arc::new(Shared {
@@ -265,7 +284,7 @@ impl FileSink {
     ///
     /// As [`AuditSink::record`].
     pub async fn order(&self, order: StoreOrder) -> Result<(), AuditError> {
-        self.append(Entry::Order(self.clock.now(), order), Durability::Synced).await
+        self.append(Entry::Order(self.clock.now(), order), Until::Synced).await
     }
 
     /// Signs the head of the chain, unless nothing was recorded since the last time: the line that was signed, which is on disk,
@@ -287,7 +306,7 @@ impl FileSink {
             algorithm: "ecdsa-p256-sha256".to_owned(),
             signature: STANDARD.encode(signature),
         };
-        self.append(Entry::Checkpoint(self.clock.now(), checkpoint), Durability::Synced).await?;
+        self.append(Entry::Checkpoint(self.clock.now(), checkpoint), Until::Synced).await?;
         Ok(Some((head.seq, head.hash)))
     }
 
@@ -301,10 +320,10 @@ impl FileSink {
         }
     }
 
-    async fn append(&self, entry: Entry, durability: Durability) -> Result<(), AuditError> {
+    async fn append(&self, entry: Entry, until: Until) -> Result<(), AuditError> {
         self.shared.check()?;
         let (reply, mut answered) = oneshot::channel();
-        let mut handed_in = self.shared.hand_in(Waiting { entry, durability, reply });
+        let mut handed_in = self.shared.hand_in(Waiting { entry, until, reply });
         // Whatever else is ready hands its record in as well: they share a write.
         yield_now().await;
         match answered.try_recv() {
@@ -325,7 +344,11 @@ fn ended() -> AuditError {
 
 impl AuditSink for FileSink {
     fn record(&self, event: AuditEvent, durability: Durability) -> Answer<'_, Result<(), AuditError>> {
-        Box::pin(self.append(Entry::Event(Box::new(event)), durability))
+        Box::pin(self.append(Entry::Event(Box::new(event)), durability.into()))
+    }
+
+    fn record_owed(&self, event: AuditEvent, then: OnDisk) -> Answer<'_, Result<(), AuditError>> {
+        Box::pin(self.append(Entry::Event(Box::new(event)), Until::Handed(Some(then))))
     }
 
     fn holds(&self, event: [u8; 16]) -> bool {
@@ -449,8 +472,18 @@ impl Shared {
     /// Writes a group with one `write`, and answers those who do not wait for the disk.
     fn write_group(&self, group: Vec<Waiting>) {
         let started = Instant::now();
-        let (entries, replies): (Vec<Entry>, Vec<(Durability, Reply)>) =
-            group.into_iter().map(|waiting| (waiting.entry, (waiting.durability, waiting.reply))).unzip();
+        let (mut entries, mut handed) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+        let (mut synced, mut settle) = (Vec::new(), Vec::new());
+        for Waiting { entry, until, reply } in group {
+            entries.push(entry);
+            match until {
+                Until::Synced => synced.push(reply),
+                Until::Handed(then) => {
+                    handed.push(reply);
+                    settle.extend(then);
+                }
+            }
+        }
         let mut writer = self.writer.lock();
         let result = self.check().and_then(|()| {
             writer.rotate_if_long(self)?;
@@ -464,15 +497,14 @@ impl Shared {
         }
         let head = writer.head;
         drop(writer);
-        let (handed, synced): (Vec<_>, Vec<_>) =
-            replies.into_iter().partition(|(durability, _)| *durability == Durability::Handed);
         let mut desk = self.desk.lock();
         desk.head = head;
         if result.is_ok() {
             desk.unsynced.records += entries.len();
             let is_first = desk.unsynced.since.is_none();
             desk.unsynced.since.get_or_insert(started);
-            desk.confirm.extend(synced.into_iter().map(|(_, reply)| reply));
+            desk.confirm.append(&mut synced);
+            desk.settle.append(&mut settle);
             if is_first || !desk.confirm.is_empty() {
                 self.woken.notify_one();
             }
@@ -480,10 +512,10 @@ impl Shared {
                 desk.slow_until = Some(Instant::now() + SLOW_FOR);
             }
             drop(desk);
-            answer(handed.into_iter().map(|(_, reply)| reply), &result);
+            answer(handed.into_iter(), &result);
         } else {
             drop(desk);
-            answer(handed.into_iter().chain(synced).map(|(_, reply)| reply), &result);
+            answer(handed.into_iter().chain(synced), &result);
         }
     }
 
@@ -524,9 +556,10 @@ impl Shared {
 
     /// Makes durable what was written until now, and answers who waits for that.
     fn sync(&self) {
-        let (unsynced, confirm) = {
-            let mut desk = self.desk.lock();
-            (std::mem::take(&mut desk.unsynced), std::mem::take(&mut desk.confirm))
+        let (unsynced, confirm, settle) = {
+            let desk = &mut *self.desk.lock();
+            let (confirm, settle) = (std::mem::take(&mut desk.confirm), std::mem::take(&mut desk.settle));
+            (std::mem::take(&mut desk.unsynced), confirm, settle)
         };
         // What was written to an older file was synced before this one was begun.
         let (file, on_sync) = {
@@ -539,6 +572,9 @@ impl Shared {
             on_sync(started.elapsed(), unsynced.records);
         }
         answer(confirm.into_iter(), &result);
+        if result.is_ok() {
+            settle.into_iter().for_each(|then| then());
+        }
     }
 
     fn sync_file(&self, file: &File) -> Result<(), AuditError> {

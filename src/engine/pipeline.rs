@@ -357,7 +357,8 @@ impl Engine {
         }
     }
 
-    /// Writes the outcome record; what was owed for it is forgotten once it is there.
+    /// Writes the outcome record. What was committed owes it, durably: that is forgotten once the trail has it on disk, which the
+    /// answer does not wait for unless the trail is strict.
     async fn close<T>(
         &self,
         caller: &Caller,
@@ -366,15 +367,18 @@ impl Engine {
         (mut event, committed): (AuditEvent, bool),
     ) -> Result<T, Error> {
         Http::conclude(caller, &mut event, result.as_ref().err());
-        let durability = if committed || (self.strict_audit && kind.effect() != Effect::Read) {
-            Durability::Synced
-        } else {
-            Durability::Handed
-        };
         let id = event.id;
-        self.audit.record(event, durability).await?;
-        if committed {
+        if !committed {
+            let is_strict = self.strict_audit && kind.effect() != Effect::Read;
+            let durability = if is_strict { Durability::Synced } else { Durability::Handed };
+            self.audit.record(event, durability).await?;
+        } else if self.strict_audit || caller.transaction.is_some() {
+            // What a transaction owes is stored with its commit, which comes after this.
+            self.audit.record(event, Durability::Synced).await?;
             self.ports_of(caller).store.forget_owed(id);
+        } else {
+            let store = Arc::clone(&self.ports.store);
+            self.audit.record_owed(event, Box::new(move || store.forget_owed(id))).await?;
         }
         result
     }

@@ -845,6 +845,9 @@ pub enum Durability {
     Handed,
 }
 
+/// Called when a record is on disk.
+pub type OnDisk = Box<dyn FnOnce() + Send>;
+
 /// The record could not be written.
 #[derive(Clone, Debug, Error)]
 #[error("the audit record cannot be written: {0}")]
@@ -854,6 +857,15 @@ pub struct AuditError(pub String);
 pub trait AuditSink: Send + Sync {
     /// Appends one record.
     fn record(&self, event: AuditEvent, durability: Durability) -> Answer<'_, Result<(), AuditError>>;
+    /// Appends one record that the store owes, durably: what a power cut takes of the trail is written again at the next start, so
+    /// it need only be with the kernel when this returns. `then` is called when it is on disk, and never if that fails.
+    fn record_owed(&self, event: AuditEvent, then: OnDisk) -> Answer<'_, Result<(), AuditError>> {
+        Box::pin(async move {
+            self.record(event, Durability::Synced).await?;
+            then();
+            Ok(())
+        })
+    }
     /// Whether a record with this identifier is among the latest ones: asked at start for owed records.
     fn holds(&self, event: [u8; 16]) -> bool;
 }
