@@ -186,6 +186,32 @@ fn a_torn_last_line_is_moved_away_and_noted() {
     }
 }
 
+/// Of what was not synced a power cut may take sectors from the middle: then whole lines follow what cannot be read.
+#[test]
+fn sectors_that_a_power_cut_took_from_the_middle_end_the_trail_there() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), 0..12);
+    let path = folder.path().join("audit.log");
+    let good = fs::read(&path).unwrap();
+    let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+    for sector in 1..good.len() / 512 - 2 {
+        // The sector had its beginning when it was synced last, or nothing yet.
+        for kept in [0, 1, 300, 508] {
+            let mut bad = good.clone();
+            let (from, to) = (sector * 512 + kept, (sector + 1) * 512);
+            bad[from..to].fill(0);
+            fs::write(&path, &bad).unwrap();
+            drop(open(folder.path()));
+            let report = verify(folder.path(), None);
+            // The line of the repair stands behind those that are left.
+            let whole = u64::try_from(lines(&good[..from])).unwrap();
+            assert_eq!((report.last, report.bad), (Some(whole + 1), None), "sector {sector} from {kept} on");
+            let moved = fs::read(folder.path().join(format!("audit.torn-before-{}", whole + 1))).unwrap();
+            assert!(bad.ends_with(&moved), "sector {sector} from {kept} on");
+        }
+    }
+}
+
 #[test]
 fn damage_before_the_end_refuses_to_open() {
     let folder = tempfile::tempdir().unwrap();
@@ -427,6 +453,42 @@ fn handed_records_are_synced_soon() {
         sink.record(event(2), Durability::Synced).await.unwrap();
         assert_eq!(synced.load(Ordering::SeqCst), 2);
     });
+}
+
+/// What the store owes is settled when the record is on disk, not before, and not at all when it never is.
+#[test]
+fn what_is_owed_is_settled_when_it_is_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("audit");
+    let synced = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&synced);
+    let on_sync = move |_: Duration, records: usize| {
+        count.fetch_add(records, Ordering::SeqCst);
+    };
+    let options = AuditOptions { on_sync: Some(Arc::new(on_sync)), file_bytes_max: 1_000, ..AuditOptions::default() };
+    let sink = open_with(&inner, options);
+    let (settled, told) = std::sync::mpsc::channel();
+    let owed = |number: u64| {
+        let (settled, synced) = (settled.clone(), Arc::clone(&synced));
+        let then = move || settled.send((number, synced.load(Ordering::SeqCst))).unwrap();
+        sink.record_owed(event(number), Box::new(then))
+    };
+    runtime().block_on(async {
+        for number in 1..=5 {
+            owed(number).await.unwrap();
+            assert!(sink.holds(event(number).id));
+        }
+    });
+    for number in 1..=5 {
+        let (which, on_disk) = told.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(which, number);
+        assert!(on_disk >= usize::try_from(number).unwrap(), "{number} was settled when {on_disk} were on disk");
+    }
+    // The next record begins a new file, for which there is no folder.
+    fs::remove_dir_all(&inner).unwrap();
+    runtime().block_on(async { owed(6).await.unwrap_err() });
+    drop(settled);
+    assert!(told.recv_timeout(Duration::from_secs(60)).is_err(), "settled, and not on disk");
 }
 
 const CHILD: &str = "PORTCULLIS_TEST_AUDIT_CHILD";

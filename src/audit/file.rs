@@ -173,6 +173,9 @@ const SLOW_FOR: Duration = Duration::from_millis(200);
 /// How much of a file's end is read at start: more than 10 000 records take.
 const TAIL_BYTES: u64 = 16 << 20;
 
+/// What a disk writes as a whole.
+const SECTOR_BYTES: u64 = 512;
+
 /// A disk with so much room takes records again.
 const ROOM_BYTES: u64 = 1 << 20;
 
@@ -791,7 +794,7 @@ impl Tail {
                     is_signed = read.checkpoint.is_some();
                     tail.records.extend(read.id.as_deref().and_then(event_id));
                 }
-                Err(why) if is_audit_line(rest) => {
+                Err(why) if is_audit_line(rest) && !lost_a_sector(line, length - rest.len() as u64) => {
                     let after =
                         chain.report.last.map_or_else(|| "the beginning".to_owned(), |last| format!("line {last}"));
                     return Err(AuditError(format!(
@@ -812,6 +815,13 @@ impl Tail {
         }
         Ok(tail)
     }
+}
+
+/// Whether a power cut has taken something out of the middle of what was not synced: no line has zeros, and sectors that did not reach
+/// the disk have them up to their end.
+fn lost_a_sector(line: &[u8], at: u64) -> bool {
+    let lost = line.iter().zip(at + 1..).find(|(byte, end)| **byte == 0 && end.is_multiple_of(SECTOR_BYTES));
+    lost.is_some()
 }
 
 /// Whether any whole line in there is one of ours: then it is no litter of a crash.
