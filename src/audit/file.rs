@@ -103,6 +103,8 @@ struct Shared {
 /// Where records are handed in. Never locked while a file is touched.
 struct Desk {
     waiting: Vec<Waiting>,
+    /// Room for the next group.
+    spare: Vec<Waiting>,
     /// Somebody is writing, and takes what comes meanwhile.
     is_busy: bool,
     /// The thread is to write what waits.
@@ -208,6 +210,7 @@ impl FileSink {
             head: found.head,
             first_of_file: found.first_of_file,
             options,
+            room: Vec::new(),
         };
         let mut recent = found.recent;
         // What a process that was killed had handed to the kernel counts as held: it must be on disk.
@@ -215,10 +218,11 @@ impl FileSink {
         if let Some(repair) = found.repair {
             tracing::warn!(bytes = repair.bytes, file = %repair.file, "the audit trail ended in an unfinished line, which was moved away");
             let note = [Entry::Repair(clock.now(), repair)];
-            writer.write(&note, &mut recent).and_then(|()| writer.file.sync_data()).map_err(failed)?;
+            writer.write(note.iter(), &mut recent).and_then(|()| writer.file.sync_data()).map_err(failed)?;
         }
         let desk = Desk {
             waiting: Vec::new(),
+            spare: Vec::new(),
             is_busy: false,
             is_left: false,
             slow_until: None,
@@ -459,10 +463,16 @@ impl Shared {
             if count == 0 {
                 break;
             }
-            let group: Vec<Waiting> = desk.waiting.drain(..count).collect();
+            let mut group = std::mem::take(&mut desk.spare);
+            if count == desk.waiting.len() {
+                std::mem::swap(&mut group, &mut desk.waiting);
+            } else {
+                group.extend(desk.waiting.drain(..count));
+            }
             drop(desk);
-            self.write_group(group);
+            self.write_group(&mut group);
             desk = self.desk.lock();
+            desk.spare = group;
         }
         if !desk.waiting.is_empty() {
             desk.is_left = true;
@@ -472,25 +482,13 @@ impl Shared {
         busy.is_over = true;
     }
 
-    /// Writes a group with one `write`, and answers those who do not wait for the disk.
-    fn write_group(&self, group: Vec<Waiting>) {
+    /// Writes a group with one `write`, and answers those who do not wait for the disk. What is left of the group is its room.
+    fn write_group(&self, group: &mut Vec<Waiting>) {
         let started = Instant::now();
-        let (mut entries, mut handed) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
-        let (mut synced, mut settle) = (Vec::new(), Vec::new());
-        for Waiting { entry, until, reply } in group {
-            entries.push(entry);
-            match until {
-                Until::Synced => synced.push(reply),
-                Until::Handed(then) => {
-                    handed.push(reply);
-                    settle.extend(then);
-                }
-            }
-        }
         let mut writer = self.writer.lock();
         let result = self.check().and_then(|()| {
             writer.rotate_if_long(self)?;
-            let written = writer.write(&entries, &mut self.recent.lock());
+            let written = writer.write(group.iter().map(|waiting| &waiting.entry), &mut self.recent.lock());
             written.map_err(|error| writer.refused(&error, self))
         });
         if result.is_ok()
@@ -503,23 +501,25 @@ impl Shared {
         let mut desk = self.desk.lock();
         desk.head = head;
         if result.is_ok() {
-            desk.unsynced.records += entries.len();
+            desk.unsynced.records += group.len();
             let is_first = desk.unsynced.since.is_none();
             desk.unsynced.since.get_or_insert(started);
-            desk.confirm.append(&mut synced);
-            desk.settle.append(&mut settle);
+            let synced = group.extract_if(.., |waiting| matches!(waiting.until, Until::Synced));
+            desk.confirm.extend(synced.map(|waiting| waiting.reply));
+            for waiting in &mut *group {
+                if let Until::Handed(then) = &mut waiting.until {
+                    desk.settle.extend(then.take());
+                }
+            }
             if is_first || !desk.confirm.is_empty() {
                 self.woken.notify_one();
             }
             if started.elapsed() > SLOW_WRITE {
                 desk.slow_until = Some(Instant::now() + SLOW_FOR);
             }
-            drop(desk);
-            answer(handed.into_iter(), &result);
-        } else {
-            drop(desk);
-            answer(handed.into_iter().chain(synced), &result);
         }
+        drop(desk);
+        answer(group.drain(..).map(|waiting| waiting.reply), &result);
     }
 
     /// The thread's life: it syncs, and writes what is left to it.
@@ -616,6 +616,8 @@ struct Writer {
     /// The number of the current file's first line.
     first_of_file: u64,
     options: AuditOptions,
+    /// Where the lines of a group are put together.
+    room: Vec<u8>,
 }
 
 /// What was written and not synced.
@@ -625,15 +627,16 @@ struct Unsynced {
     since: Option<Instant>,
 }
 
-/// What a line has at most, in most cases.
-const LINE_BYTES: usize = 1024;
+/// How much room for the lines of a group is kept for the next one.
+const ROOM_MAX: usize = 64 << 10;
 
 impl Writer {
     /// Appends lines with one `write`.
-    fn write(&mut self, entries: &[Entry], recent: &mut Recent) -> io::Result<()> {
-        let mut bytes = Vec::with_capacity(entries.len() * LINE_BYTES);
+    fn write<'a>(&mut self, entries: impl Iterator<Item = &'a Entry> + Clone, recent: &mut Recent) -> io::Result<()> {
+        let mut bytes = std::mem::take(&mut self.room);
+        bytes.clear();
         let mut head = self.head;
-        for entry in entries {
+        for entry in entries.clone() {
             let (seq, start) = (head.seq + 1, bytes.len());
             write_line(&mut bytes, entry, seq, &head.hash, &self.options.observer_id)?;
             let hash = hash(bytes.get(start..).unwrap_or_default());
@@ -647,6 +650,9 @@ impl Writer {
             if let Entry::Event(event) = entry {
                 recent.push(event.id);
             }
+        }
+        if bytes.capacity() <= ROOM_MAX {
+            self.room = bytes;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::domain::{
@@ -94,12 +94,9 @@ pub fn hash(line: &[u8]) -> LineHash {
 /// Lower-case hex.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 0xF));
-        text
-    })
+    let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+    let digits = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xF)]).collect();
+    String::from_utf8(digits).expect("digits are ASCII")
 }
 
 /// Adds the line to `out`, without its end of line.
@@ -310,10 +307,35 @@ pub struct ReadLine {
     pub repair: Option<Repair>,
 }
 
-/// RFC 3339 with what precision the clock gave; a time beyond year 9999 in microseconds.
+/// RFC 3339 with what precision the clock gave; a time beyond year 9999 in microseconds. Digit by digit, as every line has one.
 fn moment(time: Timestamp) -> String {
-    let date = OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.micros()) * 1000).ok();
-    date.and_then(|date| date.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{} us", time.micros()))
+    let date = OffsetDateTime::from_unix_timestamp(time.seconds()).ok();
+    let year = date.and_then(|date| u32::try_from(date.year()).ok()).filter(|year| *year <= 9999);
+    let (Some(date), Some(year)) = (date, year) else {
+        return format!("{} us", time.micros());
+    };
+    let mut text = String::with_capacity("2000-01-01T00:00:00.000000Z".len());
+    let mut put = |number: u32, width: u32, after: char| {
+        let digits = (0..width).rev().map(|place| number / 10_u32.pow(place) % 10);
+        text.extend(digits.filter_map(|digit| char::from_digit(digit, 10)).chain([after]));
+    };
+    put(year, 4, '-');
+    put(u8::from(date.month()).into(), 2, '-');
+    put(date.day().into(), 2, 'T');
+    put(date.hour().into(), 2, ':');
+    put(date.minute().into(), 2, ':');
+    let micros = u32::try_from(time.micros().rem_euclid(1_000_000)).unwrap_or_default();
+    if micros == 0 {
+        put(date.second().into(), 2, 'Z');
+        return text;
+    }
+    put(date.second().into(), 2, '.');
+    let (mut fraction, mut width) = (micros, 6);
+    while fraction % 10 == 0 {
+        (fraction, width) = (fraction / 10, width - 1);
+    }
+    put(fraction, width, 'Z');
+    text
 }
 
 const fn realm_name(realm: Realm) -> &'static str {
@@ -589,6 +611,20 @@ mod tests {
             ),
         ] {
             assert_eq!(shown[member].take(), expected, "{member}");
+        }
+    }
+
+    #[test]
+    fn moments_are_rfc_3339() {
+        use time::format_description::well_known::Rfc3339;
+        for micros in
+            [0, 1, 10, 999_999, 1_000_000, 1_700_000_000_120_000, -1, -62_167_219_200_000_000, 253_402_300_799_999_999]
+        {
+            let date = OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).unwrap();
+            assert_eq!(moment(Timestamp::from_micros(micros)), date.format(&Rfc3339).unwrap());
+        }
+        for micros in [i64::MIN, -62_167_219_200_000_001, 253_402_300_800_000_000, i64::MAX] {
+            assert_eq!(moment(Timestamp::from_micros(micros)), format!("{micros} us"));
         }
     }
 
