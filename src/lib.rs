@@ -4,6 +4,7 @@
 //! `docs/ARCHITECTURE.md` tells the life of a request.
 
 // rank 0: nothing of ours
+pub mod alarm;
 pub mod crypto;
 pub mod domain;
 pub mod mem;

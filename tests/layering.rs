@@ -12,7 +12,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // rank 0
     ("domain", &[]),
     ("telemetry", &[]),
-    ("net", &[]),
+    ("alarm", &[]),
+    ("net", &["alarm"]),
     ("mem", &[]),
     ("crypto", &["domain"]),
     // rank 1
@@ -21,11 +22,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // rank 2
     ("engine", &["domain", "authz", "telemetry", "crypto"]),
     // rank 3: adapters know the ports, not the use cases, and not each other
-    ("hsm", &["domain", "crypto", "telemetry", "engine::ports"]),
+    ("hsm", &["domain", "crypto", "telemetry", "alarm", "engine::ports"]),
     ("store", &["domain", "crypto", "telemetry", "engine::ports"]),
     ("audit", &["domain", "crypto", "telemetry", "engine::ports"]),
     // rank 4: front ends know the engine, not each other, and neither HSM nor store
-    ("kmip", &["domain", "crypto", "telemetry", "authn", "engine"]),
+    ("kmip", &["domain", "crypto", "telemetry", "alarm", "authn", "engine"]),
     ("barbican", &["domain", "crypto", "telemetry", "authn", "engine"]),
     ("admin", &["domain", "telemetry", "engine::ports"]),
     // rank 5: `app` alone reads the configuration and the certificates

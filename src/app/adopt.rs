@@ -338,13 +338,13 @@ fn hex(bytes: &[u8]) -> String {
 /// The operator, acting for a project.
 fn operator(project: String) -> Caller {
     Caller {
-        principal: Principal {
+        principal: Arc::new(Principal {
             name: None,
             project: ProjectId(project),
             roles: Vec::new(),
             realm: Realm::System,
             user_name: None,
-        },
+        }),
         protocol: Protocol::Internal,
         request: "adopt".to_owned(),
         address: None,

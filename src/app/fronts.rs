@@ -16,7 +16,6 @@ use rustls_pki_types::ServerName;
 use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
-use tower_http::timeout::TimeoutLayer;
 
 use super::{
     enrolled::{Enrolled, Held},
@@ -113,7 +112,7 @@ impl KmipFront {
                 match principal.clone() {
                     Some(principal) => {
                         let to = kmip::Listener {
-                            peer: kmip::Peer { principal, address: listener.address.clone() },
+                            peer: kmip::Peer { principal: Arc::new(principal), address: listener.address.clone() },
                             address: listener.address.clone(),
                             version: ProtocolVersion::new(major, minor),
                             put: listener.put,
@@ -178,7 +177,10 @@ impl KmipFront {
     async fn peer(&self, connection: &Connection) -> Option<(kmip::Peer, Held)> {
         let certificate = connection.certificate.as_deref().unwrap_or_default();
         match self.clients.admit(certificate) {
-            Ok((principal, held)) => Some((kmip::Peer { principal, address: connection.peer.ip().to_string() }, held)),
+            Ok((principal, held)) => {
+                let address = connection.peer.ip().to_string();
+                Some((kmip::Peer { principal: Arc::new(principal), address }, held))
+            }
             Err(refusal) => {
                 let key = crate::tls::spki_sha256(certificate).unwrap_or_default();
                 let peer = connection.peer;
@@ -398,9 +400,7 @@ pub(super) fn rest(core: &Core, jobs: Arc<Runner>) -> Result<Router, Problem> {
             order_wait: config.order_wait_seconds.seconds(),
         },
     };
-    let limit =
-        TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, config.request_seconds.seconds());
-    Ok(barbican::router(Arc::new(gateway)).layer(limit))
+    Ok(barbican::router(Arc::new(gateway)))
 }
 
 /// How REST requests are authenticated.

@@ -299,11 +299,10 @@ impl Doors {
             let handler = move |connection| https_front.clone().serve_https(connection);
             tokio::spawn(listener.serve(handler, self.drain.clone(), grace))
         });
-        let rest = rest.serve(
-            move |connection| serve_http(connection, routes.clone(), HttpLimits::default()),
-            self.drain.clone(),
-            grace,
-        );
+        let request_timeout = Some(self.config.rest.request_seconds.seconds());
+        let limits = HttpLimits { request_timeout, ..HttpLimits::default() };
+        let rest =
+            rest.serve(move |connection| serve_http(connection, routes.clone(), limits), self.drain.clone(), grace);
         let drain = self.drain.clone();
         let orders = async move {
             let late = async {

@@ -630,7 +630,13 @@ fn fate(result: &Result<bool, Error>) -> Fate {
 /// The gateway, acting on an object of a project.
 fn gateway(project: ProjectId) -> Caller {
     Caller {
-        principal: Principal { name: None, project, roles: Vec::new(), realm: Realm::System, user_name: None },
+        principal: Arc::new(Principal {
+            name: None,
+            project,
+            roles: Vec::new(),
+            realm: Realm::System,
+            user_name: None,
+        }),
         protocol: Protocol::Internal,
         request: "migrate".to_owned(),
         address: None,

@@ -118,10 +118,10 @@ impl RestAuthenticator {
     pub async fn authenticate(&self, claim: &RestClaim<'_>) -> Result<Principal, Refusal> {
         match self {
             Self::Unauthenticated => unauthenticated::authenticate(claim),
-            Self::Keystone(keystone) => keystone.authenticate(claim).await,
+            Self::Keystone(keystone) => Box::pin(keystone.authenticate(claim)).await,
             Self::Bearer(tokens) => tokens.authenticate(claim),
             Self::Both(tokens, keystone) => match tokens.authenticate(claim) {
-                Err(_unknown) => keystone.authenticate(claim).await,
+                Err(_unknown) => Box::pin(keystone.authenticate(claim)).await,
                 known => known,
             },
         }

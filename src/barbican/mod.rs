@@ -134,7 +134,9 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
 }
 
 async fn serve(State(gateway): State<Arc<Gateway>>, request: HttpRequest<Body>) -> Response<Body> {
-    let id = format!("req-{}", uuid::Uuid::new_v4());
+    let mut id = [0; 16];
+    gateway.engine.ports().chance.fill(&mut id);
+    let id = format!("req-{}", uuid::Builder::from_random_bytes(id).into_uuid());
     let (parts, body) = request.into_parts();
     let (request, body) = (HttpRequest::from_parts(parts, ()), Arc::new(Mutex::new(body)));
     // What browsers ask is looked at only where some may ask.
@@ -191,7 +193,7 @@ async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, rest: &st
             let response = unauthenticated(refusal);
             let http = Some(HttpFacts { status: Some(response.status().as_u16()), ..facts });
             let stranger = Stranger { protocol: Protocol::Barbican, request: id.to_owned(), address, http };
-            return match gateway.engine.unknown(stranger, kind).await {
+            return match Box::pin(gateway.engine.unknown(stranger, kind)).await {
                 Ok(()) => response,
                 Err(error) => refusal_of(&error, NOWHERE).into_response(),
             };
@@ -204,7 +206,7 @@ async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, rest: &st
     let success = place.as_ref().map_or(200, |place| openapi::success(place.kind, &parts.method).0);
     let status = move |error: Option<&Error>| error.map_or(success, |error| refusal_of(error, words).status.as_u16());
     let caller = Caller {
-        principal,
+        principal: Arc::new(principal),
         protocol: Protocol::Barbican,
         request: id.to_owned(),
         address,
@@ -217,7 +219,7 @@ async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, rest: &st
         Ok(version) => version,
         Err((status, text)) => {
             let refusal = Refusal::new(status, text.clone());
-            return match gateway.engine.refused(&caller, &refusal.into()).await {
+            return match Box::pin(gateway.engine.refused(&caller, &refusal.into())).await {
                 Ok(()) => early(status, &text),
                 Err(error) => refusal_of(&error, NOWHERE).into_response(),
             };
@@ -227,7 +229,7 @@ async fn v1(gateway: Arc<Gateway>, id: &str, request: HttpRequest<()>, rest: &st
     let mut response = match place {
         Err(description) => {
             let refusal = Refusal::not_found(description);
-            match gateway.engine.refused(&caller, &refusal.clone().into()).await {
+            match Box::pin(gateway.engine.refused(&caller, &refusal.clone().into())).await {
                 Ok(()) => refusal.into_response(),
                 Err(error) => refusal_of(&error, NOWHERE).into_response(),
             }
@@ -259,7 +261,7 @@ async fn dispatch(mut request: Request, method: &Method) -> Response<Body> {
     let words = words(&request.place, row);
     let accept = extract::header_text(&request.headers, header::ACCEPT);
     if let Some(refusal) = stores::missing(&request) {
-        return request.refuse(refusal, words).await;
+        return Box::pin(request.refuse(refusal, words)).await;
     }
     let refusal = match row {
         None => Some(routes::absent(&request.place)),
@@ -267,9 +269,9 @@ async fn dispatch(mut request: Request, method: &Method) -> Response<Body> {
         Some(_) => None,
     };
     if let Some(refusal) = refusal {
-        let found = request.gateway.engine.look_up(&request.caller, request.place.target()).await;
+        let found = Box::pin(request.gateway.engine.look_up(&request.caller, request.place.target())).await;
         let refusal = found.err().map_or(refusal, |error| refusal_of(&error, words));
-        return request.refuse(refusal, words).await;
+        return Box::pin(request.refuse(refusal, words)).await;
     }
     let Some(row) = row else { return Refusal::not_acceptable().into_response() };
     (request.operation, request.rule) = (row.operation, row.rule);

@@ -64,7 +64,7 @@ fn wrong_type(operation: &str) -> Refusal {
 async fn transport_key(request: &Request) -> Option<Refusal> {
     request.query.last("trans_wrapped_session_key").filter(|session| !session.is_empty())?;
     match request.query.last("transport_key_id") {
-        Some(named) => Some(transport_keys::refuse(request, named).await),
+        Some(named) => Some(Box::pin(transport_keys::refuse(request, named)).await),
         None => Some(Refusal::bad_request(
             "Transport key wrapped session key has been provided to wrap secrets for retrieval, but the transport key id \
              has not been provided.",

@@ -241,7 +241,7 @@ pub(super) async fn read(mut request: Request) -> Result<Response<Body>, Error> 
         }
         Some(_) => {
             request.rule = Some("secret:decrypt");
-            payload::read(request).await
+            Box::pin(payload::read(request)).await
         }
     }
 }

@@ -189,13 +189,13 @@ fn source_of(error: &Error) -> Option<String> {
 /// One run of one job, in the name of its creator.
 async fn work(engine: &Arc<Engine>, job: &Job) -> Result<(), Error> {
     let caller = Caller {
-        principal: Principal {
+        principal: Arc::new(Principal {
             name: job.creator.clone(),
             project: job.project.clone(),
             roles: Vec::new(),
             realm: Realm::System,
             user_name: None,
-        },
+        }),
         protocol: Protocol::Internal,
         request: format!("order-{}", job.identifier),
         address: None,

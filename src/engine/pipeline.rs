@@ -35,7 +35,7 @@ pub trait Bounds: std::fmt::Debug + Send + Sync {
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The principal.
-    pub principal: Principal,
+    pub principal: Arc<Principal>,
     /// Which way the request came in.
     pub protocol: Protocol,
     /// The request id that the logs carry.
@@ -251,7 +251,7 @@ impl Engine {
             let is_granted = resource.grants.is_some_and(|grants| user.is_some_and(|it| grants.users.contains(it)));
             *resource.project != caller.principal.project && !is_granted
         };
-        if self.hides(caller) && resources.any(unknown) { Err(self.hidden().await) } else { Ok(()) }
+        if self.hides(caller) && resources.any(unknown) { Err(Box::pin(self.hidden()).await) } else { Ok(()) }
     }
 
     /// Writes the record of a request that ended before any use case: no such path, verb or form of answer.
@@ -318,7 +318,8 @@ impl Engine {
                 // A move changes nothing that a client could see.
                 let is_told = self.changes.is_heard() && O::KIND != OperationKind::Migrate;
                 let before = is_told.then(|| records(permitted.get()));
-                let tools = Tools::new(Arc::clone(self.ports_of(caller)), caller.principal.clone(), event, caller.lane);
+                let tools =
+                    Tools::new(Arc::clone(self.ports_of(caller)), Arc::clone(&caller.principal), event, caller.lane);
                 let result = operation.run(permitted, &tools).await;
                 let outcome = outcome_of(&result);
                 let (event, committed) = tools.into_finished(outcome);
@@ -326,7 +327,7 @@ impl Engine {
                 let kind = event.operation;
                 let result = self.close(caller, kind, result, (event, committed)).await;
                 if let Some((before, touched)) = touched.filter(|_| result.is_ok()) {
-                    self.tell(caller, before, touched).await;
+                    Box::pin(self.tell(caller, before, touched)).await;
                 }
                 return (kind, result);
             }
@@ -437,7 +438,7 @@ impl Engine {
                 Ok(permit.map(|()| targets))
             }
             Err(Denied { visible: false }) => Err(Error::not_found()),
-            Err(Denied { visible: true }) if foreign && self.hides(caller) => Err(self.hidden().await),
+            Err(Denied { visible: true }) if foreign && self.hides(caller) => Err(Box::pin(self.hidden()).await),
             Err(Denied { visible: true }) if foreign => Err(Error::new(ErrorKind::Foreign, "not allowed")),
             Err(Denied { visible: true }) => Err(Error::new(ErrorKind::Denied, "not allowed")),
         }
@@ -464,8 +465,9 @@ impl Engine {
         let mut targets = Targets::default();
         match target {
             Target::Project => {}
-            Target::Object(id) => targets.objects.push(self.object(caller, id, now, event).await?),
+            Target::Object(id) => targets.objects = vec![self.object(caller, id, now, event).await?],
             Target::Objects(ids) => {
+                targets.objects.reserve_exact(ids.len());
                 for id in ids {
                     targets.objects.push(self.object(caller, id, now, event).await?);
                 }
@@ -491,7 +493,7 @@ impl Engine {
                 targets.job = job.filter(|job| job.record.project == caller.principal.project);
                 if targets.job.is_none() {
                     let hidden = exists && self.hides(caller);
-                    return Err(if hidden { self.hidden().await } else { Error::not_found() });
+                    return Err(if hidden { Box::pin(self.hidden()).await } else { Error::not_found() });
                 }
             }
         }

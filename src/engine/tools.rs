@@ -147,7 +147,7 @@ pub struct Ports {
 /// What one request's use case is given.
 pub struct Tools {
     pub(super) ports: Arc<Ports>,
-    pub(super) principal: Principal,
+    pub(super) principal: Arc<Principal>,
     pub(super) event: AuditEvent,
     tenant: Tenant,
     lane: Lane,
@@ -171,7 +171,7 @@ pub struct Announced {
 }
 
 impl Tools {
-    pub(super) fn new(ports: Arc<Ports>, principal: Principal, event: AuditEvent, lane: Lane) -> Self {
+    pub(super) fn new(ports: Arc<Ports>, principal: Arc<Principal>, event: AuditEvent, lane: Lane) -> Self {
         let tenant = Tenant::of(&principal.project);
         let touched = Mutex::new(Touched { targets: event.targets.clone(), ..Touched::default() });
         Self { ports, principal, event, tenant, lane, touched }
@@ -179,7 +179,7 @@ impl Tools {
 
     /// Who asks.
     #[must_use]
-    pub const fn principal(&self) -> &Principal {
+    pub fn principal(&self) -> &Principal {
         &self.principal
     }
 
@@ -318,7 +318,7 @@ impl Tools {
         let used = vanished::used(&request);
         match self.ports.hsm.call(request, terms).await {
             Ok(answer) => Ok(answer),
-            Err(error) => Err(vanished::explained(&*self.ports.store, used, error).await),
+            Err(error) => Err(Box::pin(vanished::explained(&*self.ports.store, used, error)).await),
         }
     }
 

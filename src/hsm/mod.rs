@@ -776,18 +776,19 @@ impl Hsm for Pool {
 
     fn call(&self, request: HsmRequest, terms: Terms) -> Answer<'_, Result<HsmAnswer, HsmError>> {
         let errand = Errand::new(terms);
-        Box::pin(async move {
-            match request {
-                HsmRequest::CopyTo { reference, to } => self.copy_to(reference, &to, errand).await,
-                HsmRequest::Clear { at } => self.clear(&at, errand).await,
-                HsmRequest::Destroy { at } => self.destroy_value(at, errand).await,
-                request if moves::used(&request)[0].is_some() => self.use_value(request, errand).await,
-                request => match self.place_of(&request)? {
+        // Each way has memory of its own length: most requests use a value, and that way is a short one.
+        match request {
+            HsmRequest::CopyTo { reference, to } => Box::pin(async move { self.copy_to(reference, &to, errand).await }),
+            HsmRequest::Clear { at } => Box::pin(async move { self.clear(&at, errand).await }),
+            HsmRequest::Destroy { at } => Box::pin(self.destroy_value(at, errand)),
+            request if moves::used(&request)[0].is_some() => Box::pin(self.use_value(Arc::new(request), errand)),
+            request => Box::pin(async move {
+                match self.place_of(&request)? {
                     Place::Token(token) => token.ask(Work::Engine(Arc::new(request)), errand).await,
                     Place::Mirror(mirror) => mirror.call(request, errand).await,
-                },
-            }
-        })
+                }
+            }),
+        }
     }
 
     fn status(&self) -> Vec<TokenStatus> {

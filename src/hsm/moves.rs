@@ -221,16 +221,15 @@ impl Pool {
     // ------------------------------------------------------------------------------------------------------- requests
 
     /// Uses a value where it is, or where it has gone.
-    pub(super) async fn use_value(&self, request: HsmRequest, errand: Errand) -> Result<HsmAnswer, HsmError> {
+    pub(super) async fn use_value(&self, request: Arc<HsmRequest>, errand: Errand) -> Result<HsmAnswer, HsmError> {
         let _runs = self.moves.uses.enter();
-        let request = Arc::new(request);
         let first = match self.place_of(&request) {
             Ok(place) => self.use_at(place, &request, errand).await,
             Err(error) => Err(error),
         };
         match first {
             Err(error) if !self.moves.all.load().is_empty() && may_have_moved(&error) => {
-                self.use_after_move(&request, errand, error).await
+                Box::pin(self.use_after_move(&request, errand, error)).await
             }
             answer => answer,
         }
@@ -239,7 +238,7 @@ impl Pool {
     async fn use_at(&self, place: Place<'_>, request: &Arc<HsmRequest>, errand: Errand) -> Result<HsmAnswer, HsmError> {
         match place {
             Place::Token(token) => token.ask(Work::Engine(Arc::clone(request)), errand).await,
-            Place::Mirror(mirror) => mirror.use_it(request, errand).await,
+            Place::Mirror(mirror) => Box::pin(mirror.use_it(request, errand)).await,
         }
     }
 
@@ -268,12 +267,12 @@ impl Pool {
         // Two keys, and nowhere both: the one that is wrapped comes out, as it would for a client, and is wrapped there.
         if let HsmRequest::WrapKey { wrapping, target, mode } = &**request {
             let reveal = HsmRequest::RevealKey { reference: target.clone() };
-            let value = match Box::pin(self.use_value(reveal, errand)).await? {
+            let value = match Box::pin(self.use_value(Arc::new(reveal), errand)).await? {
                 HsmAnswer::Value(value) => value,
                 _ => return Err(refused(HsmErrorKind::Internal, "answer")),
             };
             let wrap = HsmRequest::WrapBytes { wrapping: wrapping.clone(), value, mode: mode.clone() };
-            return Box::pin(self.use_value(wrap, errand)).await;
+            return Box::pin(self.use_value(Arc::new(wrap), errand)).await;
         }
         Err(last)
     }

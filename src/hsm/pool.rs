@@ -16,7 +16,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use moka::sync::Cache;
 use parking_lot::Mutex;
-use tokio::{sync::oneshot, time::timeout_at};
+use tokio::sync::oneshot;
 
 use super::{
     Config, Observer,
@@ -33,6 +33,7 @@ use super::{
     work::Work,
 };
 use crate::{
+    alarm::Alarms,
     crypto::PublicKey,
     domain::{TokenId, reference::CkaId},
     engine::ports::{HsmAnswer, HsmError, HsmErrorKind, Lane, Memory, Tenant, Terms},
@@ -202,6 +203,7 @@ pub(super) struct Shared {
     pub(super) memory: Arc<dyn Memory>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) queue: Queue<Job>,
+    alarms: Alarms,
     wake: flume::Sender<()>,
     pub(super) link: ArcSwapOption<Link>,
     pub(super) generation: AtomicU64,
@@ -252,6 +254,7 @@ impl Shared {
             memory,
             observer,
             queue: Queue::new(config.queue),
+            alarms: Alarms::default(),
             wake,
             link: ArcSwapOption::empty(),
             generation: AtomicU64::new(0),
@@ -311,11 +314,11 @@ impl Shared {
     /// As [`Self::submit`]; `Busy` when nobody has begun within the limit, `Unavailable` when the call takes longer.
     pub(super) async fn ask(&self, work: Work, errand: Errand) -> Result<HsmAnswer, HsmError> {
         let Pending { answer, started } = self.submit(work, errand)?;
-        match timeout_at(errand.until.into(), answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_dropped)) => Err(refused(HsmErrorKind::Unavailable, "worker")),
-            Err(_elapsed) if started.load(Ordering::Acquire) => Err(refused(HsmErrorKind::Unavailable, "call limit")),
-            Err(_elapsed) => Err(busy("deadline", Duration::ZERO)),
+        match self.alarms.until(errand.until, answer).await {
+            Some(Ok(answer)) => answer,
+            Some(Err(_dropped)) => Err(refused(HsmErrorKind::Unavailable, "worker")),
+            None if started.load(Ordering::Acquire) => Err(refused(HsmErrorKind::Unavailable, "call limit")),
+            None => Err(busy("deadline", Duration::ZERO)),
         }
     }
 

@@ -197,11 +197,11 @@ impl Teller<'_> {
             return Vec::new();
         }
         let who = Who {
-            principal: self.peer.principal.clone(),
+            principal: Arc::clone(&self.peer.principal),
             address: self.peer.address.clone(),
             rights: None,
             budget: None,
-            client: self.peer.principal.clone(),
+            client: Arc::clone(&self.peer.principal),
             turn: None,
         };
         let request = format!("kmip-tell-{}", next_number());

@@ -133,7 +133,7 @@ impl Pending {
         }
         let reads = operations.iter().all(|(operation, _)| READS.contains(operation));
         let values: Vec<Vec<u8>> = operations.iter().map(|_| self.value(service)).collect();
-        let account = who.principal.clone();
+        let account = Principal::clone(&who.principal);
         let train = Train {
             service: Arc::downgrade(service),
             who,

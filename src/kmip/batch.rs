@@ -32,7 +32,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Who {
     /// The client, or a user or device behind it.
-    pub principal: Principal,
+    pub principal: Arc<Principal>,
     /// Its address without port.
     pub address: String,
     /// What its ticket allows; `None` is everything that the principal may do.
@@ -40,7 +40,7 @@ pub(super) struct Who {
     /// How much of it; `None` is any number.
     pub budget: Option<Arc<Budget>>,
     /// The client by its certificate; another account than the principal where a credential proved a user behind it.
-    pub client: Principal,
+    pub client: Arc<Principal>,
     /// Set when the client asks to be the server of its connection; `None` where no connection can be turned.
     pub turn: Option<Arc<AtomicBool>>,
 }
@@ -57,7 +57,7 @@ pub(super) struct Exchange<'a> {
     caller: Caller,
     rights: Option<Arc<Rights>>,
     budget: Option<Arc<Budget>>,
-    client: Principal,
+    client: Arc<Principal>,
     operation: Option<Operation>,
     placeholder: Option<UniqueIdentifier>,
     results: Vec<(Operation, Vec<UniqueIdentifier>)>,
@@ -109,7 +109,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Who asks.
-    pub(super) const fn principal(&self) -> &Principal {
+    pub(super) fn principal(&self) -> &Principal {
         &self.caller.principal
     }
 
@@ -119,7 +119,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// The client by its certificate.
-    pub(super) const fn client(&self) -> &Principal {
+    pub(super) fn client(&self) -> &Principal {
         &self.client
     }
 

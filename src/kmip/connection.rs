@@ -4,6 +4,7 @@
 //! settled when the connection was accepted; nothing a message says changes it.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -22,19 +23,18 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::Semaphore,
     task::{spawn_blocking, yield_now},
-    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{announce, message::Service};
-use crate::domain::Principal;
+use crate::{alarm::Alarms, domain::Principal};
 use kmip_codec::secret::Wiped;
 
 /// Who is at the other end.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// The enrolled client that the certificate proves.
-    pub principal: Principal,
+    pub principal: Arc<Principal>,
     /// Its address without port.
     pub address: String,
 }
@@ -77,11 +77,14 @@ where
     let limits = peer.map_or(&Limits::BEFORE_AUTHENTICATION, |_| &service.settings.limits);
     let connection = next_number();
     let turn = Arc::new(AtomicBool::new(false));
+    let alarms = Alarms::default();
     let mut count = 0_u64;
+    let mut draining = pin!(drain.cancelled());
     loop {
         let message = tokio::select! {
-            () = drain.cancelled() => break,
-            message = next(&mut stream, service, limits) => message,
+            biased;
+            () = draining.as_mut() => break,
+            message = next(&mut stream, service, limits, &alarms) => message,
         };
         let Some((message, room)) = message else { break };
         count += 1;
@@ -95,9 +98,9 @@ where
         }
         // From the answer on nothing is missed.
         let turned = turn.load(Ordering::Relaxed).then(|| service.engine.listen());
-        match timeout(WRITE_TIMEOUT, write(&mut stream, &answer)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => break,
+        match alarms.within(WRITE_TIMEOUT, write(&mut stream, &answer)).await {
+            Some(Ok(())) => {}
+            Some(Err(_)) | None => break,
         }
         if let (Some(changes), Some(peer)) = (turned, peer) {
             let version = peek_version(&message).and_then(ProtocolVersion::nearest).unwrap_or(V2_1);
@@ -106,7 +109,7 @@ where
         }
         let_go(message, room);
     }
-    let _ = timeout(Duration::from_secs(1), stream.shutdown()).await;
+    let _ = alarms.within(Duration::from_secs(1), stream.shutdown()).await;
 }
 
 async fn write<S: AsyncWrite + Unpin>(stream: &mut S, answer: &[u8]) -> std::io::Result<()> {
@@ -157,12 +160,17 @@ fn make_room(message: &mut Wiped, bytes: usize, expected: usize) {
 }
 
 /// The next whole message; `None` when the stream ends or cannot be followed any further.
-async fn next<S: AsyncRead + Unpin>(stream: &mut S, service: &Service, limits: &Limits) -> Option<(Wiped, Room)> {
+async fn next<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    service: &Service,
+    limits: &Limits,
+    alarms: &Alarms,
+) -> Option<(Wiped, Room)> {
     let settings = &service.settings;
     let mut header = [0; HEADER_BYTES];
     let (first, rest) = header.split_at_mut(1);
-    timeout(settings.idle, stream.read_exact(first)).await.ok()?.ok()?;
-    timeout(settings.message_timeout, stream.read_exact(rest)).await.ok()?.ok()?;
+    alarms.within(settings.idle, stream.read_exact(first)).await?.ok()?;
+    alarms.within(settings.message_timeout, stream.read_exact(rest)).await?.ok()?;
     let length = match message_length(&header, MessageKind::Request, limits) {
         Ok(length) => length,
         Err(error) => {
@@ -170,7 +178,7 @@ async fn next<S: AsyncRead + Unpin>(stream: &mut S, service: &Service, limits: &
             return None;
         }
     };
-    let room = timeout(settings.message_timeout, room(length)).await.ok()??;
+    let room = alarms.within(settings.message_timeout, room(length)).await??;
     let mut message = Wiped::new(Vec::with_capacity(length.min(STEP)));
     message.extend_from_slice(&header);
     let mut turn = 0;
@@ -193,7 +201,7 @@ async fn next<S: AsyncRead + Unpin>(stream: &mut S, service: &Service, limits: &
         }
         Some(())
     };
-    timeout(settings.message_timeout, body).await.ok()??;
+    alarms.within(settings.message_timeout, body).await??;
     Some((message, room))
 }
 

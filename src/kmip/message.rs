@@ -251,11 +251,11 @@ impl Service {
     ) -> Result<Who, Fault> {
         let now = self.engine.ports().clock.now();
         let mut who = Who {
-            principal: peer.principal.clone(),
+            principal: Arc::clone(&peer.principal),
             address: peer.address.clone(),
             rights: None,
             budget: None,
-            client: peer.principal.clone(),
+            client: Arc::clone(&peer.principal),
             turn: None,
         };
         for credential in header.authentication.iter().flat_map(|it| &it.credentials) {
@@ -263,8 +263,8 @@ impl Service {
                 let admitted = self.tickets.admit(ticket.ticket_value.expose_secret(), &peer.principal, now);
                 let admission =
                     admitted.map_err(|refused| Fault { refusal: refused.refusal, by_item: refused.by_item })?;
-                who.principal = admission.principal;
-                who.client = admission.client;
+                who.principal = Arc::new(admission.principal);
+                who.client = Arc::new(admission.client);
                 who.rights = admission.rights;
                 who.budget = admission.budget;
                 continue;
@@ -279,7 +279,7 @@ impl Service {
             };
             match self.credentials.verify(&who.principal, &claim, now) {
                 Ok(Some(proof)) => {
-                    who.principal = proof.principal;
+                    who.principal = Arc::new(proof.principal);
                     answer.server_hashed_password = proof.answer.filter(|_| version >= V2_0);
                 }
                 Ok(None) => {}

@@ -1,9 +1,19 @@
 //! HTTP over an accepted connection: HTTP/2 where TLS agreed on it, otherwise HTTP/1.1.
 
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
-use hyper::{Request, body::Incoming, service::service_fn};
+use hyper::{
+    Request, Response, StatusCode,
+    body::Incoming,
+    rt::{Sleep, Timer},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -11,6 +21,7 @@ use hyper_util::{
 use tower::ServiceExt;
 
 use super::listener::Connection;
+use crate::alarm::{Alarm, Alarms};
 
 /// What an HTTP connection may cost. Bodies have their limits in the router.
 #[derive(Clone, Copy, Debug)]
@@ -21,11 +32,18 @@ pub struct HttpLimits {
     pub head_bytes_max: usize,
     /// Requests at the same time on one HTTP/2 connection.
     pub streams_max: u32,
+    /// For a request, from its head to the head of the answer; 408 when it takes longer. Any, where nothing is said.
+    pub request_timeout: Option<Duration>,
 }
 
 impl Default for HttpLimits {
     fn default() -> Self {
-        Self { head_timeout: Duration::from_secs(30), head_bytes_max: 64 * 1024, streams_max: 100 }
+        Self {
+            head_timeout: Duration::from_secs(30),
+            head_bytes_max: 64 * 1024,
+            streams_max: 100,
+            request_timeout: None,
+        }
     }
 }
 
@@ -36,20 +54,29 @@ pub async fn serve_http(connection: Connection, router: Router, limits: HttpLimi
     let Connection { stream, peer, certificate, drain } = connection;
     let is_http2 = stream.alpn() == Some(b"h2");
     let certificate = certificate.map(|der| PeerCertificate(der.into()));
+    let alarms = Alarms::default();
+    let timer = HeadTimer(alarms.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         if let Some(certificate) = &certificate {
             request.extensions_mut().insert(certificate.clone());
         }
         let answer = router.clone().oneshot(request.map(Body::new));
-        async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
+        let alarms = limits.request_timeout.map(|limit| (limit, alarms.clone()));
+        async move {
+            let answer = match alarms {
+                Some((limit, alarms)) => alarms.within(limit, answer).await.unwrap_or_else(|| Ok(late())),
+                None => answer.await,
+            };
+            Ok::<_, Infallible>(answer.unwrap_or_else(|never| match never {}))
+        }
     });
     // The version is fixed beforehand: guessing it from the first bytes would wait for them without a time-out.
     let builder = auto::Builder::new(TokioExecutor::new());
     let mut builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
     builder
         .http1()
-        .timer(TokioTimer::new())
+        .timer(timer)
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head_bytes_max.max(8192))
         .http2()
@@ -69,6 +96,38 @@ pub async fn serve_http(connection: Connection, router: Router, limits: HttpLimi
         tracing::debug!(%peer, error = %error, "an HTTP connection ended early");
     }
 }
+
+/// The answer to a request that takes too long.
+fn late() -> Response<Body> {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::REQUEST_TIMEOUT;
+    answer
+}
+
+/// The clock of the heads of HTTP/1.1: one timer for all that a connection brings.
+struct HeadTimer(Alarms);
+
+impl Timer for HeadTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        Box::pin(HeadSleep(self.0.after(duration)))
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        Box::pin(HeadSleep(self.0.at(deadline)))
+    }
+}
+
+struct HeadSleep(Alarm);
+
+impl Future for HeadSleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl Sleep for HeadSleep {}
 
 /// The peer's verified certificate, as a request extension.
 #[derive(Clone, Debug)]

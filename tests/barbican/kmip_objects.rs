@@ -1,5 +1,7 @@
 //! Objects that KMIP clients made, as the API shows them.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use portcullis::{
     crypto::PrivateKey,
@@ -24,13 +26,13 @@ use crate::support::{Api, refused};
 
 fn caller() -> Caller {
     Caller {
-        principal: Principal {
+        principal: Arc::new(Principal {
             name: Some("backup-server".into()),
             project: ProjectId("p1".into()),
             roles: vec!["admin".into(), "member".into()],
             realm: Realm::Certificate,
             user_name: None,
-        },
+        }),
         protocol: Protocol::Kmip,
         request: "k".into(),
         address: None,

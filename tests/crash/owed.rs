@@ -56,13 +56,13 @@ impl AuditSink for Kernel {
 
 fn caller() -> Caller {
     Caller {
-        principal: Principal {
+        principal: Arc::new(Principal {
             name: Some("somebody".to_owned()),
             project: ProjectId("demo".to_owned()),
             roles: expand_roles(["admin"]),
             realm: Realm::Keystone,
             user_name: None,
-        },
+        }),
         protocol: Protocol::Barbican,
         request: "made".to_owned(),
         address: None,

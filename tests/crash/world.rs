@@ -155,7 +155,7 @@ impl Life {
                 | Kind::Certify
         );
         let caller = Caller {
-            principal: Principal {
+            principal: Arc::new(Principal {
                 name: Some("somebody".to_owned()),
                 project: ProjectId("demo".to_owned()),
                 roles: expand_roles(["admin"]),
@@ -165,7 +165,7 @@ impl Life {
                     _ => Realm::Keystone,
                 },
                 user_name: None,
-            },
+            }),
             protocol: if is_kmip { Protocol::Kmip } else { Protocol::Barbican },
             request: request.to_owned(),
             address: None,

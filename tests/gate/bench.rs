@@ -133,7 +133,7 @@ struct Front {
 impl Front {
     fn new() -> Self {
         let service = Arc::new(Service::new(Bench::default().engine, Settings::default()));
-        let peer = Peer { principal: principal(), address: "127.0.0.1".to_owned() };
+        let peer = Peer { principal: Arc::new(principal()), address: "127.0.0.1".to_owned() };
         Self { runtime: runtime(), service, peer }
     }
 

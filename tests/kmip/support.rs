@@ -39,7 +39,7 @@ pub(crate) fn peer(name: &str, project: &str, role: &str) -> Peer {
         realm: Realm::Certificate,
         user_name: None,
     };
-    Peer { principal, address: "127.0.0.1".into() }
+    Peer { principal: Arc::new(principal), address: "127.0.0.1".into() }
 }
 
 impl Gateway {

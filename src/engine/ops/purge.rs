@@ -219,7 +219,13 @@ async fn standing(engine: &Arc<Engine>, project: &ProjectId) -> Result<Vec<Uniqu
 /// The gateway, acting for a project.
 fn gateway(project: ProjectId, request: &str) -> Caller {
     Caller {
-        principal: Principal { name: None, project, roles: Vec::new(), realm: Realm::System, user_name: None },
+        principal: Arc::new(Principal {
+            name: None,
+            project,
+            roles: Vec::new(),
+            realm: Realm::System,
+            user_name: None,
+        }),
         protocol: Protocol::Internal,
         request: request.to_owned(),
         address: None,

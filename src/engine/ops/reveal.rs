@@ -245,7 +245,7 @@ async fn no_longer_fresh(tools: &Tools, found: Versioned<ManagedObject>) -> Mana
     if object.flag(&AttributeKind::Fresh, false) {
         object.attributes.set(AttributeKind::Fresh, AttributeValue::Boolean(false));
         let write = Write::PutObject(Box::new(object.clone()), Guard::At(found.revision));
-        if let Err(error) = tools.commit(vec![write]).await {
+        if let Err(error) = Box::pin(tools.commit(vec![write])).await {
             tracing::debug!(%error, "the object stays fresh until it is read again");
         }
     }

@@ -151,7 +151,7 @@ pub(in crate::kmip) async fn encrypt(
     };
     let (object, data, last) = (part.object(on)?, part_data(on, request.data)?, part.last);
     let stream = begun!(on, part, Held::Encrypt(stream) => stream);
-    let (stream, encrypted) = on.run(EncryptPart { object, stream, parameters, iv, aad, data, last }).await?;
+    let (stream, encrypted) = Box::pin(on.run(EncryptPart { object, stream, parameters, iv, aad, data, last })).await?;
     let encrypted = with_tag(on, encrypted);
     Ok(EncryptResponse {
         unique_identifier: wire(object),
@@ -183,7 +183,7 @@ pub(in crate::kmip) async fn decrypt(
     let (object, data, last) = (part.object(on)?, part_data(on, request.data)?, part.last);
     let stream = begun!(on, part, Held::Decrypt(stream) => stream);
     let (stream, plain) =
-        on.run(DecryptPart { object, stream, parameters, iv, aad, auth_tag, tag_behind, data, last }).await?;
+        Box::pin(on.run(DecryptPart { object, stream, parameters, iv, aad, auth_tag, tag_behind, data, last })).await?;
     Ok(DecryptResponse {
         unique_identifier: wire(object),
         data: (!plain.is_empty()).then(|| values::answered(&plain)),
@@ -224,7 +224,7 @@ pub(in crate::kmip) async fn sign(on: &mut Exchange<'_>, request: SignRequest) -
     undigested(request.digested_data.as_ref())?;
     let (object, data, last) = (part.object(on)?, part_data(on, request.data)?, part.last);
     let stream = begun!(on, part, Held::Sign(stream) => stream);
-    let (stream, signature_data) = on.run(SignPart { object, stream, parameters, data, last }).await?;
+    let (stream, signature_data) = Box::pin(on.run(SignPart { object, stream, parameters, data, last })).await?;
     let correlation_value = part.keep(on, Held::Sign(stream))?;
     Ok(SignResponse { unique_identifier: wire(object), signature_data, correlation_value })
 }
@@ -257,7 +257,7 @@ pub(in crate::kmip) async fn signature_verify(
     let signature = request.signature_data.or(earlier);
     let known = signature.clone();
     let step = SignatureVerifyPart { object, stream, parameters, data, signature, last };
-    let (stream, holds) = on.run(step).await?;
+    let (stream, holds) = Box::pin(on.run(step)).await?;
     let correlation_value = part.keep(on, Held::Verify(stream, known))?;
     Ok(answer(object, holds, correlation_value))
 }
@@ -279,7 +279,7 @@ pub(in crate::kmip) async fn mac(on: &mut Exchange<'_>, request: MacRequest) -> 
     };
     let (object, data, last) = (part.object(on)?, part_data(on, request.data)?, part.last);
     let stream = begun!(on, part, Held::Mac(stream) => stream);
-    let (stream, mac_data) = on.run(MacPart { object, stream, parameters, data, last }).await?;
+    let (stream, mac_data) = Box::pin(on.run(MacPart { object, stream, parameters, data, last })).await?;
     let correlation_value = part.keep(on, Held::Mac(stream))?;
     Ok(MacResponse { unique_identifier: wire(object), mac_data, correlation_value })
 }
@@ -309,7 +309,7 @@ pub(in crate::kmip) async fn mac_verify(
     let (stream, earlier) = begun.map_or((None, None), |(stream, mac)| (Some(stream), mac));
     let mac = request.mac_data.or(earlier);
     let known = mac.clone();
-    let (stream, holds) = on.run(MacVerifyPart { object, stream, parameters, data, mac, last }).await?;
+    let (stream, holds) = Box::pin(on.run(MacVerifyPart { object, stream, parameters, data, mac, last })).await?;
     let correlation_value = part.keep(on, Held::MacVerify(stream, known))?;
     Ok(answer(object, holds, correlation_value))
 }

@@ -23,12 +23,12 @@ pub(in crate::kmip) async fn get(on: &mut Exchange<'_>, request: GetRequest) -> 
     let object = on.object(request.unique_identifier.as_ref())?;
     fits(on, object).await?;
     if request.key_format_type == Some(enums::KeyFormatType::PKCS_12) && request.key_wrapping_specification.is_none() {
-        return super::pkcs12::get(on, object).await;
+        return Box::pin(super::pkcs12::get(on, object)).await;
     }
     match form(on, object, &request).await? {
         As::Plain(wanted, prefer) => plain(on, object, wanted, prefer).await,
         form => {
-            let value = wrap::wrapped(on, object, form, true).await?;
+            let value = Box::pin(wrap::wrapped(on, object, form, true)).await?;
             let value = value.ok_or_else(|| on.refusal(&Error::new(ErrorKind::Internal, "nothing was wrapped")))?;
             Ok(GetResponse { object_type: value.object_type(), unique_identifier: wire(object), object: value })
         }
@@ -41,7 +41,7 @@ pub(super) async fn fits(on: &Exchange<'_>, object: UniqueIdentifier) -> Result<
     if on.room.is_none() {
         return Ok(());
     }
-    let known = on.run(ReadAttributes { object, digest: false }).await?.object;
+    let known = known(on, object).await?;
     let bits = known.length_bits().and_then(|bits| usize::try_from(bits).ok()).unwrap_or(0);
     // Object type, identifier and the object's structure; of a key its block, format, value and material.
     let frame = 16 + 48 + 8 + if known.object_type.has_key_block() { 8 + 16 + 8 + 8 } else { 0 };
@@ -96,7 +96,7 @@ pub(super) async fn form(on: &Exchange<'_>, object: UniqueIdentifier, request: &
         None => Prefer::AsRegistered,
         Some(wanted) => {
             // A key that came wrapped leaves wrapped, in the format that it came in.
-            let known = on.run(ReadAttributes { object, digest: false }).await?.object;
+            let known = known(on, object).await?;
             if values::came_wrapped(&known) && known.format == Some(wanted) {
                 Prefer::AsRegistered
             } else {
@@ -107,12 +107,18 @@ pub(super) async fn form(on: &Exchange<'_>, object: UniqueIdentifier, request: &
     Ok(As::Plain(wanted, prefer))
 }
 
+/// An object's record, where a Get has to look at it first. What is rarely needed has memory of its own: it would be part of every
+/// Get's otherwise, made and moved for each.
+async fn known(on: &Exchange<'_>, object: UniqueIdentifier) -> Result<ManagedObject, Refusal> {
+    Ok(Box::pin(on.run(ReadAttributes { object, digest: false })).await?.object)
+}
+
 /// Which form is read depends on the object's own format, which is known once it is loaded: a format that differs from
 /// it needs the canonical key. Reading attributes first costs a look-up, and only where a format is named.
 async fn preferred(on: &Exchange<'_>, object: UniqueIdentifier, wanted: Option<F>) -> Result<Prefer, Refusal> {
     match wanted {
         None => Ok(Prefer::AsGiven),
-        Some(wanted) => Ok(prefer(&on.run(ReadAttributes { object, digest: false }).await?.object, wanted)),
+        Some(wanted) => Ok(prefer(&known(on, object).await?, wanted)),
     }
 }
 
@@ -124,7 +130,9 @@ async fn plain(
 ) -> Result<GetResponse, Refusal> {
     let revealed = match on.execute(Reveal { object, prefer }).await {
         Ok(revealed) => revealed,
-        Err(error) if error.kind == ErrorKind::ValueMissing => return without_value(on, object, &error).await,
+        Err(error) if error.kind == ErrorKind::ValueMissing => {
+            return Box::pin(without_value(on, object, &error)).await;
+        }
         Err(error) => return Err(on.refusal(&error)),
     };
     let wire_object = values::outgoing(&revealed.object, revealed.value, revealed.form, wanted, on.version)
@@ -138,7 +146,7 @@ async fn plain(
 
 /// A key whose value this server was never given is answered with an empty key block (TC-MDO-1).
 async fn without_value(on: &Exchange<'_>, object: UniqueIdentifier, error: &Error) -> Result<GetResponse, Refusal> {
-    let known = on.run(ReadAttributes { object, digest: false }).await?.object;
+    let known = known(on, object).await?;
     if !known.object_type.is_key() || known.origin != Origin::Kmip {
         return Err(on.refusal(error));
     }

@@ -7,7 +7,7 @@
 mod conditions;
 mod requests;
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use kmip_codec::{
     Limits, ProtocolVersion, Tag, UniqueIdentifier,
@@ -184,7 +184,7 @@ impl Tester {
     async fn rights(&mut self, operation: Operation, version: ProtocolVersion, ids: &[UniqueIdentifier]) {
         let nobody = {
             let reader = peer("client", "demo", "reader");
-            let principal = Principal { roles: Default::default(), ..reader.principal.clone() };
+            let principal = Arc::new(Principal { roles: Default::default(), ..(*reader.principal).clone() });
             portcullis::kmip::Peer { principal, ..reader }
         };
         for (condition, who) in
