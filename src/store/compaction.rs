@@ -357,6 +357,8 @@ impl Room<'_> {
 
 fn filled(store: &SledBackend, engine: &Arc<Opened>, keys: u64, tell: Telling<'_>) -> Result<Live, CompactError> {
     let mut room = Room { store, folder: &engine.folder_of(&store.path).map_err(at(&store.path))?, written: 0 };
+    // The snapshot is of the tree, which lacks the latest groups otherwise.
+    store.followed()?;
     let begun = Frozen::begin(|| store.db(), &store.overlays, &store.state);
     let mut snapshot = begun.map_err(|error| match error {
         StoreError::Conflict => CompactError::Refused("a backup is being made: try again when it is".to_owned()),

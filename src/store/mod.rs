@@ -29,6 +29,7 @@ pub mod memory;
 mod older;
 mod overlay;
 pub mod packed;
+mod pending;
 mod pool;
 mod record;
 mod renewal;

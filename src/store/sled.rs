@@ -1,12 +1,13 @@
 //! The default engine: sled 0.34.7, one tree, one writer thread.
 //!
 //! sled's own flush is `pwrite` and `sync_file_range`: it reaches neither the disk's cache nor the file's metadata, and a
-//! power cut then loses acknowledged records. So a commit is: check conditions, `apply_batch`, flush, **our own `fdatasync`
-//! on a second descriptor of the `db` file**, acknowledge. Batches that wait while a sync runs share the next one. Values
-//! stay ≤ 4 KiB (the caller cuts them), because larger tree nodes go to files that the second descriptor does not cover.
-//! sled's periodic flush stays on, since its garbage collection runs in that thread. An error is final: a failed sync is
-//! never tried again, because the kernel may have dropped the pages; the process must end and start from the disk. Each group also
-//! goes to the journal of changes (`journal`), which is synced beside it.
+//! power cut then loses acknowledged records. So a commit is: check conditions, write the group to the journal of changes
+//! (`journal`) and sync that, lay it over the tree (`pending`), acknowledge. Batches that wait while a sync runs share the next one. The
+//! tree takes in many groups at once, a little later, by `apply_batch`, flush, and **our own `fdatasync` on a second descriptor of the
+//! `db` file**; without a journal it does so with each group, before the answer. Values stay ≤ 4 KiB (the caller cuts them), because larger tree nodes go to files that
+//! the second descriptor does not cover. sled's periodic flush stays on, since its garbage collection runs in that thread. An
+//! error is final: a failed sync is never tried again, because the kernel may have dropped the pages; the process must end and
+//! start from the disk.
 
 use std::{
     fs::{self, File},
@@ -22,7 +23,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, RwLock};
 use rustix::fs::FallocateFlags;
-use sled::{Db, IVec};
+use sled::Db;
 
 use super::{
     backend::{Backend, Direction, Done, Key, KeyRange, Pair, RawBatch, Snapshot},
@@ -31,6 +32,7 @@ use super::{
     journal::{self, Changes, Journal, JournalCheck, JournalOptions, JournalStatus, NotWritten, Position},
     memory::is_empty,
     overlay::{Frozen, Overlays},
+    pending::{self, Pending},
 };
 use crate::engine::ports::StoreError;
 
@@ -90,6 +92,7 @@ pub struct SledBackend {
     current: Arc<ArcSwapOption<Opened>>,
     pub(super) state: Arc<Fuse>,
     status: Arc<RwLock<Option<JournalStatus>>>,
+    pending: Pending,
     pub(super) overlays: Overlays,
     queue: Option<flume::Sender<Task>>,
     writer: Option<JoinHandle<()>>,
@@ -124,6 +127,8 @@ impl Deref for Opened {
 enum Task {
     Commit(RawBatch, Done),
     Remove(Key),
+    /// The tree is to have everything.
+    Follow(Done),
     Prune(Position),
     Exchange(Box<Ready>, flume::Sender<Result<Exchanged, StoreError>>),
 }
@@ -134,7 +139,7 @@ const GROUP_MAX: usize = 256;
 const GROUP_KEYS: usize = 4_096;
 /// Groups of so many keys leave nothing behind.
 const SMALL_BATCH: usize = 32;
-/// After this much quiet, lazy removals are committed by themselves.
+/// After this much quiet, lazy removals are committed by themselves, and the tree takes in what it lacks.
 const IDLE: Duration = Duration::from_secs(1);
 /// How often the free space is looked at.
 const SPACE_EVERY: Duration = Duration::from_secs(1);
@@ -142,6 +147,11 @@ const SPACE_EVERY: Duration = Duration::from_secs(1);
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// sled's segment: a tree node of 17 values of 4 KiB must fit into a quarter of it.
 const SEGMENT_BYTES: usize = 512 * 1024;
+/// The tree follows when the journal is so far ahead of it: at first, at least, and at most. What sled writes for that may be some
+/// times as much; the number is moved so that it is no more than half a segment.
+const AHEAD_BYTES: u64 = 64 << 10;
+const AHEAD_BYTES_MIN: u64 = 1 << 10;
+const AHEAD_BYTES_MAX: u64 = 1 << 20;
 
 impl SledBackend {
     /// Opens the store in the folder `path`, makes it when it is missing.
@@ -182,9 +192,10 @@ impl SledBackend {
         let status = Arc::new(RwLock::new(journal.as_ref().map(Journal::status)));
         state.arm(on_fatal)?;
         let (queue, tasks) = flume::unbounded();
-        let overlays = Overlays::default();
+        let (overlays, pending) = (Overlays::default(), Pending::default());
         let mut writer = Writer {
             db,
+            pending: pending.clone(),
             current: Arc::clone(&current),
             overlays: overlays.clone(),
             barrier,
@@ -197,7 +208,7 @@ impl SledBackend {
             reserve: Reserve { bytes: options.reserve_bytes, end: 0 },
             observer: options.observer,
             removals: Vec::new(),
-            replaced: 0,
+            ahead_max: AHEAD_BYTES,
         };
         writer.tend();
         let writer = thread::Builder::new()
@@ -208,6 +219,7 @@ impl SledBackend {
             current,
             state,
             status,
+            pending,
             overlays,
             queue: Some(queue),
             writer: Some(writer),
@@ -221,6 +233,15 @@ impl SledBackend {
     pub(super) fn db(&self) -> Result<Arc<Opened>, StoreError> {
         self.state.check()?;
         self.current.load_full().ok_or_else(|| StoreError::Unavailable("the store is closed".to_owned()))
+    }
+
+    /// Has the writer give the tree all that was acknowledged.
+    pub(super) fn followed(&self) -> Result<(), StoreError> {
+        let (answer, answered) = flume::bounded(1);
+        let done = self.state.covered(Box::new(move |result| drop(answer.send(result))));
+        let ended = || StoreError::Unavailable("the writer thread has ended".to_owned());
+        self.send(Task::Follow(done)).map_err(|_ended| ended())?;
+        answered.recv().map_err(|_dropped| ended())?
     }
 
     /// Has the writer put a copy in the place of the engine.
@@ -241,23 +262,24 @@ impl SledBackend {
 
 impl Backend for SledBackend {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.state.check()?;
+        // In this order: what is not laid over the tree any more is in the one of this moment.
+        if let Some(found) = self.pending.get(key) {
+            return Ok(found);
+        }
         let db = self.db()?;
         self.state.call(|| Ok(db.get(key)?.map(|value| value.to_vec())))
     }
 
     fn scan(&self, range: &KeyRange, direction: Direction, limit: usize) -> Result<Vec<Pair>, StoreError> {
-        let db = self.db()?;
+        self.state.check()?;
         if is_empty(range) {
             return Ok(Vec::new());
         }
-        let owned = |pair: sled::Result<(IVec, IVec)>| pair.map(|(key, value)| (key.to_vec(), value.to_vec()));
-        self.state.call(|| {
-            let pairs = db.range::<Key, _>((range.start.clone(), range.end.clone()));
-            match direction {
-                Direction::Up => pairs.take(limit).map(owned).collect(),
-                Direction::Down => pairs.rev().take(limit).map(owned).collect(),
-            }
-        })
+        // Held meanwhile, so that nothing goes from there to where the reader was already.
+        let pending = self.pending.read();
+        let db = self.db()?;
+        self.state.call(|| pending::scan(&pending, &db, range, direction, limit))
     }
 
     fn commit(&self, batch: RawBatch, done: Done) {
@@ -273,6 +295,7 @@ impl Backend for SledBackend {
     }
 
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.followed()?;
         let frozen = Frozen::begin(|| self.db(), &self.overlays, &self.state)?;
         Ok(Box::new(frozen))
     }
@@ -329,6 +352,7 @@ struct Writer {
     db: Arc<Opened>,
     /// What readers use: the same.
     current: Arc<ArcSwapOption<Opened>>,
+    pending: Pending,
     overlays: Overlays,
     barrier: File,
     journal: Option<Journal>,
@@ -340,9 +364,8 @@ struct Writer {
     reserve: Reserve,
     observer: Option<Observer>,
     removals: Vec<Key>,
-    /// Keys of large groups. sled frees what was replaced a little at a time, with every use of the tree, and a batch is one use
-    /// however large it is: loading a million objects by the hundred took more than a gigabyte. So the tree is looked at a few times.
-    replaced: usize,
+    /// How far the journal may be ahead of the tree on disk.
+    ahead_max: u64,
 }
 
 /// Room in the file ahead of what sled has written. sled takes a tail of zeros for unused segments.
@@ -384,21 +407,26 @@ impl Writer {
 
     fn work(&mut self, tasks: &flume::Receiver<Task>) {
         loop {
-            let first = if self.removals.is_empty() {
+            let first = if self.removals.is_empty() && self.pending.is_empty() {
                 tasks.recv().map_err(|_ended| flume::RecvTimeoutError::Disconnected)
             } else {
                 tasks.recv_timeout(IDLE)
             };
             match first {
                 Ok(first) => self.group(std::iter::once(first).chain(tasks.try_iter())),
-                Err(flume::RecvTimeoutError::Timeout) => self.settle(Changes::new(), Vec::new()),
-                Err(flume::RecvTimeoutError::Disconnected) => {
-                    if !self.removals.is_empty() {
-                        self.settle(Changes::new(), Vec::new());
-                    }
-                    return;
-                }
+                Err(flume::RecvTimeoutError::Timeout) => self.rest(),
+                Err(flume::RecvTimeoutError::Disconnected) => return self.rest(),
             }
+        }
+    }
+
+    /// Leaves nothing for later.
+    fn rest(&mut self) {
+        if !self.removals.is_empty() {
+            self.settle(Changes::new(), Vec::new());
+        }
+        if !self.pending.is_empty() {
+            self.follow();
         }
     }
 
@@ -414,6 +442,10 @@ impl Writer {
                     break;
                 }
                 Task::Remove(key) => self.removals.push(key),
+                Task::Follow(done) => {
+                    self.follow();
+                    done(self.state.check());
+                }
                 Task::Prune(to) => self.prune(to),
                 Task::Commit(batch, done) => match self.take(&mut group, batch) {
                     Ok(()) => taken.push(done),
@@ -436,6 +468,8 @@ impl Writer {
     /// Puts a copy that has everything in the place of the engine.
     fn exchange(&mut self, ready: Ready) -> Result<Exchanged, StoreError> {
         let began = Instant::now();
+        // The copy has all that stands in the journal, so that nothing must be left over it.
+        self.follow();
         self.state.check()?;
         let Some(last) = self.journal.as_ref().map(|journal| journal.status().last) else {
             return Err(StoreError::Journal("there is none".to_owned()));
@@ -470,6 +504,9 @@ impl Writer {
         if let Some(value) = group.get(key) {
             return Ok(value.clone());
         }
+        if let Some(value) = self.pending.get(key) {
+            return Ok(value);
+        }
         let value = self.db.get(key).map_err(|error| self.state.fail(format!("reading failed: {error}")))?;
         Ok(value.map(|value| value.to_vec()))
     }
@@ -495,15 +532,13 @@ impl Writer {
         }
     }
 
-    /// Applies a group to the tree as a whole.
-    fn apply(&mut self, group: Changes) -> Result<(), StoreError> {
-        if group.len() > SMALL_BATCH {
-            self.replaced += group.len();
-        }
-        // Held until the group is applied: a snapshot begins before it or after it.
-        let kept = self.overlays.before(&self.db, group.keys());
+    /// Applies changes to the tree as a whole; how many there are.
+    fn apply(&self, changes: &Changes) -> Result<usize, StoreError> {
+        // Held until they are applied: a snapshot begins before them or after them.
+        let kept = self.overlays.before(&self.db, changes.keys());
         let _kept = kept.map_err(|error| self.state.fail(format!("reading failed: {error}")))?;
-        self.db.apply_batch(together(group)).map_err(|error| self.state.fail(format!("writing failed: {error}")))
+        let applied = self.db.apply_batch(together(changes));
+        applied.map(|()| changes.len()).map_err(|error| self.state.fail(format!("writing failed: {error}")))
     }
 
     /// Makes a group durable and says so.
@@ -520,13 +555,18 @@ impl Writer {
             done(result.clone());
         }
         self.tend();
-        for _ in 0..std::mem::take(&mut self.replaced) / 2 {
+    }
+
+    /// Makes sled free what a large batch has replaced: it does so a little at a time, with every use of the tree, and a batch is one
+    /// use however large it is. Loading a million objects by the hundred took more than a gigabyte.
+    fn look_around(&self, keys: usize) {
+        for _ in 0..if keys > SMALL_BATCH { keys / 2 } else { 0 } {
             // What it finds does not matter, nor whether it can look.
             drop(self.db.contains_key([]));
         }
     }
 
-    /// Writes a group to the journal and to the tree. Both are synced at the same time, so this takes as long as the slower one.
+    /// Writes a group to the journal; the tree is given it later, unless there is no journal.
     fn write(&mut self, mut group: Changes) -> Result<(), StoreError> {
         let removals = std::mem::take(&mut self.removals);
         group.extend(removals.iter().map(|key| (key.clone(), None)));
@@ -539,23 +579,54 @@ impl Writer {
                 }
                 Err(NotWritten::Failed(what)) => return Err(self.state.fail(what)),
             }
-            journal.begin_sync();
-            let applied = self.apply(group).and_then(|()| self.sync());
-            let synced = self.journal.as_ref().map_or(Ok(()), Journal::end_sync);
-            applied?;
-            return synced.map_err(|error| self.state.fail(format!("fdatasync of the journal failed: {error}")));
+            let synced = journal.sync();
+            synced.map_err(|error| self.state.fail(format!("fdatasync of the journal failed: {error}")))?;
+            self.pending.add(group);
+            return Ok(());
         }
-        self.apply(group)?;
-        self.sync()
+        let keys = self.apply(&group)?;
+        self.sync()?;
+        self.look_around(keys);
+        Ok(())
     }
 
-    fn sync(&self) -> Result<(), StoreError> {
-        self.db.flush().map_err(|error| self.state.fail(format!("flushing failed: {error}")))?;
-        self.barrier.sync_data().map_err(|error| self.state.fail(format!("fdatasync failed: {error}")))
+    /// Brings the tree to the disk; how much sled has written for that.
+    fn sync(&self) -> Result<usize, StoreError> {
+        let written = self.db.flush().map_err(|error| self.state.fail(format!("flushing failed: {error}")))?;
+        self.barrier.sync_data().map_err(|error| self.state.fail(format!("fdatasync failed: {error}")))?;
+        Ok(written)
+    }
+
+    /// Brings the tree to where the journal is, on disk.
+    ///
+    /// sled writes over a segment when all that stood there was written anew, the last of it at least a whole segment ago. It takes that
+    /// for durable, and a power cut must not prove it wrong: so it is synced within each segment.
+    fn follow(&mut self) {
+        // An error has blown the fuse, and what comes next will find that.
+        let Ok((keys, written)) = self.state.check().and_then(|()| self.take_in()) else { return };
+        self.look_around(keys);
+        if let Some(journal) = &mut self.journal {
+            journal.is_followed();
+        }
+        if written > SEGMENT_BYTES / 2 {
+            self.ahead_max = (self.ahead_max / 2).max(AHEAD_BYTES_MIN);
+        } else if written < SEGMENT_BYTES / 8 {
+            self.ahead_max = (self.ahead_max * 2).min(AHEAD_BYTES_MAX);
+        }
+    }
+
+    /// Gives the tree what it lacks; how many keys these were, and what sled has written.
+    fn take_in(&self) -> Result<(usize, usize), StoreError> {
+        let keys = self.apply(&self.pending.read())?;
+        self.pending.clear();
+        Ok((keys, self.sync()?))
     }
 
     /// What is done when nobody waits.
     fn tend(&mut self) {
+        if self.journal.as_ref().is_some_and(|journal| journal.is_ahead(self.ahead_max)) {
+            self.follow();
+        }
         self.reserve.renew(&self.barrier);
         if let Some(journal) = &mut self.journal {
             if let Err(error) = journal.tend() {
@@ -583,12 +654,12 @@ impl Writer {
 }
 
 /// Changes as sled takes them.
-fn together(changes: Changes) -> sled::Batch {
+fn together(changes: &Changes) -> sled::Batch {
     let mut batch = sled::Batch::default();
     for (key, value) in changes {
         match value {
-            Some(value) => batch.insert(key, value),
-            None => batch.remove(key),
+            Some(value) => batch.insert(key.as_slice(), value.as_slice()),
+            None => batch.remove(key.as_slice()),
         }
     }
     batch
@@ -598,7 +669,7 @@ fn together(changes: Changes) -> sled::Batch {
 fn with_journal(db: &Db, folder: &Path, options: JournalOptions) -> Result<Journal, StoreError> {
     let failed = |error: sled::Error| cannot_open(folder, &error);
     let get = |key: &[u8]| db.get(key).map(|value| value.map(|value| value.to_vec())).map_err(failed);
-    let mut apply = |changes| db.apply_batch(together(changes)).map_err(failed);
+    let mut apply = |changes: Changes| db.apply_batch(together(&changes)).map_err(failed);
     let journal = Journal::open(folder, options, &get, &mut apply)?;
     db.flush().map_err(failed)?;
     Ok(journal)

@@ -101,8 +101,9 @@ impl Position {
 
 const CASTAGNOLI: u32 = 0x82F6_3B78;
 
-const fn table() -> [u32; 256] {
-    let mut table = [0; 256];
+/// For each byte, and for each with so many bytes behind it: eight bytes are taken in at a time.
+const fn tables() -> [[u32; 256]; 8] {
+    let mut tables = [[0; 256]; 8];
     let mut at = 0_u32;
     while at < 256 {
         let (mut value, mut bit) = (at, 0);
@@ -112,22 +113,44 @@ const fn table() -> [u32; 256] {
         }
         #[expect(clippy::indexing_slicing, reason = "in a constant, and below 256")]
         {
-            table[at as usize] = value;
+            tables[0][at as usize] = value;
         }
         at += 1;
     }
-    table
+    let mut behind = 1;
+    while behind < 8 {
+        let mut at = 0;
+        while at < 256 {
+            #[expect(clippy::indexing_slicing, reason = "in a constant, and below 8 and 256")]
+            {
+                let value: u32 = tables[behind - 1][at];
+                tables[behind][at] = (value >> 8) ^ tables[0][(value & 0xFF) as usize];
+            }
+            at += 1;
+        }
+        behind += 1;
+    }
+    tables
 }
 
-static TABLE: [u32; 256] = table();
+static TABLES: [[u32; 256]; 8] = tables();
 
 /// CRC32C (RFC 3720, appendix B.4) over several parts.
 fn crc32c(parts: &[&[u8]]) -> u32 {
+    let [t0, t1, t2, t3, t4, t5, t6, t7] = &TABLES;
+    // The tables have an entry for each byte.
+    let of = |table: &[u32; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or_default();
     let mut crc = u32::MAX;
-    for byte in parts.iter().copied().flatten() {
-        let [low, ..] = crc.to_le_bytes();
-        // The table has an entry for each byte.
-        crc = TABLE.get(usize::from(low ^ byte)).copied().unwrap_or_default() ^ (crc >> 8);
+    for part in parts {
+        let (words, rest) = part.as_chunks::<8>();
+        for [a, b, c, d, e, f, g, h] in words {
+            let [a, b, c, d] = (crc ^ u32::from_le_bytes([*a, *b, *c, *d])).to_le_bytes();
+            crc = of(t7, a) ^ of(t6, b) ^ of(t5, c) ^ of(t4, d) ^ of(t3, *e) ^ of(t2, *f) ^ of(t1, *g) ^ of(t0, *h);
+        }
+        for byte in rest {
+            let [low, ..] = crc.to_le_bytes();
+            crc = of(t0, low ^ byte) ^ (crc >> 8);
+        }
     }
     !crc
 }
@@ -288,6 +311,17 @@ mod tests {
         assert_eq!(crc32c(&[&[0; 32]]), 0x8A91_36AA);
         assert_eq!(crc32c(&[&[0xFF; 16], &[0xFF; 16]]), 0x62A8_AB43);
         assert_eq!(crc32c(&[b"123456789"]), 0xE306_9283);
+        let long: Vec<u8> = (0..100).collect();
+        for at in 0..=long.len() {
+            assert_eq!(crc32c(&[&long[..at], &long[at..]]), crc32c(&[&long]), "in two parts at {at}");
+        }
+        assert_eq!(
+            crc32c(&[&long]),
+            long.iter().fold(u32::MAX, |crc, byte| {
+                let crc = crc ^ u32::from(*byte);
+                (0..8).fold(crc, |crc, _| if crc & 1 == 1 { (crc >> 1) ^ CASTAGNOLI } else { crc >> 1 })
+            }) ^ u32::MAX
+        );
     }
 
     #[test]

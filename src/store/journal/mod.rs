@@ -1,10 +1,10 @@
 //! The change journal: every group of commits once more, in files that only grow, beside the engine's file.
 //!
 //! The engine's file is what is read; the journal is what it can be made from again, with a backup that is older (`restore
-//! --journal`), and what brings it forward when it is found behind. A group is written here first, then applied to the tree, and both
-//! are synced at the same time: it is acknowledged when both are on disk. The tree carries the position of its last group and the keys
-//! that this one wrote, so a start can tell which of the two a crash has left behind, and mend it. Whatever a crash cannot
-//! leave refuses to start. See docs/decisions/0014-journal.md.
+//! --journal`), and what brings it forward when it is found behind. A group is acknowledged when it is on disk
+//! here and readers see it over the tree (`pending`); the tree follows a little later, with many groups at once. It carries the position
+//! of its last group and the keys that this one wrote, so a start can tell which of the two a crash has left behind, and mend it.
+//! Whatever a crash cannot leave refuses to start. See docs/decisions/0014-journal.md and 0017-journal-first.md.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -13,11 +13,7 @@ use std::{
     io,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
-    thread::{self, JoinHandle},
 };
-
-use rustix::fs::FallocateFlags;
 
 mod check;
 mod files;
@@ -58,8 +54,10 @@ impl Default for JournalOptions {
     }
 }
 
-/// Room in the file ahead of what is written.
+/// Zeros in the file ahead of what is written. A sync of what is written over them writes that and nothing else; into room that
+/// was only set aside, the file system would write its own journal with each.
 const RESERVE_BYTES: u64 = 1 << 20;
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The folder of a store's journal, in that of the store.
 #[must_use]
@@ -84,14 +82,16 @@ pub(super) struct Journal {
     options: JournalOptions,
     /// Files that are complete: what their first record follows, and their bytes.
     parts: VecDeque<(u64, u64)>,
-    file: Arc<File>,
+    file: File,
     /// What the first record of the file follows.
     first: u64,
     /// Where the next record goes.
     at: u64,
+    /// Up to where there are zeros.
     reserved: u64,
+    /// Bytes of records since the tree was on disk.
+    ahead: u64,
     last: Position,
-    syncer: Syncer,
 }
 
 /// Makes one of the tree's values of a position and the keys of its group.
@@ -132,18 +132,25 @@ impl Journal {
             _ => NotWritten::Failed(format!("writing the journal failed: {error}")),
         })?;
         self.at += bytes.len() as u64;
+        self.ahead += bytes.len() as u64;
         self.last = next;
         Ok(noted)
     }
 
-    /// Begins to sync what was written.
-    pub(super) fn begin_sync(&self) {
-        self.syncer.begin(&self.file);
+    /// Whether more than so many bytes of records are not in the tree on disk, or the file is to be followed by another one: a start
+    /// looks for them in the last file only.
+    pub(super) const fn is_ahead(&self, most: u64) -> bool {
+        self.ahead > most || (self.ahead > 0 && self.at >= self.options.part_bytes)
     }
 
-    /// Waits for it.
-    pub(super) fn end_sync(&self) -> io::Result<()> {
-        self.syncer.end()
+    /// The tree is on disk with all that stands here.
+    pub(super) const fn is_followed(&mut self) {
+        self.ahead = 0;
+    }
+
+    /// Brings what was written to the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
     }
 
     /// What can be done when nobody waits: room ahead, the next file, and the end of what is too old.
@@ -151,7 +158,7 @@ impl Journal {
         if self.at >= self.options.part_bytes {
             let file = create(&self.folder, &Header { after: self.last, before: self.first })?;
             self.parts.push_back((self.first, self.at));
-            (self.file, self.first) = (Arc::new(file), self.last.sequence);
+            (self.file, self.first) = (file, self.last.sequence);
             (self.at, self.reserved) = (HEADER_BYTES as u64, 0);
             let mut lost = 0;
             while self.bytes() > self.options.bytes_max && self.forget_first()? {
@@ -166,12 +173,26 @@ impl Journal {
                 );
             }
         }
-        if self.at + RESERVE_BYTES / 4 > self.reserved {
-            // Without room ahead a sync takes longer, and nothing else is different.
-            let reserved = rustix::fs::fallocate(&*self.file, FallocateFlags::empty(), self.at, RESERVE_BYTES);
-            self.reserved = if reserved.is_ok() { self.at + RESERVE_BYTES } else { u64::MAX };
+        if self.at + RESERVE_BYTES / 4 > self.reserved && self.reserved < self.options.part_bytes {
+            self.reserve();
         }
         Ok(())
+    }
+
+    /// Writes zeros ahead, which the next group's sync brings to the disk. Without them a sync takes longer, and nothing else is
+    /// different.
+    fn reserve(&mut self) {
+        let mut at = self.at.max(self.reserved);
+        let end = (at + RESERVE_BYTES).min(self.options.part_bytes);
+        while at < end {
+            let bytes = usize::try_from(end - at).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+            if self.file.write_all_at(ZEROS.get(..bytes).unwrap_or_default(), at).is_err() {
+                self.reserved = u64::MAX;
+                return;
+            }
+            at += bytes as u64;
+        }
+        self.reserved = end;
     }
 
     /// Removes the files that have nothing after this record.
@@ -292,48 +313,4 @@ pub fn set_aside(store: &Path) -> Result<Option<PathBuf>, StoreError> {
     let keys = tree.scan(&heads, Direction::Up, usize::MAX)?.into_iter().map(|(key, _)| (key, None)).collect();
     super::committed(&tree, RawBatch { writes: keys, ..RawBatch::default() })?;
     Ok(aside)
-}
-
-/// The thread that syncs the journal while the writer syncs the tree.
-struct Syncer {
-    orders: Option<flume::Sender<Arc<File>>>,
-    answers: flume::Receiver<io::Result<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Syncer {
-    fn start() -> io::Result<Self> {
-        let (orders, ordered) = flume::bounded::<Arc<File>>(1);
-        let (answer, answers) = flume::bounded(1);
-        let thread = thread::Builder::new().name("store-journal".to_owned()).spawn(move || {
-            for file in ordered {
-                if answer.send(file.sync_data()).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Self { orders: Some(orders), answers, thread: Some(thread) })
-    }
-
-    fn begin(&self, file: &Arc<File>) {
-        if let Some(orders) = &self.orders {
-            // When the thread has ended, `end` says so.
-            drop(orders.send(Arc::clone(file)));
-        }
-    }
-
-    fn end(&self) -> io::Result<()> {
-        self.answers.recv().map_err(|_ended| io::Error::other("the journal's thread has ended"))?
-    }
-}
-
-impl Drop for Syncer {
-    fn drop(&mut self) {
-        drop(self.orders.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the journal's thread panicked");
-        }
-    }
 }

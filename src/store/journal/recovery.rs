@@ -1,20 +1,19 @@
 //! What a start does with journal and tree: the two are compared, and what a crash may leave is mended.
 //!
-//! Groups are synced one after the other, each in both files, so a crash leaves at most one of them in one file only. Then: the
-//! tree is behind, and the group is applied again; or the tree is ahead (its pages reached the disk before a power cut and
-//! the record did not), and the record is made again from the tree, whose note of the position proves that it is the same. A tree that is
-//! behind by more, because an older file was put back or sled gave up the end of a damaged one, is brought forward as well.
-//! Anything else is refused.
+//! Groups are synced one after the other here, and some of them later in the tree. So a crash leaves the tree behind, and its groups are
+//! applied again; or ahead by one (its pages reached the disk before a power cut and the record did not), and the record is made
+//! again from the tree, whose note of the position proves that it is the same. A tree that is behind by more than the last file has,
+//! because an older one was put back or sled gave up the end of a damaged one, is brought forward as well. Anything else is
+//! refused.
 
 use std::{
     collections::VecDeque,
     fs::{self, File},
     path::Path,
-    sync::Arc,
 };
 
 use super::{
-    Changes, Journal, JournalOptions, Position, Syncer, create,
+    Changes, Journal, JournalOptions, Position, create,
     files::{End, Part, list, trouble},
     frame::{HEADER_BYTES, Header, decoded, encoded, keys, parse_head},
     written,
@@ -107,12 +106,12 @@ impl Journal {
             folder: folder.to_path_buf(),
             options,
             parts: closed.map(|part| (part.header.after.sequence, part.bytes)).collect(),
-            file: Arc::new(file),
+            file,
             first: newest.header.after.sequence,
             at: valid,
             reserved: 0,
+            ahead: 0,
             last,
-            syncer: Syncer::start().map_err(failed)?,
         };
         if noted.at.sequence > last.sequence {
             journal.made_again(&noted)?;
@@ -136,12 +135,12 @@ impl Journal {
             folder: folder.to_path_buf(),
             options,
             parts: VecDeque::new(),
-            file: Arc::new(file),
+            file,
             first: 0,
             at: HEADER_BYTES as u64,
             reserved: 0,
+            ahead: 0,
             last: start,
-            syncer: Syncer::start().map_err(failed)?,
         })
     }
 
@@ -214,9 +213,12 @@ fn compared(folder: &Path, parts: &[Part], store: Position, apply: Apply<'_>) ->
     }
     match applied {
         0 => {}
-        1 => tracing::info!(at = %last, "the journal's last group was applied to the store again"),
-        many => tracing::warn!(
-            groups = many,
+        // The tree is synced before a file is followed by another one.
+        groups if relevant.len() == 1 => {
+            tracing::info!(groups, at = %last, "the journal's last groups were applied to the store again");
+        }
+        groups => tracing::warn!(
+            groups,
             at = %last,
             "the store's file was behind its journal and has been brought forward: was an older one put back, or is the disk failing?"
         ),
