@@ -465,7 +465,7 @@ fn what_is_owed_is_settled_when_it_is_on_disk() {
     let on_sync = move |_: Duration, records: usize| {
         count.fetch_add(records, Ordering::SeqCst);
     };
-    let options = AuditOptions { on_sync: Some(Arc::new(on_sync)), file_bytes_max: 1_000, ..AuditOptions::default() };
+    let options = AuditOptions { on_sync: Some(Arc::new(on_sync)), file_bytes_max: 0, ..AuditOptions::default() };
     let sink = open_with(&inner, options);
     let (settled, told) = std::sync::mpsc::channel();
     let owed = |number: u64| {
