@@ -171,6 +171,11 @@ impl Member {
         self.ledger.some(count, |id| unsettled.contains_key(id) || passed_over.contains(id) || later.contains(id))
     }
 
+    /// Whether a call that nobody waits for may still change what stands under this identifier.
+    pub(super) fn is_unsettled(&self, id: CkaId) -> bool {
+        self.unsettled.lock().contains_key(&id)
+    }
+
     /// This cannot be copied to it as long as it stays linked.
     pub(super) fn pass_over(&self, id: CkaId) {
         self.passed_over.lock().insert(id);

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     crypto::hash,
     domain::reference::CkaId,
-    engine::ports::{HsmAnswer, HsmError, HsmErrorKind, Lane},
+    engine::ports::{HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Lane, Placement},
     hsm::{
         canary::Song,
         copy::deliver,
@@ -245,12 +245,15 @@ impl Mirror {
             let mut repaid = Vec::with_capacity(debts.len());
             let mut trouble = None;
             for (id, stamp) in debts {
-                let Some(source) = self.other(member, &[id]) else {
-                    later.insert(id);
-                    continue;
+                let done = match self.other(member, &[id]) {
+                    Some(source) => self.repay_one(member, source, id).await.map(|()| true),
+                    None => self.decide(member, id).await,
                 };
-                match self.repay_one(member, source, id).await {
-                    Ok(()) => repaid.push((id, stamp)),
+                match done {
+                    Ok(true) => repaid.push((id, stamp)),
+                    Ok(false) => {
+                        later.insert(id);
+                    }
                     Err(error) => match error.kind {
                         HsmErrorKind::NotExtractable | HsmErrorKind::Unsupported => {
                             tracing::warn!(token = %member.token.id, %error, "an object cannot be copied to the token; others serve it");
@@ -267,12 +270,43 @@ impl Mirror {
                     },
                 }
             }
+            let of_nobody: Vec<CkaId> = repaid.iter().map(|(id, _)| *id).filter(|id| self.nobody_gives(*id)).collect();
             member.settle(repaid).await?;
+            for id in of_nobody.into_iter().filter(|id| !member.owes(*id)) {
+                self.remember(&self.gone(id), Vec::new()).await?;
+            }
             if let Some(error) = trouble {
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// What becomes of a name that all members owe, so that none can be made equal to another: what was destroyed is destroyed here,
+    /// too, and otherwise the first who has it counts. Whether this member is right now, so that the others can follow it.
+    async fn decide(&self, member: &Arc<Member>, id: CkaId) -> Result<bool, HsmError> {
+        if !self.nobody_gives(id) || self.members.iter().any(|any| any.is_unsettled(id)) {
+            return Ok(false);
+        }
+        let at = || Placement { token: self.id.clone(), cka_id: id };
+        if self.recall(&self.gone(id)).await?.is_some_and(|fact| !fact.is_empty()) {
+            let work = Work::Engine(Arc::new(HsmRequest::Destroy { at: at() }));
+            member.ask(work, a_step(), &[id]).await?;
+            return Ok(true);
+        }
+        if !self.members.iter().all(|any| any.serves() || Arc::ptr_eq(any, member)) {
+            return Ok(false);
+        }
+        let mut first = None;
+        for any in &self.members {
+            let work = Work::Engine(Arc::new(HsmRequest::Find { at: at() }));
+            let found = any.ask(work, a_step(), &[]).await?;
+            if !matches!(found, HsmAnswer::Found(found) if found.is_empty()) {
+                first = Some(any);
+                break;
+            }
+        }
+        Ok(first.is_none_or(|first| Arc::ptr_eq(first, member)))
     }
 
     async fn repay_one(&self, member: &Arc<Member>, source: &Arc<Member>, id: CkaId) -> Result<(), HsmError> {

@@ -22,6 +22,7 @@ use super::{
     member::{Member, Standing, kept},
 };
 use crate::{
+    crypto::hash::to_hex,
     domain::{TokenId, reference::CkaId},
     engine::ports::{Found, HsmAnswer, HsmError, HsmErrorKind, HsmRequest, Memory, Placement, StoreError},
     hsm::{
@@ -307,8 +308,8 @@ impl Mirror {
 
     /// Makes objects on one token and copies them to the others.
     async fn make(&self, request: &Arc<HsmRequest>, ids: &[CkaId], errand: Errand) -> Result<HsmAnswer, HsmError> {
-        let existing: &[CkaId] = if matches!(**request, HsmRequest::MakeTwin { .. }) { ids } else { &[] };
-        let candidates = self.awaited(existing, errand).await;
+        // What may still stand there under the name, or may still be destroyed there, comes first.
+        let candidates = self.awaited(ids, errand).await;
         let slow = matches!(**request, HsmRequest::GenerateKeyPair { .. });
         let mut first_error = None;
         let mut left = candidates.len();
@@ -491,10 +492,25 @@ impl Mirror {
         if let Some(error) = first_error.filter(|_| done == 0) {
             return Err(error);
         }
-        for member in missed {
+        for member in &missed {
             member.owe(vec![id]).await?;
         }
+        // Nobody is left then whom the others could be made equal to: that it is gone has to be remembered.
+        if self.nobody_gives(id) {
+            self.remember(&self.gone(id), vec![1]).await?;
+            missed.iter().for_each(|member| member.wake());
+        }
         Ok(HsmAnswer::Done)
+    }
+
+    /// Whether all members owe a name.
+    pub(super) fn nobody_gives(&self, id: CkaId) -> bool {
+        self.members.iter().all(|member| member.owes(id))
+    }
+
+    /// The fact that what all members owe was destroyed.
+    pub(super) fn gone(&self, id: CkaId) -> String {
+        format!("group/{}/gone/{}", self.id, to_hex(&id.0))
     }
 
     /// What stands anywhere in the group.
@@ -617,7 +633,7 @@ impl Mirror {
         errand: Errand,
     ) -> Result<(), HsmError> {
         let mut first_error = None;
-        for member in self.awaited(&[], errand).await {
+        for member in self.awaited(&[id], errand).await {
             match member.ask(Work::CopyIn(id, Arc::clone(kek), Arc::clone(copies)), errand, &[id]).await {
                 Ok(_) => match self.spread(member, &[id], errand).await? {
                     Spread::Done => return Ok(()),
