@@ -195,10 +195,10 @@ fn sectors_that_a_power_cut_took_from_the_middle_end_the_trail_there() {
     let good = fs::read(&path).unwrap();
     let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
     for sector in 1..good.len() / 512 - 2 {
-        // The sector had its beginning when it was synced last, or nothing yet.
-        for kept in [0, 1, 300, 508] {
+        // The sector had its beginning when it was synced last, or nothing yet; or what was written later, and not before.
+        for (kept, later) in [(0, 0), (1, 0), (300, 0), (508, 0), (0, 7), (0, 500)] {
             let mut bad = good.clone();
-            let (from, to) = (sector * 512 + kept, (sector + 1) * 512);
+            let (from, to) = (sector * 512 + kept, (sector + 1) * 512 - later);
             bad[from..to].fill(0);
             fs::write(&path, &bad).unwrap();
             drop(open(folder.path()));

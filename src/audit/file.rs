@@ -823,11 +823,13 @@ impl Tail {
     }
 }
 
-/// Whether a power cut has taken something out of the middle of what was not synced: no line has zeros, and sectors that did not reach
-/// the disk have them up to their end.
+/// Whether a power cut has taken something out of the middle of what was not synced: no line has zeros, and what did not reach the disk
+/// has them from the beginning of a sector or of what was written, or up to the end of a sector.
 fn lost_a_sector(line: &[u8], at: u64) -> bool {
-    let lost = line.iter().zip(at + 1..).find(|(byte, end)| **byte == 0 && end.is_multiple_of(SECTOR_BYTES));
-    lost.is_some()
+    let mut zeros = line.iter().zip(at..).filter(|(byte, _)| **byte == 0).map(|(_, place)| place);
+    zeros.any(|place| {
+        place == at || place.is_multiple_of(SECTOR_BYTES) || place.saturating_add(1).is_multiple_of(SECTOR_BYTES)
+    })
 }
 
 /// Whether any whole line in there is one of ours: then it is no litter of a crash.
