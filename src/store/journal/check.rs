@@ -175,7 +175,12 @@ impl Reading {
             End::Whole => {}
             // Beyond the store's position it may be in the writing.
             End::Torn(_) if is_newest && self.met => {}
-            End::Torn(_) | End::Damaged(_) => {
+            End::Flipped(byte, _) if is_newest => {
+                let what = "a bit of the last record has changed since it was written; the next start flips it back"
+                    .to_owned();
+                self.damage(path, byte, walked.last.sequence, what);
+            }
+            End::Torn(_) | End::Flipped(..) | End::Damaged(_) => {
                 let what = "what stands there cannot be read".to_owned();
                 self.damage(path, walked.valid, walked.last.sequence, what);
             }

@@ -1,7 +1,8 @@
 //! The files of a journal: which there are, and what stands in them.
 //!
 //! Only the last record of the last file may be torn: a group is written when the one before it is on disk. So what cannot be
-//! read and has nothing behind it is the end, and what has a record behind it is damage.
+//! read and has nothing behind it is the end, and what has a record behind it is damage. So is a last record of which a single bit is not
+//! as it was written: a write that was cut short looks different.
 
 use std::{
     fs::{self, File},
@@ -9,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::frame::{HEADER_BYTES, Header, Position, RECORD_BYTES, parse};
+use super::frame::{HEADER_BYTES, Header, Position, RECORD_BYTES, flipped, parse};
 use crate::engine::ports::StoreError;
 
 /// One file.
@@ -27,6 +28,8 @@ pub(super) enum End {
     Whole,
     /// With so many bytes of one that was not written to its end.
     Torn(u64),
+    /// With a record of which one bit has changed since: whole, once this bit of this byte is flipped back.
+    Flipped(u64, u8),
     /// At this byte something cannot be read, and records follow it.
     Damaged(u64),
 }
@@ -127,9 +130,10 @@ impl Part {
             }
             let found = parse(rest, last.journal).filter(|found| last.then(found.changes) == found.at);
             let Some(found) = found else {
-                let end = match is_followed(rest, last) {
-                    true => End::Damaged(valid),
-                    false => End::Torn(rest.len() as u64),
+                let end = match flipped(rest, &last) {
+                    _ if is_followed(rest, last) => End::Damaged(valid),
+                    Some(bit) => End::Flipped(valid + (bit / 8) as u64, 1 << (bit % 8)),
+                    None => End::Torn(rest.len() as u64),
                 };
                 return Ok(Walked { last, valid, end });
             };

@@ -190,6 +190,64 @@ pub(super) fn parse(bytes: &[u8], journal: Id) -> Option<Found<'_>> {
     (!changes.is_empty() && sum == u32::from_be_bytes(*crc)).then_some(Found { at, changes })
 }
 
+/// The bit that was flipped in the record that follows `last`, with which these bytes began: they begin with that record again once
+/// it is flipped back. `None` for everything else, above all for a record that was not written to its end.
+///
+/// A cyclic checksum is linear, so each bit changes it in a way of its own; that the chain agrees afterwards leaves no doubt.
+pub(super) fn flipped(bytes: &[u8], last: &Position) -> Option<usize> {
+    let follows = |bytes: &[u8]| {
+        let found = parse(bytes, last.journal).filter(|found| last.then(found.changes) == found.at);
+        found.is_some()
+    };
+    let head = bytes.get(..RECORD_BYTES)?;
+    // The length says where the record ends, so each other one it may have been is tried.
+    let mut tried = bytes.to_vec();
+    for bit in 0..LENGTH_BITS {
+        flip(&mut tried, bit)?;
+        if follows(&tried) {
+            return Some(bit);
+        }
+        flip(&mut tried, bit)?;
+    }
+    let (length, rest) = head.split_first_chunk::<4>()?;
+    let (crc, rest) = rest.split_first_chunk::<4>()?;
+    let whole = RECORD_BYTES.checked_add(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+    let changes = bytes.get(RECORD_BYTES..whole)?;
+    let odd = crc32c(&[&last.journal, length, rest, changes]) ^ u32::from_be_bytes(*crc);
+    let at = if odd.count_ones() == 1 {
+        // Of the checksum itself, which is written with its highest byte first.
+        let bit = usize::try_from(odd.trailing_zeros()).ok()?;
+        (4 + 3 - bit / 8) * 8 + bit % 8
+    } else {
+        let mut of_bits = [0_u32; 8];
+        for (bit, of_bit) in (0_usize..).zip(&mut of_bits) {
+            *of_bit = TABLES.first().and_then(|table| table.get(1 << bit)).copied()?;
+        }
+        (LENGTH_BITS / 8 + 4..whole).rev().find_map(|byte| {
+            let found = of_bits.iter().position(|of_bit| *of_bit == odd);
+            for of_bit in &mut of_bits {
+                *of_bit = behind_a_zero(*of_bit);
+            }
+            found.map(|bit| byte * 8 + bit)
+        })?
+    };
+    flip(&mut tried, at)?;
+    follows(&tried).then_some(at)
+}
+
+const LENGTH_BITS: usize = 32;
+
+fn flip(bytes: &mut [u8], bit: usize) -> Option<()> {
+    *bytes.get_mut(bit / 8)? ^= 1 << (bit % 8);
+    Some(())
+}
+
+/// What a difference of checksums becomes with a byte of zeros behind it.
+fn behind_a_zero(crc: u32) -> u32 {
+    let [low, ..] = crc.to_le_bytes();
+    TABLES.first().and_then(|table| table.get(usize::from(low))).copied().unwrap_or_default() ^ (crc >> 8)
+}
+
 /// Says that a value goes.
 const GOES: u32 = u32::MAX;
 
@@ -339,6 +397,20 @@ mod tests {
             flipped[at / 8] ^= 1 << (at % 8);
             assert!(parse(&flipped, [7; 16]).is_none(), "bit {at}");
             drop(decoded(flipped.get(RECORD_BYTES..).unwrap()));
+        }
+        // With the room behind it, as in a file.
+        let room = [whole.as_slice(), &[0; 700]].concat();
+        for bit in 0..whole.len() * 8 {
+            let mut damaged = room.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(flipped(&damaged, &Position::start([7; 16])), Some(bit));
+            assert_eq!(flipped(&damaged, &at), None, "of another place");
+            damaged[(bit / 8 + 1) % whole.len()] ^= 1 << (bit % 8);
+            assert_eq!(flipped(&damaged, &Position::start([7; 16])), None, "two bits");
+        }
+        for end in 0..whole.len() - 1 {
+            let torn = [&whole[..end], &[0; 700]].concat();
+            assert_eq!(flipped(&torn, &Position::start([7; 16])), None, "{end} bytes were written");
         }
         for end in 0..whole.len() {
             assert!(parse(&whole[..end], [7; 16]).is_none());

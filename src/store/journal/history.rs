@@ -98,7 +98,7 @@ impl History {
                         checked.cut = bytes;
                         Ok(())
                     }
-                    End::Torn(_) | End::Damaged(_) => {
+                    End::Torn(_) | End::Flipped(..) | End::Damaged(_) => {
                         Err(format!("{}: it is damaged at byte {}, after {last}", part.path.display(), walked.valid))
                     }
                 };

@@ -9,6 +9,8 @@
 use std::{
     collections::VecDeque,
     fs::{self, File},
+    io,
+    os::unix::fs::FileExt as _,
     path::Path,
 };
 
@@ -78,7 +80,7 @@ impl Journal {
         get: Get<'_>,
         apply: Apply<'_>,
     ) -> Result<Self, StoreError> {
-        let failed = |error: std::io::Error| trouble(folder, error);
+        let failed = |error: io::Error| trouble(folder, error);
         let Some(noted) = noted(get)? else {
             if has_records(folder)? {
                 return Err(trouble(
@@ -95,7 +97,14 @@ impl Journal {
         if newest.header.after.journal != noted.at.journal {
             return Err(trouble(folder, format!("this is another journal: the store stands at {}", noted.at)));
         }
-        let (last, valid) = compared(folder, &parts, noted.at, apply)?;
+        let (last, valid) = match compared(folder, &parts, noted.at, apply)? {
+            Compared { last, valid, flipped: None } => (last, valid),
+            Compared { flipped: Some((byte, bit)), .. } => {
+                mend(&newest.path, byte, bit).map_err(failed)?;
+                let Compared { last, valid, .. } = compared(folder, &parts, noted.at, apply)?;
+                (last, valid)
+            }
+        };
         let file = File::options().read(true).write(true).open(&newest.path).map_err(failed)?;
         if newest.bytes > valid {
             // What is torn was never acknowledged, and what lies behind it is room.
@@ -120,7 +129,7 @@ impl Journal {
     }
 
     fn begin(folder: &Path, options: JournalOptions, apply: Apply<'_>) -> Result<Self, StoreError> {
-        let failed = |error: std::io::Error| trouble(folder, error);
+        let failed = |error: io::Error| trouble(folder, error);
         let mut id = [0; 16];
         aws_lc_rs::rand::fill(&mut id).map_err(|_unspecified| trouble(folder, "there are no random numbers"))?;
         make_private_folder(folder).map_err(failed)?;
@@ -166,9 +175,32 @@ impl Journal {
     }
 }
 
-/// Reads the files from the one on that has the store's position; gives what lies beyond it to `apply`. Where the journal ends,
-/// and up to which byte its last file is whole.
-fn compared(folder: &Path, parts: &[Part], store: Position, apply: Apply<'_>) -> Result<(Position, u64), StoreError> {
+/// What was found by [`compared`].
+struct Compared {
+    /// Where the journal ends.
+    last: Position,
+    /// Up to which byte its last file is whole.
+    valid: u64,
+    /// There is one more record, of which this bit of this byte is flipped.
+    flipped: Option<(u64, u8)>,
+}
+
+/// Flips a bit back.
+fn mend(path: &Path, byte: u64, bit: u8) -> io::Result<()> {
+    let file = File::options().read(true).write(true).open(path)?;
+    let mut found = [0];
+    file.read_exact_at(&mut found, byte)?;
+    file.write_all_at(&found.map(|found| found ^ bit), byte)?;
+    file.sync_all()?;
+    tracing::warn!(
+        file = %path.display(), byte, bit,
+        "a bit of the journal's last record had changed since it was written, and was flipped back: is the disk failing?"
+    );
+    Ok(())
+}
+
+/// Reads the files from the one on that has the store's position; gives what lies beyond it to `apply`.
+fn compared(folder: &Path, parts: &[Part], store: Position, apply: Apply<'_>) -> Result<Compared, StoreError> {
     let begins = parts.iter().rposition(|part| part.header.after.sequence <= store.sequence);
     let relevant = begins.and_then(|begins| parts.get(begins..)).unwrap_or_default();
     let Some(first) = relevant.first() else {
@@ -177,6 +209,7 @@ fn compared(folder: &Path, parts: &[Part], store: Position, apply: Apply<'_>) ->
     };
     let other = || trouble(folder, format!("it tells another history than the store, which stands at {store}"));
     let (mut last, mut valid, mut met, mut applied) = (first.header.after, 0, false, 0_u64);
+    let mut flipped = None;
     let meet = |at: Position, met: &mut bool| {
         if at.sequence != store.sequence {
             return Ok(());
@@ -204,7 +237,8 @@ fn compared(folder: &Path, parts: &[Part], store: Position, apply: Apply<'_>) ->
             End::Torn(bytes) if number + 1 == relevant.len() => {
                 tracing::info!(file = %part.path.display(), bytes, "the journal's last record was not written to its end, and is cut off");
             }
-            End::Torn(_) | End::Damaged(_) => {
+            End::Flipped(byte, bit) if number + 1 == relevant.len() => flipped = Some((byte, bit)),
+            End::Torn(_) | End::Flipped(..) | End::Damaged(_) => {
                 let what = format!("it is damaged at byte {}, after {}", walked.valid, walked.last);
                 return Err(trouble(&part.path, what));
             }
@@ -223,5 +257,5 @@ fn compared(folder: &Path, parts: &[Part], store: Position, apply: Apply<'_>) ->
             "the store's file was behind its journal and has been brought forward: was an older one put back, or is the disk failing?"
         ),
     }
-    Ok((last, valid))
+    Ok(Compared { last, valid, flipped })
 }
