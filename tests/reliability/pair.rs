@@ -73,15 +73,18 @@ impl Pair {
 
     /// Waits until both serve and owe nothing; a fenced token is let in again by its operator.
     pub(crate) async fn both_serve(&self) {
-        for token in TOKENS {
-            until("both tokens serve", &self.gateway, async || {
+        until("both tokens serve", &self.gateway, async || {
+            let mut serve = true;
+            for token in TOKENS {
+                // The other one may wait for what only this one can give.
                 if self.health(token, "fenced").await {
                     self.join(token);
                 }
-                self.health(token, "ready").await && !self.owes(token).await
-            })
-            .await;
-        }
+                serve &= self.health(token, "ready").await && !self.owes(token).await;
+            }
+            serve
+        })
+        .await;
     }
 
     fn join(&self, token: &str) {
