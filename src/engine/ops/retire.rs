@@ -58,7 +58,11 @@ pub(super) async fn retire(tools: &Tools, on: Versioned<ManagedObject>, also: Ve
         match tools.settle(&announced, burial(tools.store(), tools.now(), &on).await?).await {
             Err(error) if error.kind == ErrorKind::Conflict => match again(tools, id).await? {
                 Some(next) => on = next,
-                None => return tools.settle(&announced, Vec::new()).await,
+                // Somebody else has ended it, and was told so.
+                None => {
+                    tools.settle(&announced, Vec::new()).await?;
+                    return Err(Error::not_found());
+                }
             },
             settled => return settled,
         }
