@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::time::sleep;
+
 use super::{
     member::{Member, Standing},
     mirror::{Mirror, groups_own},
@@ -38,6 +40,8 @@ const CANARY_LIMIT: Duration = Duration::from_millis(1_500);
 const LOOK: Duration = Duration::from_millis(50);
 /// Pause after a token could not be let in.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How long the first key of a group waits for tokens that are not there yet.
+const FOUNDING: Duration = Duration::from_secs(10);
 /// For one step of letting it in.
 const STEP: Duration = Duration::from_secs(60);
 
@@ -186,12 +190,31 @@ impl Mirror {
             Err(error) if error.kind == HsmErrorKind::ObjectMissing => {}
             Err(error) => return Err(error),
         }
+        // Where none was made yet, another token may bring one that a security officer has made, if it is waited for.
+        let until = self.began + FOUNDING;
+        let is_away = |other: &Arc<Member>| !Arc::ptr_eq(other, member) && other.token.link.load().is_none();
+        while Instant::now() < until
+            && !self.stopping.load(Ordering::Acquire)
+            && self.members.iter().any(is_away)
+            && self.recall(&fact).await?.is_none()
+        {
+            sleep(LOOK).await;
+        }
         let _alone = self.founding.lock().await;
         let mut source = None;
         for other in self.members.iter().filter(|other| !Arc::ptr_eq(other, member)) {
-            if other.token.link.load().is_some() && find(Arc::clone(other)).await.is_ok() {
-                source = Some(other);
-                break;
+            if other.token.link.load().is_none() {
+                continue;
+            }
+            match find(Arc::clone(other)).await {
+                Ok(_) => {
+                    source = Some(other);
+                    break;
+                }
+                Err(error) if error.kind == HsmErrorKind::ObjectMissing => {}
+                // It may have one all the same.
+                Err(error) if self.recall(&fact).await?.is_none() => return Err(error),
+                Err(_) => {}
             }
         }
         let step = |member: &Arc<Member>, step| {

@@ -47,6 +47,7 @@ pub(in crate::hsm) struct Mirror {
     memory: Arc<dyn Memory>,
     next: AtomicUsize,
     pub(super) stopping: AtomicBool,
+    pub(super) began: Instant,
     /// Held while the group's own keys come into being.
     pub(super) founding: tokio::sync::Mutex<()>,
     founded: Mutex<HashSet<&'static str>>,
@@ -122,6 +123,7 @@ impl Mirror {
             memory,
             next: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            began: Instant::now(),
             founding: tokio::sync::Mutex::new(()),
             founded: Mutex::default(),
         })
