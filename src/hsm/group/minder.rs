@@ -15,6 +15,7 @@ use std::{
 use tokio::time::sleep;
 
 use super::{
+    ledger::Stamp,
     member::{Member, Standing},
     mirror::{Mirror, groups_own},
 };
@@ -270,7 +271,7 @@ impl Mirror {
             for (id, stamp) in debts {
                 let done = match self.other(member, &[id]) {
                     Some(source) => self.repay_one(member, source, id).await.map(|()| true),
-                    None => self.decide(member, id).await,
+                    None => self.decide(member, id, stamp).await.map(|_decided| false),
                 };
                 match done {
                     Ok(true) => repaid.push((id, stamp)),
@@ -293,11 +294,7 @@ impl Mirror {
                     },
                 }
             }
-            let of_nobody: Vec<CkaId> = repaid.iter().map(|(id, _)| *id).filter(|id| self.nobody_gives(*id)).collect();
             member.settle(repaid).await?;
-            for id in of_nobody.into_iter().filter(|id| !member.owes(*id)) {
-                self.remember(&self.gone(id), Vec::new()).await?;
-            }
             if let Some(error) = trouble {
                 return Err(error);
             }
@@ -306,19 +303,25 @@ impl Mirror {
     }
 
     /// What becomes of a name that all members owe, so that none can be made equal to another: what was destroyed is destroyed here,
-    /// too, and otherwise the first who has it counts. Whether this member is right now, so that the others can follow it.
-    async fn decide(&self, member: &Arc<Member>, id: CkaId) -> Result<bool, HsmError> {
+    /// too, and otherwise the first who has it counts. If that makes this member right, it owes the name no more, and the others
+    /// can follow it.
+    async fn decide(&self, member: &Arc<Member>, id: CkaId, stamp: Stamp) -> Result<(), HsmError> {
+        let _alone = self.deciding.lock().await;
         if !self.nobody_gives(id) || self.members.iter().any(|any| any.is_unsettled(id)) {
-            return Ok(false);
+            return Ok(());
         }
         let at = || Placement { token: self.id.clone(), cka_id: id };
         if self.recall(&self.gone(id)).await?.is_some_and(|fact| !fact.is_empty()) {
             let work = Work::Engine(Arc::new(HsmRequest::Destroy { at: at() }));
             member.ask(work, a_step(), &[id]).await?;
-            return Ok(true);
+            member.settle(vec![(id, stamp)]).await?;
+            if !member.owes(id) {
+                self.remember(&self.gone(id), Vec::new()).await?;
+            }
+            return Ok(());
         }
         if !self.members.iter().all(|any| any.serves() || Arc::ptr_eq(any, member)) {
-            return Ok(false);
+            return Ok(());
         }
         let mut first = None;
         for any in &self.members {
@@ -329,7 +332,10 @@ impl Mirror {
                 break;
             }
         }
-        Ok(first.is_none_or(|first| Arc::ptr_eq(first, member)))
+        if first.is_none_or(|first| Arc::ptr_eq(first, member)) {
+            member.settle(vec![(id, stamp)]).await?;
+        }
+        Ok(())
     }
 
     async fn repay_one(&self, member: &Arc<Member>, source: &Arc<Member>, id: CkaId) -> Result<(), HsmError> {

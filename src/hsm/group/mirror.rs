@@ -51,6 +51,8 @@ pub(in crate::hsm) struct Mirror {
     /// Held while the group's own keys come into being.
     pub(super) founding: tokio::sync::Mutex<()>,
     founded: Mutex<HashSet<&'static str>>,
+    /// Held while it is decided what becomes of a name that all owe: one of them must be right, and not two.
+    pub(super) deciding: tokio::sync::Mutex<()>,
 }
 
 /// What an error of one token means for the request.
@@ -126,6 +128,7 @@ impl Mirror {
             began: Instant::now(),
             founding: tokio::sync::Mutex::new(()),
             founded: Mutex::default(),
+            deciding: tokio::sync::Mutex::new(()),
         })
     }
 
@@ -494,13 +497,14 @@ impl Mirror {
         if let Some(error) = first_error.filter(|_| done == 0) {
             return Err(error);
         }
+        // Where nobody is left whom the others could be made equal to, that it is gone has to be remembered before anybody owes it.
+        let owes = |member: &Arc<Member>| missed.iter().any(|other| Arc::ptr_eq(other, member)) || member.owes(id);
+        if !missed.is_empty() && self.members.iter().all(owes) {
+            self.remember(&self.gone(id), vec![1]).await?;
+        }
         for member in &missed {
             member.owe(vec![id]).await?;
-        }
-        // Nobody is left then whom the others could be made equal to: that it is gone has to be remembered.
-        if self.nobody_gives(id) {
-            self.remember(&self.gone(id), vec![1]).await?;
-            missed.iter().for_each(|member| member.wake());
+            member.wake();
         }
         Ok(HsmAnswer::Done)
     }
